@@ -83,6 +83,14 @@ def source_of(project: Path) -> Source:
     return Source(top.name, project.relative_to(top).as_posix().removeprefix("."))
 
 
+def repository_top(folder: Path) -> Path | None:
+    """Return the top folder of the Git repository around a folder; None outside of one."""
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".git").exists():
+            return candidate
+    return None
+
+
 def remote_url(configuration: str) -> str:
     """Return the URL of a repository's remote from the text of its Git configuration, or "".
 

@@ -189,12 +189,13 @@ def show_other_changes(
 
 def plan_made(stage: Stage, plan: LivePlan) -> PlanMade:
     """Return the event that shows a plan which makes functions live."""
-    found_by = plan.mapped.found_by
+    found_by, notes = plan.mapped.found_by, plan.mapped.notes
     functions = [
         LiveFunction.of(
             code,
             timeout_s=plan.timeouts.get(without_keys(address), 0),
             found_by=found_by.get(address, ""),
+            note=notes.get(address, ""),
         )
         for address, code in plan.mapped.code.items()
     ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from terralive_cli.configuration.source import repository_top
 from terralive_terraform.evaluation.aliases import (
     PlannedAlias,
     edge_distributions,
@@ -49,7 +50,7 @@ def evaluated_app(made: EvaluatedPlan, deployed: DeployedLambda, project: Path) 
     Args:
         made: the plan.
         deployed: the functions and aliases of the state.
-        project: the top folder of the repository.
+        project: the project's folder. Code is looked for in the whole repository around it.
     """
     evaluation = made.evaluation
     planned = with_triggers(planned_functions(evaluation), evaluation)
@@ -59,6 +60,6 @@ def evaluated_app(made: EvaluatedPlan, deployed: DeployedLambda, project: Path) 
         planned,
         aliases=tuple(planned_aliases(evaluation)),
         edge=edge_distributions(evaluation),
-        located=find_code(evaluation, planned, project),
+        located=find_code(evaluation, planned, repository_top(project) or project, project=project),
         new=evaluation.new_addresses(),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from terralive_cli.configuration.source import repository_top
 from terralive_cli.configuration.tables import FunctionSettings
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction
@@ -57,7 +58,7 @@ def image_code(
     Raises:
         ConfigurationError: `dockerfile-missing`: the settings name one that does not exist.
     """
-    repository = _repository(project)
+    repository = repository_top(project) or project
     build = _build(repository, settings, function, key)
     if isinstance(build, str):
         return ImageCode(problem=build)
@@ -135,11 +136,3 @@ def _existing(settings: FunctionSettings, dockerfile: Path) -> Path:
         f"The Dockerfile of {settings.pattern} does not exist: {file}",
         hint=f"Correct dockerfile in the table [functions.'{settings.pattern}'] of terralive.toml.",
     )
-
-
-def _repository(project: Path) -> Path:
-    """Return the top folder of the Git repository; the project's folder without one."""
-    for folder in (project, *project.parents):
-        if (folder / ".git").exists():
-            return folder
-    return project

@@ -19,7 +19,7 @@ from typing import Final
 
 from terralive_cli.configuration.tables import FunctionSettings
 from terralive_cli.configuration.values import FILE, Config
-from terralive_cli.functions import code_checks, interpreters
+from terralive_cli.functions import code_checks, interpreters, reasons
 from terralive_cli.functions.image_code import ImageCode, image_code
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import instance_key, without_keys
@@ -32,7 +32,6 @@ from terralive_workers.function import Build, LocalCode, LocalFunction, with_lab
 
 _log: Final = logging.getLogger("terralive.cli")
 _NO_SETTINGS: Final = FunctionSettings(pattern="")
-NOTHING_LOCATED: Final[Mapping[str, FoundCode | CodeNotFound]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +46,14 @@ class MappedFunction:
         instances: the instances that a plan has shown, by address, each as if it were a function of
             its own; {} where nothing was planned. `code` has an entry for each.
         found_by: how the code of each instance was found.
+        notes: what a user should know of the code of instances, by address.
     """
 
     code: Mapping[str, LocalCode]
     by_settings: Mapping[str | None, LocalCode]
     instances: Mapping[str, DeclaredFunction] = field(default_factory=dict)
     found_by: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,14 @@ class Mapped:
             found.update(function.found_by)
         return found
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """What a user should know of the code, by the keys of `code`."""
+        found: dict[str, str] = {}
+        for function in self.functions.values():
+            found.update(function.notes)
+        return found
+
     def only(self, addresses: Collection[str]) -> Mapped:
         """Return the mapping of some of the functions."""
         kept = {name: item for name, item in self.functions.items() if name in addresses}
@@ -94,7 +103,7 @@ class Mapped:
 def map_functions(
     config: Config,
     functions: Sequence[DeclaredFunction],
-    located: Mapping[str, FoundCode | CodeNotFound] = NOTHING_LOCATED,
+    located: reasons.Places = reasons.NO_PLACES,
 ) -> Mapped:
     """Find the local code of functions.
 
@@ -128,7 +137,7 @@ def _mapped_instances(
     config: Config,
     function: DeclaredFunction,
     planned: Sequence[PlannedFunction],
-    located: Mapping[str, FoundCode | CodeNotFound],
+    located: reasons.Places,
 ) -> MappedFunction | NotLive:
     """Find the local code of each instance.
 
@@ -148,9 +157,11 @@ def _mapped_instances(
         own = _local_code(config, alone, address, name)
         if isinstance(own, NotLive):
             reason = own.reason
-            if alone.path is None and isinstance(place, CodeNotFound):
-                reason = f"{place.reason}. {_upper_first(reason)}"
-            if len(planned) > 1:
+            table = reasons.table_address(function, planned, located, address)
+            given = config.function_for(address, name) or _NO_SETTINGS
+            if given.path is None and isinstance(place, CodeNotFound):
+                reason = reasons.of_place(place, table, alone, given, reason)
+            if len(planned) > 1 and table == address:
                 reason = f"{address}: {reason}"
             return NotLive(function.address, reason)
         code[address] = own
@@ -160,7 +171,8 @@ def _mapped_instances(
         if alone.is_image and alone.path is None and settings.path is None:
             image = image_code(config.project, settings, alone, instance_key(address))
             found_by[address] = image.found_by
-    return MappedFunction(code, {}, instances, found_by)
+    known = {at: place for at, place in located.items() if found_by.get(at) != FILE}
+    return MappedFunction(code, {}, instances, found_by, reasons.notes(function, planned, known))
 
 
 def _alone(
@@ -173,6 +185,8 @@ def _alone(
     if isinstance(place, FoundCode):
         path = place.path
         handler = place.handler or handler
+    elif place is not None and not function.path_is_noted:
+        path = None
     attributes = function.attributes
     if not instance.starts_otherwise:
         attributes -= {"image_config"}
@@ -196,10 +210,6 @@ def _found_by(settings: FunctionSettings, place: FoundCode | CodeNotFound | None
     if isinstance(place, FoundCode):
         return place.found_by
     return "the configuration"
-
-
-def _upper_first(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _mapped(config: Config, function: DeclaredFunction) -> MappedFunction | NotLive:
@@ -299,9 +309,7 @@ def _local_code(
         function = _with_image(function, image)
     path = settings.path or function.path
     if path is None:
-        table = f"[functions.'{address}'] of terralive.toml"
-        wanted = _wanted(settings, function)
-        return NotLive(address, f"{unknown}. Set {wanted} in the table {table}")
+        return NotLive(address, reasons.unknown_code(settings, function, address, unknown))
     general = config.function_for(function.address, function.function_name or "")
     if _handlers_may_differ(function) and own is general:
         # Settings for the function as a whole do not say which handler each instance has.
@@ -340,7 +348,7 @@ def _decide(
     handler = settings.handler or function.handler or ""
     runtime = settings.runtime or function.runtime or ""
     if not settings.command:
-        reason = _not_run_by_itself(function, address, runtime, handler)
+        reason = reasons.not_run_by_itself(function, address, runtime, handler)
         if reason is not None:
             return NotLive(address, reason)
     build = Build(settings.build, project) if settings.build else None
@@ -357,17 +365,6 @@ def _decide(
         max_workers=settings.max_workers,
         allow_variables=settings.allow_variables,
     )
-
-
-def _wanted(settings: FunctionSettings, function: DeclaredFunction) -> str:
-    """Return the settings that a function without a known folder needs."""
-    wanted = ['path = "…"']
-    if function.is_image and not settings.command:
-        if not (settings.runtime or function.runtime):
-            wanted.append('runtime = "…"')
-        if not (settings.handler or function.handler):
-            wanted.append('handler = "…"')
-    return ", ".join(wanted)
 
 
 def _with_image(function: DeclaredFunction, image: ImageCode) -> DeclaredFunction:
@@ -388,33 +385,6 @@ def _handlers_may_differ(function: DeclaredFunction) -> bool:
     if not function.instanced or function.handler is not None:
         return False
     return not function.is_image or function.may_have("image_config")
-
-
-def _not_run_by_itself(
-    function: DeclaredFunction, address: str, runtime: str, handler: str
-) -> str | None:
-    """Return the reason why terralive cannot run a function without a command; None for none."""
-    family = interpreters.runtime_family(runtime)
-    if not runtime:
-        problem = "its runtime is not known."
-        if function.is_image:
-            problem = "an image does not contain the runtime of its handler."
-        return (
-            f'{problem} Set runtime = "python3.13", or command = ["…"], in the table '
-            f"[functions.'{address}'] of terralive.toml"
-        )
-    if family is None:
-        return (
-            f"terralive itself runs Python, Node.js and provided.*, and not {runtime}. Name the "
-            'program that runs it with command = ["…"] in the table '
-            f"[functions.'{address}'] of terralive.toml"
-        )
-    if not handler and family != "provided":
-        return (
-            'its handler is not known. Set handler = "…" in the table '
-            f"[functions.'{address}'] of terralive.toml"
-        )
-    return None
 
 
 def _pattern(config: Config, address: str, name: str) -> str | None:

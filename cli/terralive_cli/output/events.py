@@ -79,6 +79,7 @@ class LiveFunction:
         timeout_s: timeout to which the deployed one is raised, in seconds; 0 if it stays.
         arn: its ARN; "" before its first deployment.
         found_by: how a plan has found its local code; "" where that is not shown.
+        note: what the user should know of that code, perhaps with lines for terralive.toml.
     """
 
     name: str
@@ -90,9 +91,12 @@ class LiveFunction:
     timeout_s: int = 0
     arn: str = ""
     found_by: str = ""
+    note: str = ""
 
     @classmethod
-    def of(cls, code: LocalCode, *, timeout_s: int = 0, found_by: str = "") -> LiveFunction:
+    def of(
+        cls, code: LocalCode, *, timeout_s: int = 0, found_by: str = "", note: str = ""
+    ) -> LiveFunction:
         """Return the entry of a function: a `LocalFunction` where its deployed name is known."""
         name, arn, debug_port = "", "", 0
         if isinstance(code, LocalFunction):
@@ -109,6 +113,7 @@ class LiveFunction:
             timeout_s=timeout_s,
             arn=arn,
             found_by=found_by,
+            note=note,
         )
 
 

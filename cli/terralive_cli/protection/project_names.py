@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from terralive_cli.configuration.source import repository_top
 from terralive_cli.configuration.values import Config
 from terralive_cli.protection.production import Name, tag_names, variable_names
 from terralive_stub.shared.json_documents import Json, read_object, section, text
@@ -49,7 +50,7 @@ def names_in_project(config: Config, environ: Mapping[str, str]) -> Iterator[Nam
     yield Name("stage", config.stage, is_environment=True)
     if config.workspace:
         yield Name("Terraform workspace", config.workspace, is_environment=True)
-    top = _top(config.project)
+    top = repository_top(config.project)
     folders = (config.project, config.terraform.dir)
     for folder in dict.fromkeys(folders):
         yield from _folder_names(folder, top)
@@ -79,14 +80,6 @@ def names_in_stack(directory: Path) -> Iterator[Name]:
 def _folder_names(folder: Path, top: Path | None) -> Iterator[Name]:
     for part in Path(_below(folder, top)).parts:
         yield Name("folder", part)
-
-
-def _top(folder: Path) -> Path | None:
-    """Return the top folder of the repository; None outside of one."""
-    for candidate in (folder, *folder.parents):
-        if (candidate / ".git").exists():
-            return candidate
-    return None
 
 
 def _below(path: Path, top: Path | None) -> str:

@@ -42,6 +42,8 @@ class DeclaredFunction:
         handler: the handler, where it is a literal.
         runtime: the runtime, where it is a literal.
         path: the absolute local code folder, where the configuration names it.
+        path_is_noted: whether a construct has noted that folder. Otherwise static reading has
+            followed an archive, and a plan of the app knows better.
         timeout: seconds.
         function_name: the function's name, where it is a literal.
         package_type: `Zip` or `Image`, where it is a literal.
@@ -67,6 +69,7 @@ class DeclaredFunction:
     handler: str | None = None
     runtime: str | None = None
     path: Path | None = None
+    path_is_noted: bool = False
     timeout: int = _TIMEOUT_SECONDS
     function_name: str | None = None
     package_type: str | None = _PACKAGE_TYPE
@@ -177,6 +180,7 @@ def declared_function(
         handler=_noted_or("handler", noted, _handler(block)),
         runtime=_noted_or("runtime", noted, text(block, "runtime")),
         path=path,
+        path_is_noted=path is not None,
         timeout=timeout,
         function_name=literal(text(block, "function_name")),
         package_type=literal(text(block, "package_type") or _PACKAGE_TYPE),

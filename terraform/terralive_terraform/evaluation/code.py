@@ -13,16 +13,18 @@ What is not certain is not found: wrong code is worse than none.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.sources.archives import Archive, Archives
-from terralive_terraform.evaluation.sources.bundles import build_command, build_note
+from terralive_terraform.evaluation.sources.builds import builder_of
+from terralive_terraform.evaluation.sources.bundles import build_note
 from terralive_terraform.evaluation.sources.by_handler import (
     Candidate,
+    Choice,
     HandlerFiles,
     choose,
 )
@@ -47,7 +49,8 @@ from terralive_terraform.evaluation.sources.layouts import (
     locate,
 )
 from terralive_terraform.evaluation.sources.packages import Packages
-from terralive_terraform.evaluation.sources.repository import Repository
+from terralive_terraform.evaluation.sources.repository import Repository, is_below
+from terralive_terraform.evaluation.sources.unbuilt import Unbuilt
 
 __all__ = ["CodeNotFound", "FoundCode", "find_code"]
 
@@ -59,8 +62,9 @@ _Found = dict[str, FoundCode | CodeNotFound]
 def find_code(
     evaluation: Evaluation,
     functions: Iterable[PlannedFunction],
-    project: Path,
+    top: Path,
     *,
+    project: Path | None = None,
     excluded: Collection[Path] = (),
 ) -> dict[str, FoundCode | CodeNotFound]:
     """Find the local code of functions, by their addresses with instance keys.
@@ -68,11 +72,12 @@ def find_code(
     Args:
         evaluation: the plan.
         functions: its functions.
-        project: the topmost folder of the repository.
+        top: the topmost folder of the repository.
+        project: the folder that commands run in and that paths are shown from; None for `top`.
         excluded: folders that are not the team's.
     """
-    finder = _Finder(evaluation, Repository(project, excluded))
-    several = tuple(functions)
+    finder = _Finder(evaluation, Repository(top, excluded, project))
+    several = tuple(_unwrapped(function) for function in functions)
     found: _Found = {}
     unknown: dict[str, _Unknown] = {}
     for function in several:
@@ -90,7 +95,24 @@ def find_code(
         taken = _taken(zips, function.handler, own)
         guessed[function.address] = finder.by_handler(function, unknown[function.address], taken)
     found.update(_without_shared(remaining, unknown, guessed))
-    return {function.address: found[function.address] for function in several}
+    return {item.address: _with_wrapped(item, found[item.address]) for item in several}
+
+
+def _unwrapped(function: PlannedFunction) -> PlannedFunction:
+    """Return a function with the handler that a layer's handler calls, if it has one."""
+    if function.wrapped_handler is None:
+        return function
+    return replace(function, handler=function.wrapped_handler)
+
+
+def _with_wrapped(
+    function: PlannedFunction, code: FoundCode | CodeNotFound
+) -> FoundCode | CodeNotFound:
+    """Return code with the handler that runs here, where a layer's handler calls it on AWS."""
+    if function.wrapped_handler is None or isinstance(code, CodeNotFound):
+        return code
+    note = code.note or "a layer's handler calls it on AWS, and does not run here"
+    return replace(code, handler=code.handler or function.wrapped_handler, note=note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +147,7 @@ class _Finder:
         self._archives = Archives(evaluation, repository)
         self._packages = Packages(evaluation, repository)
         self._handler_files = HandlerFiles(repository, self._directory, evaluation.module_folders())
+        self._unbuilt = Unbuilt(repository, self._handler_files, self._directory)
 
     def by_package(self, function: PlannedFunction) -> FoundCode | CodeNotFound | _Unknown:
         """Find the code by the function's package."""
@@ -141,11 +164,16 @@ class _Finder:
             code = self._of_archives(function, (named,))
         if code is not None:
             return code
+        unknown: _Unknown | None = None
         for file in zips:
             of_zip = self._of_zip(function, file, zips)
-            if of_zip is not None:
+            if isinstance(of_zip, FoundCode):
                 return of_zip
-        return self._without_handler(function, archives) or _not_in(archives, function, zips)
+            unknown = unknown or of_zip
+        if unknown is None or archives:
+            without = self._without_handler(function, archives)
+            return without or _not_in(archives, function, zips)
+        return unknown
 
     def by_handler(
         self, function: PlannedFunction, unknown: _Unknown, taken: Collection[Path]
@@ -162,7 +190,7 @@ class _Finder:
             return CodeNotFound(unknown.reason)
         candidates = self._handler_files.candidates(function, taken=taken)
         choice = choose(function, candidates, unknown.zips, self._directory)
-        if choice.chosen is not None:
+        if choice.chosen is not None and not self._has_rivals(function, choice):
             file = choice.chosen.file
             package = unknown.package
             if package is not None and not package.is_made_of(self._repository.content(file)):
@@ -176,15 +204,20 @@ class _Finder:
             return CodeNotFound(
                 f"{unknown.reason}, and several files may have its handler: {files}"
             )
-        typescript = self._handler_files.typescript(function)
-        if typescript:
-            files = self._listed(typescript)
-            reason = f"{unknown.reason}, and the TypeScript of its handler is not built: {files}"
-            _, command = build_command(self._repository, typescript[0].parent)
-            if command:
-                reason = f"{reason}; `{command}` may build it"
-            return CodeNotFound(reason)
-        return CodeNotFound(f"{unknown.reason}, and no {names[0]} of the repository is its handler")
+        unbuilt = self._unbuilt.of_handler(function, unknown.zips, unknown.reason)
+        return unbuilt or CodeNotFound(
+            f"{unknown.reason}, and no {names[0]} of the repository is its handler"
+        )
+
+    def _has_rivals(self, function: PlannedFunction, choice: Choice) -> bool:
+        """Tell whether a handler may be built of TypeScript elsewhere, and no name tells."""
+        if choice.chosen is None or choice.why:
+            return False
+        builder = builder_of(self._repository, choice.chosen.folder)
+        for file in self._handler_files.typescript(function):
+            if builder is None or not is_below(file, builder.folder):
+                return True
+        return False
 
     def _of_archives(
         self, function: PlannedFunction, archives: Collection[Archive]
@@ -222,23 +255,22 @@ class _Finder:
 
     def _without_handler(
         self, function: PlannedFunction, archives: Collection[Archive]
-    ) -> FoundCode | None:
-        """Return an archive's folder without the handler's file, where no other folder has it."""
+    ) -> FoundCode | CodeNotFound | None:
+        """Return an archive's folder without the handler's file, or what would build it there.
+
+        The folder counts where no other folder has the handler's file.
+        """
         for archive in archives:
             located = locate(archive.entries, function.handler, function.runtime)
-            if located is not None and located.path.is_dir():
-                if not self._handler_files.candidates(function):
-                    note = archive.note or self._missing_note(function, located.path)
-                    return self._found(function, located, archive.shown, note)
+            if located is None:
+                continue
+            if not archive.missing:
+                unbuilt = self._unbuilt.of_folder(function, located.path, archive.shown)
+                if unbuilt is not None:
+                    return unbuilt
+            if located.path.is_dir() and not self._handler_files.candidates(function):
+                return self._found(function, located, archive.shown, archive.note)
         return None
-
-    def _missing_note(self, function: PlannedFunction, folder: Path) -> str:
-        """Return what may make the handler's file that a folder does not have."""
-        names = handler_files(function.handler, function.runtime)
-        _, command = build_command(self._repository, folder)
-        if not names or not command or not is_javascript(function.runtime):
-            return ""
-        return f"it has no {names[0]} yet: `{command}` may build it"
 
     def _of_zip(
         self, function: PlannedFunction, file: Path, zips: tuple[Path, ...]
@@ -278,11 +310,12 @@ class _Finder:
                 if source is not None:
                     found_by = f"{found_by}, copied from {self._repository.shown(source)}"
                     path = source
+        settings: tuple[str, ...] = ()
         if not note and is_javascript(function.runtime):
-            note = build_note(self._repository, path, file)
+            note, settings = build_note(self._repository, path, file)
         if not note and ".terraform" in path.parts:
             note = "Terraform has downloaded it: `terraform init` may overwrite edits"
-        return FoundCode(path, found_by, located.handler, note)
+        return FoundCode(path, found_by, located.handler, note, settings)
 
     def _listed(self, files: Sequence[Path]) -> str:
         shown = [self._repository.shown(file) for file in files[:_MAX_SHOWN]]

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from terralive_stub.shared.json_documents import Json, as_object, items, section, text
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.evaluation.document import Evaluated, Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction
+
+# Words of the handlers that layers of vendors bring -> the variable that names the team's handler.
+_WRAPPERS: Final = {
+    "datadog_lambda": "DD_LAMBDA_HANDLER",
+    "datadog-lambda-js": "DD_LAMBDA_HANDLER",
+    "newrelic_lambda_wrapper": "NEW_RELIC_LAMBDA_HANDLER",
+    "newrelic-lambda-wrapper": "NEW_RELIC_LAMBDA_HANDLER",
+    "newrelic-esm-lambda-wrapper": "NEW_RELIC_LAMBDA_HANDLER",
+}
 
 
 def planned_functions(evaluation: Evaluation) -> Iterator[PlannedFunction]:
@@ -22,11 +32,13 @@ def _planned(item: Evaluated, directory: Path, declared: frozenset[str]) -> Plan
     values = item.values
     filename = _known(values, "filename")
     names, names_known = _environment(item)
+    handler = _known(values, "handler")
     return PlannedFunction(
         address=item.address,
         module=item.module,
         name=_known(values, "function_name"),
-        handler=_known(values, "handler") or _image_command(values),
+        handler=handler or _image_command(values),
+        wrapped_handler=_wrapped_handler(handler or "", item),
         region=_known(values, "region"),
         runtime=_known(values, "runtime"),
         package_type=_known(values, "package_type"),
@@ -69,6 +81,22 @@ def _architecture(values: Mapping[str, Json]) -> str | None:
             return architecture
         case _:
             return None
+
+
+def _wrapped_handler(handler: str, item: Evaluated) -> str | None:
+    """Return the team's own handler, where a layer's handler calls it by a variable's value.
+
+    https://docs.datadoghq.com/serverless/aws_lambda/installation/
+    https://docs.newrelic.com/docs/serverless-function-monitoring/aws-lambda-monitoring/
+    """
+    for name, variable in _WRAPPERS.items():
+        if name not in handler:
+            continue
+        for block in items(item.values, "environment"):
+            wrapped = text(section(as_object(block), "variables"), variable)
+            if wrapped:
+                return wrapped
+    return None
 
 
 def _image_command(values: Mapping[str, Json]) -> str | None:

@@ -37,6 +37,7 @@ class PlannedFunction:
         name: its name.
         region: the region of its resource, which version 6 of the provider tells.
         handler: its handler; an image's command where that is one word.
+        wrapped_handler: the team's own handler, where `handler` is a layer's that calls it.
         runtime: its runtime.
         package_type: `Zip` or `Image`.
         architecture: `x86_64` or `arm64`; None also where AWS's default is to be used.
@@ -60,6 +61,7 @@ class PlannedFunction:
     name: str | None = None
     region: str | None = None
     handler: str | None = None
+    wrapped_handler: str | None = None
     runtime: str | None = None
     package_type: str | None = None
     architecture: str | None = None

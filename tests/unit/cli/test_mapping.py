@@ -209,6 +209,61 @@ def test_the_reason_says_why_no_code_was_found_and_what_to_set(code: Path) -> No
     assert f"[functions.'{FN}[0]']" in reason
 
 
+BUILD = ('path = "dist"', 'build = "npm run build"', 'watch = ["../src/**"]')
+TABLE = "\n".join(["", f"[functions.'{FN}']", *BUILD])
+
+
+def test_the_lines_that_make_a_function_live_can_be_copied(code: Path) -> None:
+    function = planned(code, "api.handler", "jobs.handler")
+    place = CodeNotFound("it is not built: `npm run build` may build it", BUILD)
+    located = {f"{FN}[0]": place, f"{FN}[1]": place}
+    reason = map_functions(config(code), [function], located).unmapped[FN]
+    assert reason == f"{place.reason}. Add to terralive.toml:{TABLE}"
+
+
+def test_lines_that_differ_by_instance_name_the_instance(code: Path) -> None:
+    function = planned(code, "api.handler", "jobs.handler")
+    located = {
+        f"{FN}[0]": CodeNotFound("it is not built", BUILD),
+        f"{FN}[1]": CodeNotFound("it is not built", BUILD[:1]),
+    }
+    reason = map_functions(config(code), [function], located).unmapped[FN]
+    assert reason.startswith(f"{FN}[0]: it is not built. Add to terralive.toml:\n")
+    assert f"[functions.'{FN}[0]']" in reason
+
+
+def test_how_code_is_built_again_is_said_once_for_all_instances(code: Path) -> None:
+    function = planned(code, "api.handler", "jobs.handler")
+    place = FoundCode(code, "archive_file x", note="`make` builds it", settings=BUILD[1:])
+    located = {f"{FN}[0]": place, f"{FN}[1]": place}
+    mapped = map_functions(config(code), [function], located)
+    lines = "\n".join(["", f"[functions.'{FN}']", *BUILD[1:]])
+    text = f"`make` builds it. For live edits: Add to terralive.toml:{lines}"
+    assert mapped.notes == {f"{FN}[0]": text.replace(": Add", ", add")}
+
+
+def test_an_archive_that_the_plan_rejects_is_not_taken_from_the_files(code: Path) -> None:
+    function = replace(planned(code, "api.handler"), path=code)
+    located = {f"{FN}[0]": CodeNotFound("several files may have its handler")}
+    mapped = map_functions(config(code), [function], located)
+    assert mapped.unmapped[FN].startswith("several files may have its handler. ")
+    noted = replace(function, path_is_noted=True)
+    assert map_functions(config(code), [noted], located).code[f"{FN}[0]"].path == code
+
+
+def test_a_runtime_that_nothing_here_runs_is_the_reason_whatever_its_code_is(code: Path) -> None:
+    function = planned(code, "com.acme.Orders::handle")
+    assert function.instances is not None
+    instance = replace(function.instances[0], runtime="java21")
+    function = replace(function, path=None, instances=(instance,))
+    located = {f"{FN}[0]": CodeNotFound("the plan does not name its source")}
+    assert map_functions(config(code), [function], located).unmapped[FN] == (
+        'terralive itself runs Python, Node.js and provided.*, and not java21. Set path = "…" '
+        'and command = ["…"], a program that runs its handler, in the table '
+        f"[functions.'{FN}[0]'] of terralive.toml"
+    )
+
+
 def test_one_function_never_stops_the_others(code: Path) -> None:
     good = planned(code, "api.handler")
     bad = replace(good, address="aws_lambda_function.bad", instances=None, handler="no.handler")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -190,6 +191,15 @@ def test_json_is_one_object_a_line_with_type_and_time(event: Event, _words: str)
     assert None not in document.values()
 
 
+def test_lines_to_copy_stand_alone() -> None:
+    lines = "\n[functions.'a.b']\nbuild = \"make\""
+    built = replace(API, note=f"`make` builds it. For live edits, add to terralive.toml:{lines}")
+    plan = PlanMade("dev", (built,), {"a.b": f"it is not built. Add to terralive.toml:{lines}"})
+    shown = show(Output.PLAIN, plan)
+    assert shown.count("    [functions.'a.b']\n    build = \"make\"\n") == 2
+    assert "    `make` builds it. For live edits, add to terralive.toml:\n" in shown
+
+
 def test_ready_has_exactly_the_documented_fields() -> None:
     ready = Ready("dev-ana", (API,), {"A": 1}, {"A": "http://h"}, ACCESS, "eu-west-1", at=NOON)
     document = ready.to_json()
@@ -209,6 +219,7 @@ def test_ready_has_exactly_the_documented_fields() -> None:
                 "timeout_s": 0,
                 "arn": "",
                 "found_by": "",
+                "note": "",
             }
         ],
         "outputs": {"A": 1},

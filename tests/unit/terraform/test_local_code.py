@@ -345,8 +345,11 @@ def test_a_bundle_comes_with_the_command_that_builds_it(tmp_path: Path) -> None:
     code = found(plan, tmp_path)
     assert isinstance(code, FoundCode)
     assert code.path == tmp_path / "api" / "dist"
-    assert 'build = "npm --prefix api run build"' in code.note
-    assert 'watch = ["../src/**"]' in code.note
+    assert code.note == "`npm --prefix api run build` builds it"
+    assert code.settings == (
+        'build = "npm --prefix api run build"',
+        'watch = ["../src/**"]',
+    )
 
 
 def test_typescript_that_is_not_built_is_named(tmp_path: Path) -> None:
@@ -501,13 +504,15 @@ def test_code_that_an_apply_builds_comes_with_the_command(tmp_path: Path) -> Non
     plan.managed(API, {"handler": "dist/index.handler", "runtime": "nodejs22.x", "filename": "a"})
     plan.data(CODE, {"output_path": "a", "source_dir": "server"})
     code = found(plan, tmp_path)
-    assert isinstance(code, FoundCode)
-    assert code.path == tmp_path / "server"
-    assert code.note == "it has no dist/index.js yet: `npm --prefix server run build` may build it"
+    assert code == CodeNotFound(
+        "archive_file data.archive_file.code is made of server, which has no dist/index.js yet: "
+        "`npm --prefix server run build` may build it",
+        ('path = "server"', 'build = "npm --prefix server run build"', 'watch = ["src/**"]'),
+    )
     write(tmp_path / "server" / "dist" / "index.js", "exports.handler = async () => 1\n")
     code = found(plan, tmp_path)
     assert isinstance(code, FoundCode)
-    assert 'watch = ["src/**"]' in code.note
+    assert code.settings[1] == 'watch = ["src/**"]'
 
 
 def test_functions_of_one_folder_have_their_own_handlers_in_it(project: Path) -> None:

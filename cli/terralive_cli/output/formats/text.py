@@ -244,8 +244,10 @@ def _plan(event: PlanMade) -> list[Line]:
     if event.refused:
         lines.append(Line((Span("These functions stay as they are:", Style.CAUTION),), event.at))
     for name, reason in event.refused.items():
-        spans = (Span(f"  {short_address(name)}  ", Style.NAME), Span(reason))
+        first, *more = reason.splitlines() or [""]
+        spans = (Span(f"  {short_address(name)}  ", Style.NAME), Span(first))
         lines.append(Line(spans, event.at, indent=4))
+        lines += _to_copy(event, more)
     changes = "Terraform would change nothing of the app."
     if event.changes is None:
         changes = "Terraform cannot plan the app. This is what its files alone say."
@@ -274,7 +276,16 @@ def _functions(event: Event, functions: Sequence[LiveFunction]) -> list[Line]:
             text = f"  timeout raised to {function.timeout_s} s for debugging"
             spans.append(Span(text, Style.CAUTION))
         lines.append(Line(tuple(spans), event.at, indent=4))
+        first, *more = function.note.splitlines() or [""]
+        if first:
+            lines.append(Line((Span(f"    {first}", Style.CAUTION),), event.at, indent=4))
+        lines += _to_copy(event, more)
     return lines
+
+
+def _to_copy(event: Event, texts: Sequence[str]) -> list[Line]:
+    """Return lines that a user may copy into terralive.toml."""
+    return [Line((Span(f"    {text}"),), event.at, indent=4) for text in texts]
 
 
 def _app_ready(event: Ready) -> list[Line]:

@@ -17,9 +17,12 @@ from terralive_terraform.evaluation.document import DATA, MANAGED, Evaluated, Ev
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.references import CODE_ATTRIBUTES, OBJECT_TYPES, referred
 from terralive_terraform.evaluation.sources.layouts import Entry, file_entry, folder_entry
-from terralive_terraform.evaluation.sources.repository import Repository
+from terralive_terraform.evaluation.sources.repository import Repository, is_below
 
 ARCHIVE: Final = "archive_file"
+# https://registry.terraform.io/providers/hashicorp/local/latest/docs/resources/file
+_FILE_TYPES: Final = ("local_file", "local_sensitive_file")
+_NOT_KNOWN: Final = "its content is known after an apply"
 _ZIP_ATTRIBUTES: Final = tuple(name for name in CODE_ATTRIBUTES if name != "depends_on")
 _OBJECT_ATTRIBUTES: Final = ("source", "key", "source_hash", "etag")
 
@@ -54,6 +57,12 @@ class Archives:
         for mode in (DATA, MANAGED):
             for item in evaluation.instances(ARCHIVE, mode):
                 self._add(item)
+        # The texts of files that an apply writes, by path.
+        self._written: dict[Path, str] = {}
+        for kind in _FILE_TYPES:
+            for item in evaluation.instances(kind):
+                content = text(item.values, "content") or _NOT_KNOWN
+                self._written[self._path(text(item.values, "filename"))] = content
         for kind in OBJECT_TYPES:
             for item in evaluation.instances(kind):
                 self._objects.setdefault(text(item.values, "key"), []).append(item)
@@ -148,12 +157,15 @@ class Archives:
         shown = f"{ARCHIVE} {item.address}"
         folder, file = text(item.values, "source_dir"), text(item.values, "source_file")
         if folder:
-            return Archive(shown, (folder_entry(self._path(folder)),))
-        if file:
+            return self._of_folder(shown, self._path(folder))
+        if file and self._path(file) not in self._written:
             return Archive(shown, (file_entry(self._path(file)),))
+        contents = list(_contents(item.values))
+        if file:
+            contents = [(self._path(file).name, self._written[self._path(file)])]
         entries: list[Entry] = []
         missing: dict[str, str] = {}
-        for name, content in _contents(item.values):
+        for name, content in contents:
             local = self._file_with(name, content)
             if local is not None:
                 entries.append(file_entry(local, name))
@@ -164,6 +176,21 @@ class Archives:
             names = ", ".join(missing)
             note = f"the configuration makes {names}: local code does not have what it makes"
         return Archive(shown, tuple(entries), missing, note)
+
+    def _of_folder(self, shown: str, folder: Path) -> Archive:
+        """Return the archive of a folder; what an apply writes into it is a file elsewhere."""
+        entries = [folder_entry(folder)]
+        missing: dict[str, str] = {}
+        for path, content in self._written.items():
+            if not is_below(path, folder):
+                continue
+            name = path.relative_to(folder).as_posix()
+            local = self._file_with(name, content)
+            if local is None:
+                missing[name] = content
+            else:
+                entries.insert(0, file_entry(local, name))
+        return Archive(shown, tuple(entries), missing)
 
     def _file_with(self, name: str, content: str) -> Path | None:
         """Return the file that has a content; None where there is none, or no certain one."""

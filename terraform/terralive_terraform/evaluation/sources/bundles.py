@@ -1,28 +1,30 @@
 """Code that a build has made: what it was made of, and the command that makes it.
 
-Source maps: https://tc39.es/ecma426/. Scripts: https://docs.npmjs.com/cli/using-npm/scripts.
+Source maps: https://tc39.es/ecma426/.
 """
 
 from __future__ import annotations
 
 import base64
-import os
 import re
 from pathlib import Path
 from typing import Final
 
-from terralive_stub.shared.json_documents import items, parse_object, section, text
-from terralive_terraform.evaluation.sources.repository import Repository, is_below
+from terralive_stub.shared.json_documents import items, parse_object, text
+from terralive_terraform.evaluation.sources.builds import builder_of, lines
+from terralive_terraform.evaluation.sources.repository import Repository
 
 _MAP: Final = re.compile(rb"//[#@] sourceMappingURL=(\S+)\s*$")
 _INLINE: Final = b"base64,"
-_SCRIPTS: Final = ("build", "bundle", "compile", "package")
 _TAIL_BYTES: Final = 4096
-_MAX_UP: Final = 4  # folders above the code in which package.json may be
 
 
-def build_note(repository: Repository, folder: Path, file: Path | None) -> str:
+def build_note(
+    repository: Repository, folder: Path, file: Path | None
+) -> tuple[str, tuple[str, ...]]:
     """Return what a user should know of a folder with built JavaScript; "" for other folders.
+
+    The lines of terralive.toml that have it built after an edit come with it.
 
     Args:
         repository: the repository.
@@ -31,17 +33,14 @@ def build_note(repository: Repository, folder: Path, file: Path | None) -> str:
     """
     sources = _sources(file) if file is not None else ()
     if not sources and not repository.is_built(file or folder):
-        return ""
-    package, command = build_command(repository, folder)
-    if package is None:
-        if not sources:
-            return ""
-        return f"it is built from {repository.shown(sources[0])}: an edit needs a build"
-    source = package / "src"
+        return "", ()
+    builder = builder_of(repository, folder)
+    if builder is not None:
+        settings = lines(repository, builder, folder, sources[:1], is_known=True)
+        return f"`{builder.command}` builds it", settings
     if sources:
-        source = sources[0].parent
-    watch = Path(os.path.relpath(source, folder)).as_posix()
-    return f'`{command}` builds it. For live edits, set build = "{command}", watch = ["{watch}/**"]'
+        return f"it is built from {repository.shown(sources[0])}: an edit needs a build", ()
+    return "", ()
 
 
 def _sources(file: Path) -> tuple[Path, ...]:
@@ -84,20 +83,3 @@ def _read(file: Path) -> bytes:
         return file.read_bytes()
     except OSError:
         return b""
-
-
-def build_command(repository: Repository, folder: Path) -> tuple[Path | None, str]:
-    """Return the nearest folder whose package.json has a script that builds, and its command.
-
-    The command runs in the repository's topmost folder.
-    """
-    for above in (folder, *list(folder.parents)[:_MAX_UP]):
-        if not is_below(above, repository.top):
-            break
-        scripts = section(parse_object(_read(above / "package.json")), "scripts")
-        for name in _SCRIPTS:
-            if text(scripts, name) and above == repository.top:
-                return above, f"npm run {name}"
-            if text(scripts, name):
-                return above, f"npm --prefix {repository.shown(above)} run {name}"
-    return None, ""

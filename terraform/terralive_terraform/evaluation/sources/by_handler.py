@@ -227,8 +227,11 @@ def _named(
 
 
 def _matched(folder: str, names: Iterable[tuple[str, ...]]) -> int:
-    """Return the length of a folder's name in characters if it is part of a name, else 0."""
-    words = _words(folder)
+    """Return the length of a folder's name in characters if it is part of a name, else 0.
+
+    `src` of `sorter_src` says nothing.
+    """
+    words = tuple(word for word in _words(folder) if word not in _GENERAL)
     if words and any(_contains(name, words) for name in names):
         return sum(len(word) for word in words)
     return 0

@@ -101,3 +101,8 @@ def is_interpreted(runtime: str | None) -> bool:
 def is_javascript(runtime: str | None) -> bool:
     """Tell whether a runtime is Node.js."""
     return _family(runtime) == "nodejs"
+
+
+def is_custom(runtime: str | None) -> bool:
+    """Tell whether a runtime runs a program of the team's (`provided.al2023`)."""
+    return _family(runtime) == "provided"

@@ -23,12 +23,14 @@ class FoundCode:
         found_by: how it was found, as a user reads it: `archive_file data.archive_file.code`.
         handler: the handler, where the handler's file has another name or place in the archive.
         note: what the user should know; "" for nothing.
+        settings: lines of terralive.toml that the note proposes, for the function's table.
     """
 
     path: Path
     found_by: str
     handler: str | None = None
     note: str = ""
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,11 @@ class CodeNotFound:
 
     Attributes:
         reason: why, in one sentence.
+        settings: lines of terralive.toml that would make it live, for the function's table.
     """
 
     reason: str
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

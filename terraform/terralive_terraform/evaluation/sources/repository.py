@@ -19,7 +19,7 @@ _SKIPPED: Final = frozenset(
     {"__pycache__", "bower_components", "cdktf.out", "node_modules", "site-packages", "venv"}
 )
 # Folders that builds write to.
-_BUILT: Final = frozenset(
+BUILT: Final = frozenset(
     {
         ".build",
         ".dist",
@@ -55,10 +55,14 @@ class Repository:
     Args:
         top: its topmost folder.
         excluded: folders that are left out with everything below them.
+        project: the folder that commands run in and that paths are shown from; None for `top`.
     """
 
-    def __init__(self, top: Path, excluded: Collection[Path] = ()) -> None:
+    def __init__(
+        self, top: Path, excluded: Collection[Path] = (), project: Path | None = None
+    ) -> None:
         self.top = top.resolve()
+        self.project = (project or top).resolve()
         self._excluded = frozenset(str(folder.resolve()) for folder in excluded)
         # Contents of files that were compared, by path.
         self._contents: dict[Path, bytes] = {}
@@ -86,7 +90,7 @@ class Repository:
     def is_built(self, path: Path) -> bool:
         """Tell whether a path is in a folder that builds write to: by its name, or by git."""
         parts = self.parts(path)
-        if not _BUILT.isdisjoint(parts):
+        if not BUILT.isdisjoint(parts):
             return True
         return any(parts[:count] in self._ignored for count in range(1, len(parts) + 1))
 
@@ -105,9 +109,9 @@ class Repository:
         return ()
 
     def shown(self, path: Path) -> str:
-        """Return a path as messages show it: relative to the top where it is below it."""
+        """Return a path as messages show it: relative to the project where it is below the top."""
         if is_below(path, self.top):
-            return path.relative_to(self.top).as_posix()
+            return Path(os.path.relpath(path, self.project)).as_posix()
         return str(path)
 
     @cached_property
@@ -163,7 +167,7 @@ class Repository:
                     yield Path(entry.path)
 
     def _is_skipped(self, entry: os.DirEntry[str]) -> bool:
-        is_hidden = entry.name.startswith(".") and entry.name not in _BUILT
+        is_hidden = entry.name.startswith(".") and entry.name not in BUILT
         if is_hidden or entry.name in _SKIPPED or entry.name.endswith(_SKIPPED_SUFFIXES):
             return True
         return entry.path in self._excluded

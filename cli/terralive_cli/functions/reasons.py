@@ -1,0 +1,151 @@
+"""Reasons why a function has no local code, and lines of terralive.toml that help. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from terralive_cli.configuration.tables import FunctionSettings
+from terralive_cli.configuration.values import FILE
+from terralive_cli.functions import interpreters
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.code import CodeNotFound, FoundCode
+from terralive_terraform.evaluation.planned import PlannedFunction
+
+Places = Mapping[str, FoundCode | CodeNotFound]
+NO_PLACES: Final[Places] = {}
+_NO_RUNTIME: Final = "terralive itself runs Python, Node.js and provided.*"
+
+
+def table_address(
+    function: DeclaredFunction, planned: Sequence[PlannedFunction], located: Places, address: str
+) -> str:
+    """Return the address whose table the lines for an instance belong into.
+
+    It is the function's own where all of its instances need the same lines.
+
+    Args:
+        function: the function.
+        planned: its instances.
+        located: where the code of each instance is.
+        address: the instance's address.
+    """
+    own = located.get(address)
+    for instance in planned:
+        other = located.get(instance.address)
+        if own is None or other is None or other.settings != own.settings:
+            return address
+    return function.address
+
+
+def with_lines(text: str, table: str, settings: Sequence[str]) -> str:
+    """Return a text with lines for the table of a function; the text alone without lines."""
+    if not settings:
+        return text
+    return "\n".join([f"{text} to {FILE}:", f"[functions.'{table}']", *settings])
+
+
+def notes(
+    function: DeclaredFunction, planned: Sequence[PlannedFunction], located: Places
+) -> dict[str, str]:
+    """Return what a user should know of the code of instances, by address; once for the same.
+
+    Args:
+        function: the function.
+        planned: its instances.
+        located: where the code of each instance is.
+    """
+    found: dict[str, str] = {}
+    for instance in planned:
+        place = located.get(instance.address)
+        if not isinstance(place, FoundCode) or not place.note:
+            continue
+        text = f"{place.note[:1].upper()}{place.note[1:]}."
+        if place.settings:
+            text += " For live edits, add"
+        table = table_address(function, planned, located, instance.address)
+        text = with_lines(text, table, place.settings)
+        if text not in found.values():
+            found[instance.address] = text
+    return found
+
+
+def of_place(
+    place: CodeNotFound,
+    table: str,
+    function: DeclaredFunction,
+    settings: FunctionSettings,
+    general: str,
+) -> str:
+    """Return the reason of a function whose code a plan does not tell.
+
+    Args:
+        place: what the plan tells.
+        table: the address whose table in terralive.toml lines belong into.
+        function: the function.
+        settings: its settings.
+        general: the reason without the plan.
+    """
+    if place.settings:
+        return with_lines(f"{place.reason}. Add", table, place.settings)
+    if function.is_image or _needs_command(function, settings):
+        return general
+    return f"{place.reason}. {general[:1].upper()}{general[1:]}"
+
+
+def unknown_code(
+    settings: FunctionSettings, function: DeclaredFunction, address: str, unknown: str
+) -> str:
+    """Return the reason of a function whose code folder is not known."""
+    wanted = ", ".join(_wanted(settings, function))
+    if _needs_command(function, settings):
+        runtime = settings.runtime or function.runtime
+        unknown = f"{_NO_RUNTIME}, and not {runtime}"
+        wanted = f'{wanted} and command = ["…"], a program that runs its handler,'
+    return f"{unknown}. Set {wanted} in the table [functions.'{address}'] of {FILE}"
+
+
+def _needs_command(function: DeclaredFunction, settings: FunctionSettings) -> bool:
+    """Tell whether terralive certainly has no program for a function's runtime."""
+    runtime = settings.runtime or function.runtime
+    if function.is_image or not runtime or settings.command:
+        return False
+    return interpreters.runtime_family(runtime) is None
+
+
+def _wanted(settings: FunctionSettings, function: DeclaredFunction) -> list[str]:
+    """Return the settings that a function without a known folder needs."""
+    wanted = ['path = "…"']
+    if function.is_image and not settings.command:
+        if not (settings.runtime or function.runtime):
+            wanted.append('runtime = "…"')
+        if not (settings.handler or function.handler):
+            wanted.append('handler = "…"')
+    return wanted
+
+
+def not_run_by_itself(
+    function: DeclaredFunction, address: str, runtime: str, handler: str
+) -> str | None:
+    """Return the reason why terralive cannot run a function without a command; None for none."""
+    family = interpreters.runtime_family(runtime)
+    if not runtime:
+        problem = "its runtime is not known."
+        if function.is_image:
+            problem = "an image does not contain the runtime of its handler."
+        return (
+            f'{problem} Set runtime = "python3.13", or command = ["…"], in the table '
+            f"[functions.'{address}'] of terralive.toml"
+        )
+    if family is None:
+        return (
+            f"{_NO_RUNTIME}, and not {runtime}. Name the "
+            'program that runs it with command = ["…"] in the table '
+            f"[functions.'{address}'] of terralive.toml"
+        )
+    if not handler and family != "provided":
+        return (
+            'its handler is not known. Set handler = "…" in the table '
+            f"[functions.'{address}'] of terralive.toml"
+        )
+    return None

@@ -1,0 +1,230 @@
+"""Functions whose source is in the repository and whose code is not built, or built elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from terralive_stub.shared.json_documents import Json
+from terralive_terraform.evaluation.code import CodeNotFound, FoundCode, find_code
+from terralive_terraform.evaluation.functions import planned_functions
+from terralive_testing.fakes.plan_document import PlanDocument
+
+API = "aws_lambda_function.api"
+CODE = "data.archive_file.code"
+NODE: dict[str, Json] = {"handler": "index.handler", "runtime": "nodejs22.x"}
+PYTHON: dict[str, Json] = {"handler": "app.handler", "runtime": "python3.13"}
+CUSTOM: dict[str, Json] = {"handler": "bootstrap", "runtime": "provided.al2023"}
+TYPESCRIPT = "export const handler = async () => 1\n"
+JAVASCRIPT = "exports.handler = async () => 1\n"
+HANDLER = "def handler(event, context):\n    return 1\n"
+GO = 'package main\n\nimport "github.com/aws/aws-lambda-go/lambda"\n'
+
+
+def write(file: Path, content: str = "") -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
+
+
+def scripts(folder: Path, **commands: str) -> None:
+    write(folder / "package.json", json.dumps({"scripts": commands}))
+
+
+def found(
+    plan: PlanDocument, top: Path, address: str = API, project: str = ""
+) -> FoundCode | CodeNotFound:
+    evaluation = plan.evaluation(top / project)
+    functions = planned_functions(evaluation)
+    return find_code(evaluation, functions, top, project=top / project)[address]
+
+
+def of_zip(name: str = "code.zip", address: str = API, **values: Json) -> PlanDocument:
+    plan = PlanDocument()
+    plan.managed(address, {**NODE, "filename": name, **values})
+    return plan
+
+
+def test_code_beside_the_folder_of_the_configuration_is_found(tmp_path: Path) -> None:
+    write(tmp_path / "infra" / "main.tf")
+    write(tmp_path / "services" / "orders" / "app.py", HANDLER)
+    plan = of_zip("orders.zip", **PYTHON)
+    code = found(plan, tmp_path, project="infra")
+    folder = tmp_path / "services" / "orders"
+    assert code == FoundCode(folder, "handler ../services/orders/app.py")
+
+
+def test_commands_and_paths_are_those_of_the_projects_folder(tmp_path: Path) -> None:
+    write(tmp_path / "infra" / "main.tf")
+    write(tmp_path / "api" / "src" / "index.ts", TYPESCRIPT)
+    scripts(tmp_path / "api", build="esbuild src/index.ts --bundle --outfile=dist/index.js")
+    code = found(of_zip("api.zip"), tmp_path, project="infra")
+    assert isinstance(code, CodeNotFound)
+    assert code.settings == (
+        'path = "../api/dist"',
+        'build = "npm --prefix ../api run build"',
+        'watch = ["../src/**"]',
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "handler", "folder"),
+    [
+        ("esbuild src/index.ts --outdir=out", "index.handler", "api/out"),
+        ("esbuild src/index.ts --outdir out", "out/index.handler", "api"),
+        ("tsc --outDir build -p .", "index.handler", "api/build"),
+        ("tsc -p .", "index.handler", "api/lib"),
+        ("tsc -p . && zip -r api.zip lib", "lib/index.handler", "api"),
+        ("node build.mjs", "dist/index.handler", "api"),
+        ("node build.mjs", "index.handler", "…"),
+    ],
+)
+def test_the_folder_that_a_script_writes_to_is_proposed(
+    tmp_path: Path, script: str, handler: str, folder: str
+) -> None:
+    write(tmp_path / "api" / "src" / "index.ts", TYPESCRIPT)
+    write(tmp_path / "api" / "tsconfig.json", '{"compilerOptions": {"outDir": "./lib"}} // why')
+    scripts(tmp_path / "api", build=script)
+    code = found(of_zip(handler=handler), tmp_path)
+    assert isinstance(code, CodeNotFound)
+    assert "TypeScript of its handler is not built: api/src/index.ts" in code.reason
+    assert code.settings[0] == f'path = "{folder}"'
+    assert code.settings[1] == 'build = "npm --prefix api run build"'
+
+
+def test_each_package_of_a_monorepo_has_its_own_build(tmp_path: Path) -> None:
+    plan = PlanDocument()
+    for name in ("orders", "billing"):
+        write(tmp_path / "packages" / name / "src" / "index.ts", TYPESCRIPT)
+        scripts(tmp_path / "packages" / name, build="esbuild src/index.ts --outdir=dist")
+        plan.managed(
+            f"module.{name}.aws_lambda_function.this", {**NODE, "filename": f"out/{name}.zip"}
+        )
+    for name in ("orders", "billing"):
+        code = found(plan, tmp_path, f"module.{name}.aws_lambda_function.this")
+        assert isinstance(code, CodeNotFound)
+        assert code.settings[:2] == (
+            f'path = "packages/{name}/dist"',
+            f'build = "npm --prefix packages/{name} run build"',
+        )
+
+
+def test_an_archive_of_a_folder_that_is_not_built_comes_with_the_build(tmp_path: Path) -> None:
+    write(tmp_path / "src" / "upload.ts", TYPESCRIPT)
+    scripts(tmp_path, build="node esbuild.mjs")
+    plan = of_zip()
+    plan.data(CODE, {"output_path": "code.zip", "source_file": "dist/upload/index.js"})
+    assert found(plan, tmp_path) == CodeNotFound(
+        "archive_file data.archive_file.code is made of dist/upload, which has no index.js yet: "
+        "`npm run build` may build it",
+        ('path = "dist/upload"', 'build = "npm run build"', 'watch = ["../../src/**"]'),
+    )
+
+
+def test_a_makefile_builds_as_well(tmp_path: Path) -> None:
+    write(tmp_path / "src" / "index.ts", TYPESCRIPT)
+    write(tmp_path / "Makefile", "clean:\n\trm -rf dist\n\nbuild-all: src\n\tesbuild\n")
+    code = found(of_zip(handler="dist/index.handler"), tmp_path)
+    assert isinstance(code, CodeNotFound)
+    assert code.settings[1] == 'build = "make build-all"'
+
+
+def test_javascript_that_a_bundler_would_bundle_runs_as_it_is(tmp_path: Path) -> None:
+    write(tmp_path / "src" / "index.js", JAVASCRIPT)
+    scripts(tmp_path, build="webpack")
+    plan = of_zip()
+    plan.data(CODE, {"output_path": "code.zip", "source_dir": "dist"})
+    assert found(plan, tmp_path) == FoundCode(tmp_path / "src", "handler src/index.js")
+
+
+def test_the_javascript_of_another_project_is_not_taken_for_typescript(tmp_path: Path) -> None:
+    write(tmp_path / "packages" / "api" / "src" / "index.ts", TYPESCRIPT)
+    scripts(tmp_path / "packages" / "api", build="tsc --outDir dist")
+    write(tmp_path / "tools" / "web" / "index.js", JAVASCRIPT)
+    code = found(of_zip("artifact.zip"), tmp_path)
+    assert isinstance(code, CodeNotFound)
+    assert "several files may have its handler: tools/web/index.js" in code.reason
+
+
+@pytest.mark.parametrize("is_archive", [True, False])
+def test_a_go_program_that_is_not_built_comes_with_its_build(
+    tmp_path: Path, *, is_archive: bool
+) -> None:
+    for name in ("enqueue", "notify"):
+        write(tmp_path / "cmd" / name / "main.go", GO)
+    write(tmp_path / "go.mod", "module acme\n")
+    plan = of_zip("bin/notify.zip", function_name="acme-notify", **CUSTOM)
+    if is_archive:
+        source: dict[str, Json] = {"source_file": "bin/notify/bootstrap"}
+        plan.data(CODE, {"output_path": "bin/notify.zip", **source})
+    code = found(plan, tmp_path)
+    assert isinstance(code, CodeNotFound)
+    assert code.settings == (
+        'path = "bin/notify"',
+        'build = "go build -o bin/notify/bootstrap ./cmd/notify"',
+        'watch = ["../../cmd/**"]',
+    )
+
+
+def test_a_rust_program_that_is_not_built_comes_with_its_build(tmp_path: Path) -> None:
+    write(tmp_path / "Cargo.toml", '[package]\nname = "short"\n')
+    write(tmp_path / "src" / "main.rs")
+    code = found(of_zip("../target/lambda/short/bootstrap.zip", **CUSTOM), tmp_path, project="tf")
+    assert isinstance(code, CodeNotFound)
+    assert code.settings == (
+        'path = "../target/lambda/short"',
+        'build = "cd .. && cargo lambda build --release"',
+        'watch = ["../../../src/**"]',
+    )
+
+
+@pytest.mark.parametrize(
+    ("handler", "variable"),
+    [
+        ("datadog_lambda.handler.handler", "DD_LAMBDA_HANDLER"),
+        ("newrelic_lambda_wrapper.handler", "NEW_RELIC_LAMBDA_HANDLER"),
+    ],
+)
+def test_the_handler_that_a_vendors_layer_calls_runs_here(
+    tmp_path: Path, handler: str, variable: str
+) -> None:
+    write(tmp_path / "src" / "app.py", HANDLER)
+    plan = PlanDocument()
+    environment: list[Json] = [{"variables": {variable: "app.handler"}}]
+    values: dict[str, Json] = {"handler": handler, "runtime": "python3.13"}
+    plan.managed(API, {**values, "filename": "code.zip", "environment": environment})
+    plan.data(CODE, {"output_path": "code.zip", "source_dir": "src"})
+    code = found(plan, tmp_path)
+    assert isinstance(code, FoundCode)
+    assert (code.path, code.handler) == (tmp_path / "src", "app.handler")
+    assert code.note == "a layer's handler calls it on AWS, and does not run here"
+
+
+def test_a_file_that_an_apply_writes_is_the_file_with_its_content(tmp_path: Path) -> None:
+    write(tmp_path / "lambda" / "app.py", HANDLER)
+    plan = of_zip(**PYTHON)
+    plan.data(CODE, {"output_path": "code.zip", "source_dir": "rendered"})
+    plan.managed("local_file.app", {"filename": "rendered/app.py", "content": HANDLER})
+    code = found(plan, tmp_path)
+    assert code == FoundCode(tmp_path / "lambda", f"archive_file {CODE}")
+
+
+def test_a_template_that_an_apply_writes_is_no_code(tmp_path: Path) -> None:
+    write(tmp_path / "lambda" / "app.py", HANDLER)
+    plan = of_zip(**PYTHON)
+    plan.data(CODE, {"output_path": "code.zip", "source_dir": "rendered"})
+    plan.managed("local_file.app", {"filename": "rendered/app.py", "content": "HOST = 'x'\n"})
+    assert found(plan, tmp_path) == CodeNotFound(
+        f"no file of the repository is the text that archive_file {CODE} has as app.py"
+    )
+
+
+def test_a_folder_is_named_like_a_function_whatever_general_words_it_has(tmp_path: Path) -> None:
+    plan = PlanDocument()
+    for name in ("sorter", "mover"):
+        write(tmp_path / f"{name}_src" / "app.py", HANDLER)
+        plan.managed(f"aws_lambda_function.{name}", {**PYTHON, "filename": f"{name}.zip"})
+    code = found(plan, tmp_path, "aws_lambda_function.mover")
+    assert isinstance(code, FoundCode)
+    assert code.path == tmp_path / "mover_src"
