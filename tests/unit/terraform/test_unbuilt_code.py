@@ -15,8 +15,8 @@ from terralive_testing.fakes.plan_document import PlanDocument
 API = "aws_lambda_function.api"
 CODE = "data.archive_file.code"
 NODE: dict[str, Json] = {"handler": "index.handler", "runtime": "nodejs22.x"}
-PYTHON: dict[str, Json] = {"handler": "app.handler", "runtime": "python3.13"}
-CUSTOM: dict[str, Json] = {"handler": "bootstrap", "runtime": "provided.al2023"}
+PYTHON = {"handler": "app.handler", "runtime": "python3.13"}
+CUSTOM = {"handler": "bootstrap", "runtime": "provided.al2023"}
 TYPESCRIPT = "export const handler = async () => 1\n"
 JAVASCRIPT = "exports.handler = async () => 1\n"
 HANDLER = "def handler(event, context):\n    return 1\n"
@@ -40,9 +40,9 @@ def found(
     return find_code(evaluation, functions, top, project=top / project)[address]
 
 
-def of_zip(name: str = "code.zip", address: str = API, **values: Json) -> PlanDocument:
+def of_zip(zip_file: str = "code.zip", **values: Json) -> PlanDocument:
     plan = PlanDocument()
-    plan.managed(address, {**NODE, "filename": name, **values})
+    plan.managed(API, {**NODE, "filename": zip_file, **values})
     return plan
 
 
