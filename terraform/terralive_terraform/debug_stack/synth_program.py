@@ -2,6 +2,9 @@
 
 `synth.py` starts it: for a team's own subclass with a request as JSON on stdin, and for the
 template of terralive's own stack with `--template`.
+
+A team's module is imported before anything of CDK for Terraform: where `cdktf` and `cdktn` are both
+installed, what the module imports decides which of them is used (see `constructs.cdk`).
 """
 
 from __future__ import annotations
@@ -11,18 +14,20 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from terralive_terraform.constructs.cdk import cdk
 from terralive_terraform.debug_stack.settings import (
     BackendSettings,
     DebugStackSettings,
     Endpoints,
     ImageReaders,
 )
-from terralive_terraform.debug_stack.stack import DebugStack
 from terralive_terraform.debug_stack.synth import digest
 
+if TYPE_CHECKING:
+    from terralive_terraform.debug_stack.stack import DebugStack
+
+_OWN: Final = "terralive_terraform.debug_stack.stack:DebugStack"
 # The template does not depend on the settings: a test compares it with another stage's.
 _ANY_STAGE: Final = DebugStackSettings("app", "stage", "us-east-1", "", "", "")
 
@@ -30,7 +35,7 @@ _ANY_STAGE: Final = DebugStackSettings("app", "stage", "us-east-1", "", "", "")
 def main() -> None:
     """Answer one request: the configuration, and a hash of each of the team's files in it."""
     if sys.argv[1:] == ["--template"]:
-        sys.stdout.write(synthesise(DebugStack, _ANY_STAGE))
+        sys.stdout.write(synthesise(imported(_OWN), _ANY_STAGE))
         return
     request = json.loads(sys.stdin.buffer.read())
     folder = Path(request["folder"])
@@ -50,6 +55,8 @@ def imported(path: str) -> type[DebugStack]:
     """
     module, _, name = path.partition(":")
     found = getattr(importlib.import_module(module), name)
+    from terralive_terraform.debug_stack.stack import DebugStack  # noqa: PLC0415  # see above
+
     if not (isinstance(found, type) and issubclass(found, DebugStack)):
         raise TypeError(f"{path} is no subclass of terralive_terraform.debug_stack.DebugStack")
     return found
@@ -68,6 +75,8 @@ def imported_from(folder: Path) -> set[Path]:
 
 def synthesise(stack_class: type[DebugStack], settings: DebugStackSettings) -> str:
     """Return the stack's configuration as JSON, without cdktf's metadata and its backend."""
+    from terralive_terraform.constructs.cdk import cdk  # noqa: PLC0415  # see above
+
     with tempfile.TemporaryDirectory(prefix="terralive-synth-") as folder:
         app = cdk.App(outdir=folder, skip_validation=True)
         stack_class(app, settings)

@@ -1,14 +1,27 @@
-"""The Aspect on real cdktf constructs; no Terraform."""
+"""The Aspect on real constructs of cdktf, and of its fork where it is installed; no Terraform."""
 
+import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from terralive_stub.shared.json_documents import read_object, section
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates
+from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
 from terralive_terraform.runs.node import node_for_jsii
+from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.rules import LIVE_VARIABLE, ImageStub, LiveSettings
 
+FORK = pytest.param(
+    "cdktn",
+    marks=pytest.mark.skipif(
+        importlib.util.find_spec("cdktn") is None, reason="cdktn is not installed"
+    ),
+)
 PROGRAM = """
 from cdktf import App, TerraformStack
 from terralive_terraform.live import attach
@@ -34,8 +47,9 @@ app.synth()
 """
 
 
+@pytest.mark.parametrize("package", ["cdktf", FORK])
 def test_the_aspect_names_its_zip_adds_no_policy_and_raises_a_timeout_as_far_as_its_queue(
-    tmp_path: Path,
+    tmp_path: Path, package: str
 ) -> None:
     settings = tmp_path / "live.json"
     zipped = tmp_path / "stub" / "stub.zip"
@@ -49,7 +63,8 @@ def test_the_aspect_names_its_zip_adds_no_policy_and_raises_a_timeout_as_far_as_
         "CDKTF_OUTDIR": str(tmp_path / "out"),
         LIVE_VARIABLE: str(settings),
     }
-    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, cwd=tmp_path, check=True)
+    program = PROGRAM.replace("from cdktf", f"from {package}")
+    subprocess.run([sys.executable, "-c", program], env=environment, cwd=tmp_path, check=True)
     document = json.loads((tmp_path / "out" / "stacks" / "orders" / "cdk.tf.json").read_text())
     functions = document["resource"]["aws_lambda_function"]
     assert functions["free_fn"]["filename"] == "../../../stub/stub.zip"
@@ -61,3 +76,32 @@ def test_the_aspect_names_its_zip_adds_no_policy_and_raises_a_timeout_as_far_as_
     arguments = coordinates.image_command(coordinates.image_key(f"{prefix}image"))
     assert functions["image"]["image_config"] == [{"command": list(arguments)}]
     assert functions["image"]["//"]["terralive"]["handler"] == "app.handler"
+
+
+@pytest.mark.parametrize("package", ["cdktf", FORK])
+@pytest.mark.parametrize("is_attached", [False, True], ids=["override file", "Aspect"])
+def test_a_program_becomes_live_whichever_package_it_uses(
+    tmp_path: Path, package: str, *, is_attached: bool
+) -> None:
+    """Its functions and their code are those of the configuration, and the file of Terraform's."""
+    lines = PROGRAM.replace("from cdktf", f"from {package}").splitlines()
+    if not is_attached:
+        lines = [line for line in lines if "attach" not in line]
+    (tmp_path / "main.py").write_text("\n".join(lines))
+    (tmp_path / "cdktf.json").write_text('{"app": "python main.py", "language": "python"}')
+    live = LiveSettings(tmp_path / "stub.zip", "hash")
+    with find_app(tmp_path).prepared(live, tmp_path / "work", os.environ) as prepared:
+        by_label = {function.label: function for function in prepared.functions}
+        assert sorted(by_label) == ["free_fn", "own_fn"]
+        assert {item.handler for item in by_label.values()} == {"app.handler"}
+        assert [item.address for item in prepared.refused] == ["aws_lambda_function.image"]
+        synthesised = json.loads((prepared.directory / "cdk.tf.json").read_text())
+        override = read_object(prepared.directory / OVERRIDE_FILE)
+    of_program = synthesised["resource"]["aws_lambda_function"]["own_fn"]
+    overridden = section(section(override, "resource"), "aws_lambda_function")
+    if is_attached:
+        assert of_program["handler"] == STUB_HANDLER
+        assert overridden == {}
+    else:
+        assert of_program["handler"] == "app.handler"
+        assert section(overridden, "own_fn")["handler"] == STUB_HANDLER
