@@ -272,6 +272,7 @@ def _execute(
         )
         try:
             if program:
+                _refuse_terragrunt(config, ui)
                 config.require_program()
             if protected:
                 _refuse_production(config)
@@ -295,6 +296,16 @@ def _execute(
             code = failures.exit_code(failure)
     _log.debug("command %s ends with exit code %d", name, code)
     return code
+
+
+def _refuse_terragrunt(config: Config, ui: Ui) -> None:
+    """Refuse a folder that only Terragrunt completes; it may be only warned of."""
+    # Imported here for the same reason as below.
+    from terralive_cli.protection.terragrunt import check_terragrunt  # noqa: PLC0415
+
+    warning = check_terragrunt(config)
+    if warning is not None:
+        ui.emit(warning)
 
 
 def _refuse_production(config: Config) -> None:

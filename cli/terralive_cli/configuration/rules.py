@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Final
 
 # Names of AWS resources hold at most 64 characters, and these names are part of them
@@ -67,6 +68,16 @@ def sanitise(text: str) -> str:
     """Return a name of a-z, 0-9 and `-` made from any text; "" if no such character remains."""
     words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     return words[:NAME_CHARACTERS].strip("-")
+
+
+def terraform_binary(value: str) -> str:
+    """Return what is wrong with the name of a Terraform: terralive reads the output of its runs."""
+    if PurePath(value).name.startswith("terragrunt"):
+        return (
+            "terralive runs Terraform or OpenTofu itself, and not Terragrunt, which prints other "
+            "output."
+        )
+    return ""
 
 
 def name(value: str) -> str:

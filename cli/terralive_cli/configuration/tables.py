@@ -42,7 +42,7 @@ class TerraformConfig:
         dir: absolute folder of the root module, or the folder in which `app` runs.
         app: command of a CDK for Terraform program (`python main.py`); None for plain Terraform.
         stack: name of that program's stack; None for the only one, or the only one with functions.
-        binary: `terraform`, `tofu`, `terragrunt`, or a path.
+        binary: `terraform`, `tofu`, or a path.
         var_files: absolute paths for `-var-file`.
         backend_config: arguments for `terraform init -backend-config`; paths are absolute.
         arguments: the user's own arguments for plans and applies of the app, each of them one word;
@@ -73,9 +73,10 @@ class TerraformConfig:
     )
     binary: str = setting(
         ProgramName(),
-        "`terraform`, `tofu`, `terragrunt`, or a path.",
+        "`terraform`, `tofu`, or a path.",
         default="terraform",
         env="TERRALIVE_TERRAFORM_BINARY",
+        rule=rules.terraform_binary,
     )
     var_files: tuple[Path, ...] = setting(
         Files(),
