@@ -7,7 +7,9 @@ folder that has the name of the image's ECR repository. It reads files, and buil
 from __future__ import annotations
 
 import os.path
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,14 +17,21 @@ from terralive_cli.configuration.source import repository_top
 from terralive_cli.configuration.tables import FunctionSettings
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.sources.builds import builder_of, lines
+from terralive_terraform.evaluation.sources.repository import Repository
 from terralive_terraform.images.code_folder import code_folder
 from terralive_terraform.images.dockerfile import final_stage
 from terralive_terraform.images.instructions import DockerfileError
 from terralive_terraform.images.lambda_image import lambda_image
-from terralive_terraform.images.search import built_from, find_build
+from terralive_terraform.images.search import FoundBuild, built_from, find_build
 from terralive_terraform.images.source import ImageBuild, ImageSource
 
 _MOST: Final = 5  # Dockerfiles that a reason lists
+# Labels of functions that say nothing about their image.
+_GENERAL: Final = frozenset(
+    ("default", "fn", "function", "lambda", "lambda_function", "main", "this")
+)
+_TAG: Final = re.compile(r"(@sha256:[0-9a-f]+|:[\w.-]+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ class ImageCode:
         handler: the handler; "" where it is not known.
         problem: the reason why something is not known, as the end of a sentence.
         found_by: what names the Dockerfile.
+        settings: lines of terralive.toml that build what the image's own build makes.
     """
 
     path: Path | None = None
@@ -42,6 +52,7 @@ class ImageCode:
     handler: str = ""
     problem: str = ""
     found_by: str = ""
+    settings: tuple[str, ...] = ()
 
 
 def image_code(
@@ -80,12 +91,45 @@ def image_code(
     context = build.context or build.dockerfile.parent
     folder = code_folder(stage, image, handler, context)
     problem = ""
+    settings_to_add: tuple[str, ...] = ()
     if folder.problem:
         problem = f"{folder.problem}: {shown}"
         if folder.built is not None:
-            made = os.path.relpath(folder.built, project)
-            problem += f'. A build on this machine may make it: path = "{made}", and build = "…"'
-    return ImageCode(folder.path, runtime, handler, problem, found_by)
+            problem += ". A build on this machine may make it"
+            settings_to_add = _build_lines(repository, project, folder.built)
+    return ImageCode(folder.path, runtime, handler, problem, found_by, settings_to_add)
+
+
+def _build_lines(top: Path, project: Path, built: Path) -> tuple[str, ...]:
+    """Return the lines of terralive.toml that make a folder of an image on this machine."""
+    repository = Repository(top, project=project)
+    builder = builder_of(repository, built)
+    if builder is None:
+        return (f'path = "{repository.shown(built)}"', 'build = "…"')
+    return lines(repository, builder, built, (), is_known=False)
+
+
+def with_other_images(functions: Sequence[DeclaredFunction]) -> list[DeclaredFunction]:
+    """Mark the functions of an app whose images come from several repositories.
+
+    The only Dockerfile in a repository may be that of any of them.
+    """
+    images = {_image_of(item) for item in functions if item.is_image}
+    if len(images) <= 1:
+        return list(functions)
+    marked: list[DeclaredFunction] = []
+    for item in functions:
+        source = item.image or ImageSource()
+        marked.append(replace(item, image=replace(source, is_only=False)))
+    return marked
+
+
+def _image_of(function: DeclaredFunction) -> str:
+    """Return what tells the image of a function from others: its name without tag and digest."""
+    for instance in function.instances or ():
+        if instance.image_uri is not None:
+            return _TAG.sub("", instance.image_uri)
+    return ", ".join((function.image or ImageSource()).repositories)
 
 
 def _handler(function: DeclaredFunction, of_image: str) -> str:
@@ -110,12 +154,19 @@ def _build(
         return "several builds may make its image: " + ", ".join(
             build.found_by for build in source.builds
         )
-    names = [*source.names, function.function_name or "", function.label]
-    found = find_build(repository, [name for name in names if name])
-    if found.build is not None:
-        return found.build
+    names = [*source.names, function.function_name or ""]
+    if function.label not in _GENERAL:
+        names.append(function.label)
+    found = find_build(repository, [name for name in names if name], is_only=source.is_only)
+    return found.build or _no_build(repository, found)
+
+
+def _no_build(repository: Path, found: FoundBuild) -> str:
+    """Return the reason why no Dockerfile is certain."""
     if found.several:
         listed = ", ".join(os.path.relpath(file, repository) for file in found.several[:_MOST])
+        if len(found.several) == 1:
+            return f"nothing says whether {listed} builds its image, or that of another function"
         return f"several Dockerfiles may build its image: {listed}"
     return "no Dockerfile for Lambda that builds its image was found in the repository"
 

@@ -20,7 +20,7 @@ from typing import Final
 from terralive_cli.configuration.tables import FunctionSettings
 from terralive_cli.configuration.values import FILE, Config
 from terralive_cli.functions import code_checks, interpreters, reasons
-from terralive_cli.functions.image_code import ImageCode, image_code
+from terralive_cli.functions.image_code import ImageCode, image_code, with_other_images
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import instance_key, without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
@@ -115,7 +115,7 @@ def map_functions(
     found: dict[str, MappedFunction] = {}
     unmapped: dict[str, str] = {}
     errors: dict[str, ConfigurationError] = {}
-    for function in functions:
+    for function in with_other_images(functions):
         address = function.address
         try:
             if function.instances is None:
@@ -160,7 +160,8 @@ def _mapped_instances(
             table = reasons.table_address(function, planned, located, address)
             given = config.function_for(address, name) or _NO_SETTINGS
             if given.path is None and isinstance(place, CodeNotFound):
-                reason = reasons.of_place(place, table, alone, given, reason)
+                to_add = reasons.lines_of_all(function, planned, located, address)
+                reason = reasons.of_place(place, to_add, alone, given, reason)
             if len(planned) > 1 and table == address:
                 reason = f"{address}: {reason}"
             return NotLive(function.address, reason)
@@ -303,12 +304,15 @@ def _local_code(
     own = config.function_for(address, name)
     settings = own or _NO_SETTINGS
     unknown = "its local code is not known"
+    to_add: tuple[str, ...] = ()
     if function.is_image:
         image = image_code(config.project, settings, function, instance_key(address))
-        unknown = image.problem or unknown
+        unknown, to_add = image.problem or unknown, image.settings
         function = _with_image(function, image)
     path = settings.path or function.path
     if path is None:
+        if to_add:
+            return NotLive(address, reasons.with_lines(f"{unknown}. Add", address, to_add))
         return NotLive(address, reasons.unknown_code(settings, function, address, unknown))
     general = config.function_for(function.address, function.function_name or "")
     if _handlers_may_differ(function) and own is general:

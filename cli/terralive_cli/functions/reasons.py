@@ -45,6 +45,29 @@ def with_lines(text: str, table: str, settings: Sequence[str]) -> str:
     return "\n".join([f"{text} to {FILE}:", f"[functions.'{table}']", *settings])
 
 
+def lines_of_all(
+    function: DeclaredFunction, planned: Sequence[PlannedFunction], located: Places, address: str
+) -> list[str]:
+    """Return the lines that make all instances of a function live, table by table.
+
+    Args:
+        function: the function.
+        planned: its instances.
+        located: where the code of each instance is.
+        address: one of the instances.
+    """
+    place = located.get(address)
+    table = table_address(function, planned, located, address)
+    if table == function.address and isinstance(place, CodeNotFound):
+        return [f"[functions.'{table}']", *place.settings]
+    found: list[str] = []
+    for instance in planned:
+        place = located.get(instance.address)
+        if isinstance(place, CodeNotFound) and place.settings:
+            found += [f"[functions.'{instance.address}']", *place.settings]
+    return found
+
+
 def notes(
     function: DeclaredFunction, planned: Sequence[PlannedFunction], located: Places
 ) -> dict[str, str]:
@@ -72,7 +95,7 @@ def notes(
 
 def of_place(
     place: CodeNotFound,
-    table: str,
+    to_add: Sequence[str],
     function: DeclaredFunction,
     settings: FunctionSettings,
     general: str,
@@ -81,13 +104,13 @@ def of_place(
 
     Args:
         place: what the plan tells.
-        table: the address whose table in terralive.toml lines belong into.
+        to_add: the lines of terralive.toml that make all instances live.
         function: the function.
         settings: its settings.
         general: the reason without the plan.
     """
     if place.settings:
-        return with_lines(f"{place.reason}. Add", table, place.settings)
+        return "\n".join([f"{place.reason}. Add to {FILE}:", *to_add])
     if function.is_image or _needs_command(function, settings):
         return general
     return f"{place.reason}. {general[:1].upper()}{general[1:]}"

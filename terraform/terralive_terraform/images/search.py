@@ -40,7 +40,7 @@ class FoundBuild:
     several: tuple[Path, ...] = ()
 
 
-def find_build(repository: Path, names: Iterable[str]) -> FoundBuild:
+def find_build(repository: Path, names: Iterable[str], *, is_only: bool = True) -> FoundBuild:
     """Find the Dockerfile of an image by names: its ECR repository's, then the function's.
 
     A folder of one of these names counts, or the only Dockerfile for Lambda in the repository.
@@ -48,6 +48,7 @@ def find_build(repository: Path, names: Iterable[str]) -> FoundBuild:
     Args:
         repository: the folder that is searched.
         names: the names; the first one that some Dockerfile has decides.
+        is_only: whether the app has no other image, which the only Dockerfile may build.
     """
     files = [file for file in dockerfiles(repository) if is_for_lambda(file)]
     for name in names:
@@ -56,7 +57,7 @@ def find_build(repository: Path, names: Iterable[str]) -> FoundBuild:
                 return FoundBuild(built_from(matching[0], repository, f"the name {name}"))
             if matching:
                 return FoundBuild(None, tuple(matching))
-    if len(files) == 1:
+    if len(files) == 1 and is_only:
         only = built_from(files[0], repository, "the only Dockerfile for Lambda")
         return FoundBuild(only)
     return FoundBuild(None, tuple(files))

@@ -33,10 +33,12 @@ class ImageSource:
         builds: the ways in which it is built; several where it cannot be decided.
         repositories: the names of the ECR repositories that it may come from; what only Terraform
             knows is in them as `${…}`.
+        is_only: whether no function of the app has an image from elsewhere.
     """
 
     builds: tuple[ImageBuild, ...] = ()
     repositories: tuple[str, ...] = ()
+    is_only: bool = True
 
     def of_instance(self, key: str) -> ImageSource:
         """Return the source of one instance's image: its key in the place of `each.key`.
@@ -54,7 +56,8 @@ class ImageSource:
             )
             for build in self.builds
         )
-        return ImageSource(builds, tuple(_with_key(name, key) for name in self.repositories))
+        repositories = tuple(_with_key(name, key) for name in self.repositories)
+        return replace(self, builds=builds, repositories=repositories)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -136,6 +136,38 @@ def test_code_that_the_image_builds_is_asked_for_with_its_folder(project: Path) 
     assert "npm run build" in reason
 
 
+def test_the_build_of_what_the_image_builds_can_be_copied(project: Path) -> None:
+    folder = project / "services" / "resize"
+    stages = "FROM node:22 AS build\nCOPY . .\nRUN npm run build\n"
+    last = 'FROM public.ecr.aws/lambda/nodejs:22\nCOPY --from=build dist ./\nCMD [ "index.run" ]\n'
+    (folder / "Dockerfile").write_text(stages + last)
+    (folder / "package.json").write_text('{"scripts": {"build": "tsc"}}')
+    reason = reason_of(config(project))
+    assert reason.endswith("""A build on this machine may make it. Add to terralive.toml:
+[functions.'aws_lambda_function.resize']
+path = "services/resize/dist"
+build = "npm --prefix services/resize run build"
+watch = ["../src/**"]""")
+
+
+@pytest.mark.parametrize("own", ["scanner", "scanner@sha256:0a"])
+def test_the_only_dockerfile_is_not_that_of_every_image(project: Path, own: str) -> None:
+    def function(label: str, uri: str) -> DeclaredFunction:
+        address = f"aws_lambda_function.{label}"
+        planned = PlannedFunction(address, "", name=label, package_type="Image", image_uri=uri)
+        return replace(IMAGE, address=address, label=label, instances=(planned,))
+
+    resize = function("resize", "1.dkr.ecr.eu-west-1.amazonaws.com/resize:1")
+    scan = function("scan", f"1.dkr.ecr.eu-west-1.amazonaws.com/vendor/{own}")
+    mapped = map_functions(config(project), [resize, scan])
+    assert list(mapped.functions) == [ADDRESS]
+    assert mapped.unmapped["aws_lambda_function.scan"].startswith(
+        "nothing says whether services/resize/Dockerfile builds its image, or that of another "
+    )
+    both = [resize, function("scan", "1.dkr.ecr.eu-west-1.amazonaws.com/resize:2")]
+    assert len(map_functions(config(project), both).functions) == 2
+
+
 def test_a_broken_dockerfile_is_named_with_its_line(project: Path) -> None:
     (project / "services/resize/Dockerfile").write_text("FROM x\nCOPPY a b\n")
     own = config(project, dockerfile=project / "services/resize")

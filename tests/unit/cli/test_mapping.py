@@ -228,8 +228,13 @@ def test_lines_that_differ_by_instance_name_the_instance(code: Path) -> None:
         f"{FN}[1]": CodeNotFound("it is not built", BUILD[:1]),
     }
     reason = map_functions(config(code), [function], located).unmapped[FN]
-    assert reason.startswith(f"{FN}[0]: it is not built. Add to terralive.toml:\n")
-    assert f"[functions.'{FN}[0]']" in reason
+    assert reason.splitlines() == [
+        f"{FN}[0]: it is not built. Add to terralive.toml:",
+        f"[functions.'{FN}[0]']",
+        *BUILD,
+        f"[functions.'{FN}[1]']",
+        BUILD[0],
+    ]
 
 
 def test_how_code_is_built_again_is_said_once_for_all_instances(code: Path) -> None:
