@@ -1,4 +1,4 @@
-"""`terraform apply` by hand in the sandbox, and terralive in the same sandbox."""
+"""`terraform apply` by hand in the sandbox, and terralive in the same sandbox. In this order."""
 
 from __future__ import annotations
 
@@ -21,13 +21,22 @@ from terralive_testing.machine.waiting import eventually
 pytestmark = pytest.mark.timeout(400)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project with a running sandbox."""
-    made = plain_project(tmp_path / "plain")
+    made = plain_project(tmp_path_factory.mktemp("by-hand") / "plain")
     with Command(["sandbox"], made.root) as command:
         made.sandbox = command.wait_for_type("ready")["sandbox"]
         yield made
+
+
+@pytest.fixture(scope="module")
+def terraform(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+    """Terraform as the user runs it; it has applied the project in the sandbox."""
+    folder = tmp_path_factory.mktemp("terraform")
+    made = by_hand(project, folder)
+    made.apply(plan(made, folder).file)
+    return made
 
 
 def by_hand(project: Project, work: Path) -> Terraform:
@@ -46,9 +55,44 @@ def invoke(project: Project) -> bytes:
     return payload
 
 
-def test_start_uses_the_state_of_the_apply_by_hand(project: Project, tmp_path: Path) -> None:
-    terraform = by_hand(project, tmp_path)
-    terraform.apply(plan(terraform, tmp_path).file)
+@pytest.mark.usefixtures("terraform")
+def test_functions_of_another_checkout_are_named_before_anything_is_created(
+    project: Project, tmp_path: Path
+) -> None:
+    before = left(project)
+    other = plain_project(tmp_path / "checkout")
+    (other.root / ".terralive").mkdir()
+    shutil.copy(project.root / ".terralive" / "sandbox.json", other.root / ".terralive")
+
+    for words in (["plan", "--sandbox"], ["start", "--sandbox", "--yes"]):
+        command = run(words, other.root)
+        errors = command.of_type("error")
+        assert [error["reference"] for error in errors] == ["functions-exist"], command.story()
+        assert command.process.returncode == 2
+        assert "plain-greet (account 123456789012, us-east-1)" in errors[0]["message"]
+        assert "terraform destroy" in errors[0]["hint"]
+        assert left(project) == before
+        assert invoke(project) == b'"deployed"'
+
+
+@pytest.mark.usefixtures("terraform")
+def test_a_state_that_is_left_from_another_sandbox_is_not_used(
+    project: Project, tmp_path: Path
+) -> None:
+    state = (project.root / "terraform.tfstate").read_bytes()
+    other = plain_project(tmp_path / "later")
+    (other.root / "terraform.tfstate").write_bytes(state)
+
+    with start(other) as command:
+        ready = command.wait_for_type("ready", timeout_s=200)
+        other.sandbox = ready["sandbox"]
+        assert invoke(other) == b'"deployed"'
+    assert (other.root / "terraform.tfstate").read_bytes() == state
+
+
+def test_start_uses_the_state_of_the_apply_by_hand(
+    project: Project, terraform: Terraform, tmp_path: Path
+) -> None:
     before = left(project)
     edited = 'def handler(event, context):\n    return "edited"\n'
     (project.root / "functions" / "greet" / "app.py").write_text(edited, "utf-8")
@@ -66,40 +110,3 @@ def test_start_uses_the_state_of_the_apply_by_hand(project: Project, tmp_path: P
     gone = run(["destroy", "--sandbox", "--yes"], project.root)
     assert gone.process.returncode == 0, gone.story()
     eventually(lambda: left(project) == before, "only what was applied by hand is left")
-
-
-def test_functions_of_another_checkout_are_named_before_anything_is_created(
-    project: Project, tmp_path: Path
-) -> None:
-    terraform = by_hand(project, tmp_path)
-    terraform.apply(plan(terraform, tmp_path).file)
-    before = left(project)
-    other = plain_project(tmp_path / "checkout")
-    (other.root / ".terralive").mkdir()
-    shutil.copy(project.root / ".terralive" / "sandbox.json", other.root / ".terralive")
-
-    for words in (["plan", "--sandbox"], ["start", "--sandbox", "--yes"]):
-        command = run(words, other.root)
-        errors = command.of_type("error")
-        assert [error["reference"] for error in errors] == ["functions-exist"], command.story()
-        assert command.process.returncode == 2
-        assert "plain-greet (account 123456789012, us-east-1)" in errors[0]["message"]
-        assert "terraform destroy" in errors[0]["hint"]
-        assert left(project) == before
-        assert invoke(project) == b'"deployed"'
-
-
-def test_a_state_that_is_left_from_another_sandbox_is_not_used(
-    project: Project, tmp_path: Path
-) -> None:
-    terraform = by_hand(project, tmp_path)
-    terraform.apply(plan(terraform, tmp_path).file)
-    state = (project.root / "terraform.tfstate").read_bytes()
-    other = plain_project(tmp_path / "later")
-    (other.root / "terraform.tfstate").write_bytes(state)
-
-    with start(other) as command:
-        ready = command.wait_for_type("ready", timeout_s=200)
-        other.sandbox = ready["sandbox"]
-        assert invoke(other) == b'"deployed"'
-    assert (other.root / "terraform.tfstate").read_bytes() == state

@@ -1,5 +1,8 @@
 """One debug stack and several checkouts: they join it, are refused, lose the state, are killed.
 
+Data tracing writes the messages of a debug stack, with credentials, to CloudWatch: no checkout goes
+live with it.
+
 The tests run in order, in one sandbox. A second checkout has a copy of the app's state, as a team
 that shares it has. It has no state of the debug stack.
 """
@@ -37,6 +40,15 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with Command(["sandbox"], made.root) as command:
         made.sandbox = command.wait_for_type("ready")["sandbox"]
         yield made
+
+
+@pytest.fixture(scope="module")
+def owner(first: Project) -> Project:
+    """A checkout with settings of its own. Its apply takes over the state of the debug stack."""
+    made = checkout(first, "third")
+    toml = made.root / "terralive.toml"
+    toml.write_text(toml.read_text("utf-8") + "\n[debug_stack]\nlog_retention_days = 14\n", "utf-8")
+    return made
 
 
 def work(project: Project) -> Path:
@@ -93,6 +105,28 @@ def retention(project: Project) -> int:
     return int(group["retentionInDays"])
 
 
+def handler(project: Project) -> str:
+    """The handler of the deployed function."""
+    function = project.client("lambda").get_function(FunctionName="plain-greet")
+    return str(function["Configuration"]["Handler"])
+
+
+def turn_data_tracing_on(project: Project) -> list[tuple[str, str]]:
+    """Turn data tracing on for all stages. Return their APIs and names."""
+    gateway = project.client("apigatewayv2")
+    stages = [
+        (api["ApiId"], stage["StageName"])
+        for api in gateway.get_apis()["Items"]
+        for stage in gateway.get_stages(ApiId=api["ApiId"])["Items"]
+    ]
+    assert len(stages) == 2
+    for api, stage in stages:
+        gateway.update_stage(
+            ApiId=api, StageName=stage, DefaultRouteSettings={"DataTraceEnabled": True}
+        )
+    return stages
+
+
 def test_a_second_checkout_uses_the_debug_stack_and_creates_nothing(first: Project) -> None:
     apply(first, user="ana")
     before = apis(first)
@@ -128,18 +162,45 @@ def test_another_repository_is_refused_by_name_and_changes_nothing(first: Projec
     assert left(first) == before
 
 
-def test_other_settings_are_applied_to_the_debug_stack_that_is_there(first: Project) -> None:
-    third = checkout(first, "third")
-    toml = third.root / "terralive.toml"
-    toml.write_text(toml.read_text("utf-8") + "\n[debug_stack]\nlog_retention_days = 14\n", "utf-8")
+def test_other_settings_are_applied_to_the_debug_stack_that_is_there(
+    first: Project, owner: Project
+) -> None:
     before = apis(first)
     assert retention(first) == 7
 
-    command = apply(third)
+    command = apply(owner)
 
     assert not of_debug_stack(command, "create"), command.story()
     assert apis(first) == before
     assert retention(first) == 14
+
+
+def test_with_data_tracing_another_checkout_is_refused_before_any_function_is_live(
+    owner: Project,
+) -> None:
+    restored = run(["--stage", STAGE, "restore", "--sandbox", "--yes"], owner.root)
+    assert restored.process.returncode == 0, restored.story()
+    turn_data_tracing_on(owner)
+    other = checkout(owner, "untraced")
+
+    refused = apply(other, code=2)
+
+    (error,) = refused.of_type("error")
+    assert error["reference"] == "data-trace-on", refused.story()
+    assert "`terralive apply` in the checkout" in error["hint"]
+    assert handler(owner) == "app.handler"
+
+
+def test_the_checkout_with_the_state_turns_data_tracing_off(owner: Project) -> None:
+    stages = turn_data_tracing_on(owner)
+
+    apply(owner)
+
+    gateway = owner.client("apigatewayv2")
+    for api, stage in stages:
+        settings = gateway.get_stage(ApiId=api, StageName=stage)["DefaultRouteSettings"]
+        assert not settings["DataTraceEnabled"]
+    assert handler(owner) != "app.handler", "it is live"
 
 
 def test_a_destroy_without_the_state_leaves_nothing(first: Project) -> None:

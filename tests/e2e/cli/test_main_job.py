@@ -370,6 +370,15 @@ def test_a_second_start_with_nothing_changed_applies_nothing(
 def restored(project: Project, stopped: Live) -> Live:
     command = run(["--project", str(project.root), "restore", "--sandbox", "--yes"], project.root)
     assert command.process.returncode == 0, command.story()
+    changed = {
+        (event["action"], event["address"])
+        for event in command.of_type("stack")
+        if event.get("address")
+    }
+    assert changed == {
+        ("update", "aws_lambda_function.api"),
+        ("update", "aws_lambda_function.sns"),
+    }
     return stopped
 
 

@@ -36,7 +36,6 @@ from terralive_testing.deployers.terraform_account import (
 
 pytestmark = pytest.mark.timeout(300)
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "sns_demo"
 PLAIN = """
 terraform {
   required_providers { aws = { source = "hashicorp/aws" } }
@@ -80,7 +79,7 @@ resource "aws_lambda_function" "signed" {
   code_signing_config_arn = "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-01"
 }
 """
-IMAGE = """
+IMAGES = """
 terraform {
   required_providers { aws = { source = "hashicorp/aws" } }
 }
@@ -102,6 +101,20 @@ resource "aws_lambda_function" "resize" {
       command     = ["app.handler"]
     }
   }
+}
+resource "aws_lambda_function" "keyed" {
+  for_each      = toset(["large", "small.$${x}"])
+  function_name = "keyed-${length(each.key)}"
+  role          = aws_iam_role.x.arn
+  package_type  = "Image"
+  image_uri     = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/thumbs:7"
+}
+resource "aws_lambda_function" "counted" {
+  count         = 2
+  function_name = "counted-${count.index}"
+  role          = aws_iam_role.x.arn
+  package_type  = "Image"
+  image_uri     = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/thumbs:7"
 }
 """
 SHARED = """
@@ -222,38 +235,6 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
     assert not list((tmp_path / "plans").glob("*.tfplan"))
 
 
-def test_an_app_becomes_live_stays_so_and_gets_its_own_code_back(
-    tmp_path: Path, aws: dict[str, str]
-) -> None:
-    app = find_app(EXAMPLE)
-    environment = {**aws, "TERRALIVE_STAGE": "dev-ana"}
-    state, live = tmp_path / "app.tfstate", live_settings(tmp_path)
-    with app.prepared(live, tmp_path / "work", environment, state) as prepared:
-        assert [(facts.label, facts.handler) for facts in prepared.functions] == [
-            ("api", "app.handler"),
-            ("sns", "app.handler"),
-        ]
-        assert prepared.functions[0].path == EXAMPLE / "functions" / "api"
-        terraform = terraform_of(prepared, environment)
-        terraform.apply(plan(terraform, tmp_path).file)
-        assert "ApiEndpoint" in terraform.state.outputs()
-        assert terraform.state.functions()["aws_lambda_function.api"].name == "sns-demo-dev-ana-api"
-    with app.prepared(live, tmp_path / "work", environment, state) as prepared:
-        assert not plan(terraform_of(prepared, environment), tmp_path).has_changes
-    with app.prepared(None, tmp_path / "work", environment, state) as prepared:
-        terraform = terraform_of(prepared, environment)
-        restoring = plan(terraform, tmp_path)
-        assert actions(restoring) == [
-            ("update", "aws_lambda_function.api"),
-            ("update", "aws_lambda_function.sns"),
-        ]
-        terraform.apply(restoring.file)
-        assert not plan(terraform, tmp_path).has_changes
-    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.glob("app.tfstate*")}
-    assert modes == {"app.tfstate": 0o600, "app.tfstate.backup": 0o600}
-    assert not (EXAMPLE / "cdktf.out").exists()
-
-
 def test_plain_terraform_is_made_live_inside_modules_and_left_as_it_was(
     tmp_path: Path, aws: dict[str, str]
 ) -> None:
@@ -327,93 +308,34 @@ def test_a_module_becomes_live_in_one_of_its_calls_and_nothing_else_of_it_change
             folder.chmod(0o755)
 
 
-def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_being_replaced(
+def test_images_give_their_place_to_the_stubs_image_and_get_it_back_without_being_replaced(
     tmp_path: Path, aws: dict[str, str]
 ) -> None:
+    """Each instance gets a key of its own."""
     project = tmp_path / "project"
     project.mkdir()
-    (project / "main.tf").write_text(IMAGE)
+    (project / "main.tf").write_text(IMAGES)
     registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
     prefix = "arn:aws:lambda:eu-west-1:123456789012:function:"
-    stub = ImageStub({"arm64": f"{registry}/terralive-stub:v2"}, COORDINATES, prefix)
-    live = replace(live_settings(tmp_path), image_stub=stub)
     app, work, state = find_app(project), tmp_path / "work", tmp_path / "app.tfstate"
+    client = boto3.Session(
+        aws["AWS_ACCESS_KEY_ID"], aws["AWS_SECRET_ACCESS_KEY"], region_name="eu-west-1"
+    ).client("lambda", endpoint_url=aws["AWS_ENDPOINT_URL"])
 
-    def deployed() -> tuple[str, dict[str, object]]:
-        session = boto3.Session(
-            aws["AWS_ACCESS_KEY_ID"], aws["AWS_SECRET_ACCESS_KEY"], region_name="eu-west-1"
-        )
-        client = session.client("lambda", endpoint_url=aws["AWS_ENDPOINT_URL"])
-        found = client.get_function(FunctionName="resize")
-        config = found["Configuration"]["ImageConfigResponse"]["ImageConfig"]
+    def deployed(name: str) -> tuple[str, dict[str, object]]:
+        found = client.get_function(FunctionName=name)
+        config = found["Configuration"].get("ImageConfigResponse", {}).get("ImageConfig", {})
         return found["Code"]["ImageUri"], {name: value for name, value in config.items() if value}
 
     with app.prepared(None, work, aws, state) as prepared:
         terraform = terraform_of(prepared, aws)
         terraform.apply(plan(terraform, tmp_path).file)
-    with app.prepared(live, work, aws, state) as prepared:
-        terraform = terraform_of(prepared, aws)
-        assert actions(plan(terraform, tmp_path)) == [("update", "aws_lambda_function.resize")]
-        terraform.apply(plan(terraform, tmp_path).file)
-        assert deployed() == (
-            f"{registry}/terralive-stub:v2",
-            {"Command": list(COORDINATES.image_command(COORDINATES.image_key(f"{prefix}resize")))},
-        )
-        assert not plan(terraform, tmp_path).has_changes
-    with app.prepared(None, work, aws, state) as prepared:
-        terraform = terraform_of(prepared, aws)
-        restoring = plan(terraform, tmp_path)
-        assert ("update", "aws_lambda_function.resize") in actions(restoring)
-        terraform.apply(restoring.file)
-        assert deployed() == (
-            f"{registry}/resize:7",
-            {"EntryPoint": ["/run"], "Command": ["app.handler"]},
-        )
-        assert not plan(terraform, tmp_path).has_changes
-
-
-IMAGES = """
-terraform {
-  required_providers { aws = { source = "hashicorp/aws" } }
-}
-provider "aws" { region = "eu-west-1" }
-resource "aws_iam_role" "x" {
-  name               = "thumbs"
-  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [] })
-}
-resource "aws_lambda_function" "keyed" {
-  for_each      = toset(["large", "small.$${x}"])
-  function_name = "keyed-${length(each.key)}"
-  role          = aws_iam_role.x.arn
-  package_type  = "Image"
-  image_uri     = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/resize:7"
-}
-resource "aws_lambda_function" "counted" {
-  count         = 2
-  function_name = "counted-${count.index}"
-  role          = aws_iam_role.x.arn
-  package_type  = "Image"
-  image_uri     = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/resize:7"
-}
-"""
-
-
-def test_each_instance_of_an_image_gets_its_own_key(tmp_path: Path, aws: dict[str, str]) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "main.tf").write_text(IMAGES)
-    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:v2"
-    app, work, state = find_app(project), tmp_path / "work", tmp_path / "app.tfstate"
-    with app.prepared(None, work, aws, state) as prepared:
-        terraform = terraform_of(prepared, aws)
-        terraform.apply(plan(terraform, tmp_path).file)
         functions = terraform.state.functions()
-    stub = ImageStub(
-        {"x86_64": image},
-        COORDINATES,
-        "arn:aws:lambda:eu-west-1:123456789012:function:",
-        {address: function.arn for address, function in functions.items()},
-    )
+    assert len(functions) == 5
+    # The ARN of one of them is made of its name.
+    arns = {at: function.arn for at, function in functions.items() if function.name != "resize"}
+    images = {"arm64": f"{registry}/terralive-stub:v2", "x86_64": f"{registry}/terralive-stub:v2-x"}
+    stub = ImageStub(images, COORDINATES, prefix, arns)
     live = replace(live_settings(tmp_path), image_stub=stub)
     with app.prepared(live, work, aws, state) as prepared:
         assert prepared.refused == ()
@@ -421,16 +343,28 @@ def test_each_instance_of_an_image_gets_its_own_key(tmp_path: Path, aws: dict[st
         made = plan(terraform, tmp_path)
         assert set(actions(made)) == {("update", address) for address in functions}
         terraform.apply(made.file)
+        for function in functions.values():
+            command = COORDINATES.image_command(COORDINATES.image_key(function.arn))
+            tag = "v2" if function.name == "resize" else "v2-x"
+            image = f"{registry}/terralive-stub:{tag}"
+            assert deployed(function.name) == (image, {"Command": list(command)})
         assert not plan(terraform, tmp_path).has_changes
-    client = boto3.Session(
-        aws["AWS_ACCESS_KEY_ID"], aws["AWS_SECRET_ACCESS_KEY"], region_name="eu-west-1"
-    ).client("lambda", endpoint_url=aws["AWS_ENDPOINT_URL"])
-    assert len(functions) == 4
-    for function in functions.values():
-        found = client.get_function_configuration(FunctionName=function.name)
-        command = found["ImageConfigResponse"]["ImageConfig"]["Command"]
-        expected = COORDINATES.image_command(COORDINATES.image_key(function.arn))
-        assert tuple(command) == expected
+    with app.prepared(None, work, aws, state) as prepared:
+        terraform = terraform_of(prepared, aws)
+        restoring = plan(terraform, tmp_path)
+        assert {("update", address) for address in functions} <= set(actions(restoring))
+        terraform.apply(restoring.file)
+        for function in functions.values():
+            own: tuple[str, dict[str, object]] = (f"{registry}/thumbs:7", {})
+            if function.name == "resize":
+                own = (
+                    f"{registry}/resize:7",
+                    {"EntryPoint": ["/run"], "Command": ["app.handler"]},
+                )
+            assert deployed(function.name) == own
+        assert not plan(terraform, tmp_path).has_changes
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.glob("app.tfstate*")}
+    assert modes == {"app.tfstate": 0o600, "app.tfstate.backup": 0o600}
 
 
 def test_ctrl_c_waits_until_terraform_has_written_its_state(tmp_path: Path) -> None:
