@@ -98,8 +98,13 @@ def command(
     is_flag=True,
     help="End with exit code 2 if there are changes, as `terraform plan` does.",
 )
+@click.option(
+    "--terraform-output",
+    is_flag=True,
+    help="Also show the plans as Terraform itself prints them.",
+)
 def _plan() -> None:
-    """Show which functions would become live, and what Terraform would change.
+    """Show which functions would become live, which not and why, and what else would change.
 
     This command changes nothing.
     """

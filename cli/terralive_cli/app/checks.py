@@ -22,6 +22,7 @@ from terralive_terraform.substitution.plan_checks import (
     refuse_new_images,
     refuse_replacements,
 )
+from terralive_terraform.substitution.rules import NotLive
 from terralive_terraform.substitution.selection import addresses_of
 
 
@@ -110,12 +111,12 @@ def check_changes(
 
 
 def nothing_live(
-    refused: Mapping[str, str], errors: Mapping[str, ConfigurationError]
+    refused: Mapping[str, NotLive], errors: Mapping[str, ConfigurationError]
 ) -> ConfigurationError:
     """Return the error for an app without a live function.
 
     Args:
-        refused: address -> the reason why a function stays as it is.
+        refused: the functions that stay as they are, by address.
         errors: address -> what is wrong with the code of a function.
     """
     if len(refused) == 1 and len(errors) == 1:
@@ -124,7 +125,7 @@ def nothing_live(
         return error
     message = "The app has no Lambda functions."
     if refused:
-        reasons = "".join(f"\n  {address}: {reason}" for address, reason in refused.items())
+        reasons = "".join(f"\n  {address}: {item.text}" for address, item in refused.items())
         message = f"No function of the app can be made live.{reasons}"
     return ConfigurationError(
         "no-live-functions",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from terralive_cli.app.live_plan import AppGuard
+from terralive_cli.app.plan_event import live_functions, unplanned_event
 from terralive_cli.app.stub_settings import StubSettings, known_arns
 from terralive_cli.app.warnings import Warnings
 from terralive_cli.deploy.plans import evaluation_file
@@ -14,7 +15,6 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.evaluated import EvaluatedApp, evaluated_app
 from terralive_cli.functions.mapping import map_functions
 from terralive_cli.functions.warnings import unreadable_warnings
-from terralive_cli.output.events import LiveFunction, PlanMade
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraformError
 from terralive_terraform.artifacts import STUB_ARCHITECTURES
@@ -103,10 +103,8 @@ class Evaluation:
             self.stub.live(None, architectures=STUB_ARCHITECTURES, arns=self.arns)
         )
         mapped = map_functions(config, selection.functions)
-        refused = {item.address: item.reason for item in selection.refused}
+        refused = {item.address: item for item in selection.refused}
         refused.update(mapped.unmapped)
-        functions = tuple(LiveFunction.of(code) for code in mapped.code.values())
+        functions = live_functions(mapped)
         if functions or refused:
-            self.stage.emit(
-                PlanMade(stage=config.stage, functions=functions, refused=refused, changes=None)
-            )
+            self.stage.emit(unplanned_event(config, functions, refused))

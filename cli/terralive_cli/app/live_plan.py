@@ -15,6 +15,7 @@ from terralive_stub.shared.json_documents import Json
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.other_changes import OtherChange
+from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import LocalCode, LocalFunction
 
 
@@ -42,7 +43,7 @@ class LivePlan:
         ready: Terraform's plan.
         functions: the functions that are live after it, as the configuration declares them.
         mapped: their local code.
-        refused: address -> the reason why a function stays as it is.
+        refused: the functions that stay as they are, by address.
         timeouts: address -> the timeout in seconds that debugging raises the function's own to.
         others: what the plan changes beside the functions' code.
         is_first: whether nothing of the app is deployed yet.
@@ -53,7 +54,7 @@ class LivePlan:
     ready: ReadyPlan
     functions: tuple[DeclaredFunction, ...]
     mapped: Mapped
-    refused: Mapping[str, str]
+    refused: Mapping[str, NotLive]
     accounts: Accounts = field(repr=False)
     timeouts: Mapping[str, int] = field(default_factory=dict)
     others: tuple[OtherChange, ...] = ()
@@ -81,13 +82,13 @@ class LiveApp:
     Attributes:
         functions: the deployed functions and instances, with their local code.
         code: local code by address, or by the pattern of the settings.
-        refused: address -> the reason why a function stays as it is.
+        refused: the functions that stay as they are, by address.
         accounts: sessions in the accounts of the functions.
         outputs: the app's outputs, without sensitive ones.
     """
 
     functions: tuple[LocalFunction, ...]
     code: Mapping[str, LocalCode]
-    refused: Mapping[str, str]
+    refused: Mapping[str, NotLive]
     accounts: Accounts = field(repr=False)
     outputs: Mapping[str, Json] = field(default_factory=dict)

@@ -33,6 +33,7 @@ from terralive_terraform.evaluation.targets import live_targets, restore_targets
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import OpenApp, Prepared
 from terralive_terraform.substitution.other_changes import other_changes
+from terralive_terraform.substitution.rules import NotLive
 from terralive_terraform.substitution.selection import addresses_of
 
 _log: Final = logging.getLogger("terralive.cli")
@@ -56,15 +57,19 @@ class StageApp:
         self._warnings = Warnings(stage, debugging.names)
         self._evaluation = Evaluation(stage, guard, self._stub, self._warnings)
         self._inspection = Inspection(stage, guard, self._source)
-        # Address -> reason: the functions without local code, once an earlier plan has found them.
-        self._unmapped: dict[str, str] = {}
+        # The functions without local code by address, once an earlier plan has found them.
+        self._unmapped: dict[str, NotLive] = {}
 
     @contextmanager
-    def planned_live(self, outputs: DebugStackOutputs | None) -> Iterator[LivePlan]:
+    def planned_live(
+        self, outputs: DebugStackOutputs | None, *, needs_file: bool = False
+    ) -> Iterator[LivePlan]:
         """Plan the app with stubs; the plan's file exists while the context does.
 
         Args:
             outputs: those of the debug stack; None before it is deployed.
+            needs_file: plan also where the evaluation has made a plan that shows the same changes,
+                and has no file.
 
         Raises:
             ConfigurationError: `no-live-functions`, `instance-unmapped`; also what mapping and
@@ -82,7 +87,7 @@ class StageApp:
             evaluated = self._evaluation.of(app, phase)
             prepared, mapped = self._selected(app, outputs, evaluated, phase)
             functions = prepared.functions
-            refused = self._reasons(prepared)
+            refused = self._refused(prepared)
 
             # Find what is wrong before Terraform plans what is to be applied.
             if not mapped.functions:
@@ -93,7 +98,8 @@ class StageApp:
             # Plan, and check what only the plan shows.
             terraform = stage.app_terraform(prepared, phase)
             targets = self._targets(functions, evaluated)
-            if outputs is None and evaluated.made.shown.is_first:
+            is_first = outputs is None and evaluated.made.shown.is_first
+            if is_first and not needs_file:
                 # With stubs, the same would be created, and it will be planned again.
                 ready = _of_evaluation(evaluated.made, terraform, phase)
                 shown = self._inspection.inspect(evaluated.made.shown)
@@ -148,13 +154,13 @@ class StageApp:
             prepared = app.prepared(selection)
         return prepared, mapped.only(addresses_of(prepared.functions))
 
-    def _reasons(self, prepared: Prepared) -> dict[str, str]:
-        """Return address -> reason for all functions that stay as they are."""
-        reasons = {item.address: item.reason for item in prepared.refused}
-        reasons.update(self._unmapped)
-        for address, reason in reasons.items():
-            _log.debug("%s stays as it is: %s", address, reason)
-        return reasons
+    def _refused(self, prepared: Prepared) -> dict[str, NotLive]:
+        """Return all functions that stay as they are, by address."""
+        refused = {item.address: item for item in prepared.refused}
+        refused.update(self._unmapped)
+        for address, item in refused.items():
+            _log.debug("%s stays as it is: %s", address, item.text)
+        return refused
 
     def _targets(
         self, functions: Sequence[DeclaredFunction], evaluated: EvaluatedApp

@@ -6,7 +6,7 @@ from typing import Final
 
 from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy import approval
+from terralive_cli.deploy import approval, plans
 from terralive_cli.deploy.debug_stack import DebugStack
 from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output.ui import Ui
@@ -17,10 +17,16 @@ from terralive_cli.protection.guard import Guard
 _CHANGES: Final = 2
 
 
-def run(config: Config, ui: Ui, *, detailed_exitcode: bool = False) -> int:
+def run(
+    config: Config, ui: Ui, *, detailed_exitcode: bool = False, terraform_output: bool = False
+) -> int:
     """Plan the debug stack and the live app; change nothing.
 
-    With `detailed_exitcode`, the exit code is 2 if there are changes.
+    Args:
+        config: the configuration.
+        ui: shows events.
+        detailed_exitcode: return 2 if there are changes.
+        terraform_output: also show both plans as Terraform prints them.
     """
     with opened(config, may_start_sandbox=True) as target:
         stage = Stage.of(config, target, ui.emit)
@@ -28,14 +34,19 @@ def run(config: Config, ui: Ui, *, detailed_exitcode: bool = False) -> int:
         debug_stack = DebugStack.opened(stage)
         deployed = debug_stack.outputs()
         app = StageApp(stage, Guard(stage, ui, changes=False))
-        with app.planned_live(deployed) as plan:
+        with app.planned_live(deployed, needs_file=terraform_output) as plan:
             approval.show_live_plan(stage, ui, plan)
+            if terraform_output:
+                ui.emit(plans.text_of(plan.ready))
             has_changes = plan.ready.plan.has_changes
             needs_repository = app.needs_repository(plan)
         if needs_repository:
             debug_stack = debug_stack.with_images()
         with debug_stack.planned() as ready:
             has_changes = has_changes or ready.plan.has_changes
+            # One that is joined has no plan of its own.
+            if terraform_output and not debug_stack.existing.is_joined:
+                ui.emit(plans.text_of(ready))
     if has_changes and detailed_exitcode:
         return _CHANGES
     return 0

@@ -35,6 +35,7 @@ from terralive_sandbox.refusals import RefusalReader
 from terralive_stub.broker.leases import LeaseState
 from terralive_stub.errors import StageHeldError
 from terralive_terraform.substitution.marker import StageName
+from terralive_terraform.substitution.rules import NotLive
 from terralive_workers import loopback
 
 _CONNECT_SECONDS: Final = 60.0
@@ -105,8 +106,8 @@ def _require_free(stage: Stage, outputs: DebugStackOutputs) -> None:
 def _warn(ui: Ui, live: LiveApp) -> None:
     """Show why functions stay as they are, and what may be wrong with live ones."""
     warnings = []
-    for address, reason in live.refused.items():
-        warnings.append(Warned(reference="not-live", message=reason, function=address))
+    for address, item in live.refused.items():
+        warnings.append(Warned(reference="not-live", message=_why(item), function=address))
     for code in live.code.values():
         found = {
             "runtime-differs": interpreter_warning(code),
@@ -117,6 +118,13 @@ def _warn(ui: Ui, live: LiveApp) -> None:
                 warnings.append(Warned(reference=reference, message=text, function=code.address))
     # Together, so that the same warning for several functions is shown once.
     ui.emit(*warnings)
+
+
+def _why(item: NotLive) -> str:
+    """Return why a function stays as it is, in words that all functions with this reason share."""
+    if not item.lines:
+        return item.reason
+    return f"{item.reason}. `terralive plan` shows the lines to add to terralive.toml"
 
 
 def _serve(

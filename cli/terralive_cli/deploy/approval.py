@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from terralive_cli.app.live_plan import LivePlan, RestorePlan
+from terralive_cli.app.plan_event import plan_event, resource_changes
 from terralive_cli.deploy.target import Stage
-from terralive_cli.output.events import ChangesListed, LiveFunction, PlanMade, ResourceChange
+from terralive_cli.output.events import ChangesListed
 from terralive_cli.output.formats.words import plural, spoken_name
 from terralive_cli.output.progress import changes_in_words
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import TerraliveError
-from terralive_terraform.addresses import without_keys
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.substitution.other_changes import OtherChange
 
@@ -153,7 +153,7 @@ def ask_other_changes(ui: Ui, others: Sequence[OtherChange], declined: str = DEC
 
 def show_live_plan(stage: Stage, ui: Ui, plan: LivePlan) -> None:
     """Show the functions that become live, and the other changes."""
-    ui.emit(plan_made(stage, plan))
+    ui.emit(plan_event(stage.config, plan))
     show_other_changes(stage, ui, plan.others, is_first=plan.is_first)
 
 
@@ -176,34 +176,11 @@ def show_other_changes(
     """
     if not others:
         return
-    changes = tuple(
-        ResourceChange(change.address, change.action, change.type, change.attributes)
-        for change in others
-    )
+    changes = resource_changes(others)
     ui.emit(
         ChangesListed(
             stage=stage.config.stage, changes=changes, first=is_first, destroys_app=destroys_app
         )
-    )
-
-
-def plan_made(stage: Stage, plan: LivePlan) -> PlanMade:
-    """Return the event that shows a plan which makes functions live."""
-    found_by, notes = plan.mapped.found_by, plan.mapped.notes
-    functions = [
-        LiveFunction.of(
-            code,
-            timeout_s=plan.timeouts.get(without_keys(address), 0),
-            found_by=found_by.get(address, ""),
-            note=notes.get(address, ""),
-        )
-        for address, code in plan.mapped.code.items()
-    ]
-    return PlanMade(
-        stage=stage.config.stage,
-        functions=tuple(functions),
-        refused=plan.refused,
-        changes=changed_resources(plan.ready.plan),
     )
 
 
@@ -214,11 +191,6 @@ def count(plan: TerraformPlan) -> str:
     """
     counts = _counts(change.action for change in plan.changes)
     return counts or "outputs only"
-
-
-def changed_resources(plan: TerraformPlan) -> int:
-    """Count the resources that a plan changes; a data source is only read."""
-    return len([change for change in plan.changes if change.action != "read"])
 
 
 def _deployment_question(stage: Stage, debug_stack: TerraformPlan, live: LivePlan) -> str:

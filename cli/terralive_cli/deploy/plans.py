@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +12,16 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli.deploy.target import Stage
+from terralive_cli.output.events import TerraformOutput
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.runs.runner import Terraform
 
+# An item of a list that may be the key in the command of a stub image. That key is in Terraform's
+# state, and on no screen.
+_LIST_ITEM: Final = re.compile(r'^\s*[-+~]?\s*"[0-9a-f]{64}".*$', re.MULTILINE)
+_STUB_KEY: Final = re.compile(r'"[0-9a-f]{64}"')
 _log: Final = logging.getLogger("terralive.cli")
 
 
@@ -95,6 +101,21 @@ def apply_always(ready: ReadyPlan) -> None:
         )
         error.hint = f"{error.hint} {more}".strip()
         raise
+
+
+def text_of(ready: ReadyPlan) -> TerraformOutput:
+    """Return a plan as Terraform itself prints it.
+
+    Raises:
+        TerraformError: Terraform failed.
+    """
+    text = ready.terraform.shown_text(ready.plan.file)
+    return TerraformOutput(phase=ready.phase.name, text=without_keys(text))
+
+
+def without_keys(text: str) -> str:
+    """Return Terraform's text of a plan without the keys of stub images."""
+    return _LIST_ITEM.sub(lambda line: _STUB_KEY.sub('"(hidden)"', line[0]), text)
 
 
 def forget_plans(stage: Stage) -> None:

@@ -31,6 +31,7 @@ from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import Build, LocalCode, LocalFunction, with_labels
 
 _log: Final = logging.getLogger("terralive.cli")
+_CONFIGURATION: Final = "the configuration"
 _NO_SETTINGS: Final = FunctionSettings(pattern="")
 
 
@@ -62,12 +63,12 @@ class Mapped:
 
     Attributes:
         functions: the functions with local code, by address.
-        unmapped: address -> the reason why there is no local code.
+        unmapped: address -> why there is no local code, and what to set.
         errors: the errors among these reasons, by address: something that is named does not exist.
     """
 
     functions: Mapping[str, MappedFunction]
-    unmapped: Mapping[str, str] = field(default_factory=dict)
+    unmapped: Mapping[str, NotLive] = field(default_factory=dict)
     errors: Mapping[str, ConfigurationError] = field(default_factory=dict)
 
     @property
@@ -113,7 +114,7 @@ def map_functions(
         located: what a plan says of the code of their instances, by address with instance keys.
     """
     found: dict[str, MappedFunction] = {}
-    unmapped: dict[str, str] = {}
+    unmapped: dict[str, NotLive] = {}
     errors: dict[str, ConfigurationError] = {}
     for function in with_other_images(functions):
         address = function.address
@@ -124,10 +125,11 @@ def map_functions(
                 mapped = _mapped_instances(config, function, function.instances, located)
         except ConfigurationError as error:
             errors[address] = error
-            unmapped[address] = f"{error.message.rstrip('.')}. {error.hint}".strip()
+            reason = f"{error.message.rstrip('.')}. {error.hint}".strip()
+            unmapped[address] = NotLive(address, reason)
             continue
         if isinstance(mapped, NotLive):
-            unmapped[address] = mapped.reason
+            unmapped[address] = mapped
         else:
             found[address] = mapped
     return Mapped(found, unmapped, errors)
@@ -156,19 +158,19 @@ def _mapped_instances(
         alone = _alone(function, instance, place)
         own = _local_code(config, alone, address, name)
         if isinstance(own, NotLive):
-            reason = own.reason
             table = reasons.table_address(function, planned, located, address)
             given = config.function_for(address, name) or _NO_SETTINGS
             if given.path is None and isinstance(place, CodeNotFound):
                 to_add = reasons.lines_of_all(function, planned, located, address)
-                reason = reasons.of_place(place, to_add, alone, given, reason)
+                own = reasons.of_place(place, to_add, alone, given, own)
+            reason = own.reason
             if len(planned) > 1 and table == address:
                 reason = f"{address}: {reason}"
-            return NotLive(function.address, reason)
+            return replace(own, address=function.address, reason=reason)
         code[address] = own
         instances[address] = alone
         settings = config.function_for(address, name) or _NO_SETTINGS
-        found_by[address] = _found_by(settings, place)
+        found_by[address] = _found_by(settings, function, place)
         if alone.is_image and alone.path is None and settings.path is None:
             image = image_code(config.project, settings, alone, instance_key(address))
             found_by[address] = image.found_by
@@ -204,13 +206,20 @@ def _alone(
     )
 
 
-def _found_by(settings: FunctionSettings, place: FoundCode | CodeNotFound | None) -> str:
+def _found_by(
+    settings: FunctionSettings,
+    function: DeclaredFunction,
+    place: FoundCode | CodeNotFound | None,
+) -> str:
     """Return how the code of an instance was found, for the screen."""
     if settings.path is not None:
         return FILE
-    if isinstance(place, FoundCode):
-        return place.found_by
-    return "the configuration"
+    if not isinstance(place, FoundCode):
+        return _CONFIGURATION
+    if place.path == function.path and place.found_by.startswith("content of "):
+        # The `Function` construct names the folder. Its zip only confirms that.
+        return _CONFIGURATION
+    return place.found_by
 
 
 def _mapped(config: Config, function: DeclaredFunction) -> MappedFunction | NotLive:
@@ -278,7 +287,7 @@ def instances(
             # The deployed name, which only Terraform's state knows, may select other settings.
             code = _local_code(config, function, address, name)
         if isinstance(code, NotLive):
-            missing.append(f"{address}: {code.reason}")
+            missing.append(f"{address}: {code.text}")
         else:
             found.append(
                 code.deployed_as(name, address, arn=instance.arn, reserved=instance.reserved)
@@ -312,17 +321,12 @@ def _local_code(
     path = settings.path or function.path
     if path is None:
         if to_add:
-            return NotLive(address, reasons.with_lines(f"{unknown}. Add", address, to_add))
-        return NotLive(address, reasons.unknown_code(settings, function, address, unknown))
+            return NotLive(address, unknown, lines=(f"[functions.'{address}']", *to_add))
+        return reasons.unknown_code(settings, function, address, unknown)
     general = config.function_for(function.address, function.function_name or "")
     if _handlers_may_differ(function) and own is general:
         # Settings for the function as a whole do not say which handler each instance has.
-        return NotLive(
-            address,
-            "its handler may differ by instance (count, for_each). For each instance, set "
-            f'handler = "…" in a table [functions.\'{function.address}["KEY"]\'] of '
-            "terralive.toml",
-        )
+        return reasons.handlers_may_differ(function, address)
     decided = _decide(config.project, settings, function, address, path.resolve())
     if isinstance(decided, NotLive):
         return decided
@@ -352,9 +356,9 @@ def _decide(
     handler = settings.handler or function.handler or ""
     runtime = settings.runtime or function.runtime or ""
     if not settings.command:
-        reason = reasons.not_run_by_itself(function, address, runtime, handler)
-        if reason is not None:
-            return NotLive(address, reason)
+        not_live = reasons.not_run_by_itself(function, address, runtime, handler)
+        if not_live is not None:
+            return not_live
     build = Build(settings.build, project) if settings.build else None
     return LocalCode(
         address=address,

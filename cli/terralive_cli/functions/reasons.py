@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from terralive_cli.configuration.tables import FunctionSettings
@@ -11,10 +12,11 @@ from terralive_cli.functions import interpreters
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.code import CodeNotFound, FoundCode
 from terralive_terraform.evaluation.planned import PlannedFunction
+from terralive_terraform.substitution.rules import NotLive
 
 Places = Mapping[str, FoundCode | CodeNotFound]
 NO_PLACES: Final[Places] = {}
-_NO_RUNTIME: Final = "terralive itself runs Python, Node.js and provided.*"
+_COMMAND: Final = 'command = ["…"]'
 
 
 def table_address(
@@ -98,8 +100,8 @@ def of_place(
     to_add: Sequence[str],
     function: DeclaredFunction,
     settings: FunctionSettings,
-    general: str,
-) -> str:
+    general: NotLive,
+) -> NotLive:
     """Return the reason of a function whose code a plan does not tell.
 
     Args:
@@ -110,22 +112,21 @@ def of_place(
         general: the reason without the plan.
     """
     if place.settings:
-        return "\n".join([f"{place.reason}. Add to {FILE}:", *to_add])
+        return replace(general, reason=place.reason, lines=tuple(to_add))
     if function.is_image or _needs_command(function, settings):
         return general
-    return f"{place.reason}. {general[:1].upper()}{general[1:]}"
+    return replace(general, reason=place.reason)
 
 
 def unknown_code(
     settings: FunctionSettings, function: DeclaredFunction, address: str, unknown: str
-) -> str:
+) -> NotLive:
     """Return the reason of a function whose code folder is not known."""
-    wanted = ", ".join(_wanted(settings, function))
+    wanted = _wanted(settings, function)
     if _needs_command(function, settings):
-        runtime = settings.runtime or function.runtime
-        unknown = f"{_NO_RUNTIME}, and not {runtime}"
-        wanted = f'{wanted} and command = ["…"], a program that runs its handler,'
-    return f"{unknown}. Set {wanted} in the table [functions.'{address}'] of {FILE}"
+        unknown = _no_program(settings.runtime or function.runtime or "")
+        wanted.append(_COMMAND)
+    return _to_set(address, unknown, *wanted)
 
 
 def _needs_command(function: DeclaredFunction, settings: FunctionSettings) -> bool:
@@ -149,26 +150,36 @@ def _wanted(settings: FunctionSettings, function: DeclaredFunction) -> list[str]
 
 def not_run_by_itself(
     function: DeclaredFunction, address: str, runtime: str, handler: str
-) -> str | None:
+) -> NotLive | None:
     """Return the reason why terralive cannot run a function without a command; None for none."""
     family = interpreters.runtime_family(runtime)
     if not runtime:
-        problem = "its runtime is not known."
+        problem = "its runtime is not known"
         if function.is_image:
-            problem = "an image does not contain the runtime of its handler."
-        return (
-            f'{problem} Set runtime = "python3.13", or command = ["…"], in the table '
-            f"[functions.'{address}'] of terralive.toml"
-        )
+            problem = "an image does not contain the runtime of its handler"
+        problem += f", and there is no {_COMMAND} that runs it"
+        return _to_set(address, problem, 'runtime = "python3.13"')
     if family is None:
-        return (
-            f"{_NO_RUNTIME}, and not {runtime}. Name the "
-            'program that runs it with command = ["…"] in the table '
-            f"[functions.'{address}'] of terralive.toml"
-        )
+        return _to_set(address, _no_program(runtime), _COMMAND)
     if not handler and family != "provided":
-        return (
-            'its handler is not known. Set handler = "…" in the table '
-            f"[functions.'{address}'] of terralive.toml"
-        )
+        return _to_set(address, "its handler is not known", 'handler = "…"')
     return None
+
+
+def handlers_may_differ(function: DeclaredFunction, address: str) -> NotLive:
+    """Return the reason of a function whose instances may have different handlers."""
+    reason = "its handler may differ by instance (count, for_each): each needs a table of its own"
+    lines = (f"[functions.'{function.address}[\"KEY\"]']", 'handler = "…"')
+    return NotLive(address, reason, lines=lines)
+
+
+def _no_program(runtime: str) -> str:
+    return (
+        f"terralive itself runs Python, Node.js and provided.*, and not {runtime}: {_COMMAND} "
+        "names a program that runs its handler"
+    )
+
+
+def _to_set(address: str, reason: str, *settings: str) -> NotLive:
+    """Return a reason with the settings that would make a function live."""
+    return NotLive(address, reason, lines=(f"[functions.'{address}']", *settings))

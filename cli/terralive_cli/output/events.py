@@ -80,6 +80,7 @@ class LiveFunction:
         arn: its ARN; "" before its first deployment.
         found_by: how a plan has found its local code; "" where that is not shown.
         note: what the user should know of that code, perhaps with lines for terralive.toml.
+        triggers: the services that invoke it (`SQS`), as far as a plan tells.
     """
 
     name: str
@@ -92,10 +93,17 @@ class LiveFunction:
     arn: str = ""
     found_by: str = ""
     note: str = ""
+    triggers: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, code: LocalCode, *, timeout_s: int = 0, found_by: str = "", note: str = ""
+        cls,
+        code: LocalCode,
+        *,
+        timeout_s: int = 0,
+        found_by: str = "",
+        note: str = "",
+        triggers: tuple[str, ...] = (),
     ) -> LiveFunction:
         """Return the entry of a function: a `LocalFunction` where its deployed name is known."""
         name, arn, debug_port = "", "", 0
@@ -114,26 +122,25 @@ class LiveFunction:
             arn=arn,
             found_by=found_by,
             note=note,
+            triggers=triggers,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class PlanMade(Event):
-    """A plan that makes functions live.
+class NotLiveFunction:
+    """A function that stays as it is, as events show it.
 
     Attributes:
-        stage: name of the stage.
-        functions: the functions that would become live.
-        refused: the functions that stay as they are, by address, each with the reason.
-        changes: number of resources that Terraform would change in the app; None where it could
-            not plan. Then the functions are those that the configuration's files show.
+        address: Terraform address.
+        reason: why it stays as it is.
+        key: attribute or block of its configuration that keeps it from being live; "" for none.
+        add: lines to add to terralive.toml to make it live; () where none would.
     """
 
-    type = "plan"
-    stage: str
-    functions: tuple[LiveFunction, ...]
-    refused: Mapping[str, str] = field(default_factory=dict)
-    changes: int | None = 0
+    address: str
+    reason: str
+    key: str = ""
+    add: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,49 @@ class ResourceChange:
     action: str
     resource_type: str
     attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade(Event):
+    """A plan that makes functions live: the whole of it in one object.
+
+    Attributes:
+        stage: name of the stage.
+        functions: the functions that would become live.
+        refused: the functions that stay as they are, by address, each with the reason and with what
+            to set, in one text.
+        changes: number of resources that Terraform would change in the app; None where it could
+            not plan. Then the functions are those that are known without a plan.
+        not_live: the same functions as in `refused`, each with reason and settings apart.
+        other_changes: everything that the plan changes beside the code of live functions. An event
+            `changes` follows with the same list, where there is any.
+        first: true if the app is not deployed yet, and all of it is created.
+        project: folder of the project, which the paths of local code are shown relative to.
+    """
+
+    type = "plan"
+    stage: str
+    functions: tuple[LiveFunction, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    changes: int | None = 0
+    not_live: tuple[NotLiveFunction, ...] = ()
+    other_changes: tuple[ResourceChange, ...] = ()
+    first: bool = False
+    project: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TerraformOutput(Event):
+    """A plan as Terraform itself prints it, on request.
+
+    Attributes:
+        phase: part of the work: `debug-stack` or `app`.
+        text: Terraform's text, of several lines.
+    """
+
+    type = "terraform"
+    phase: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ DEFAULT_ARCHITECTURE: Final = "x86_64"
 
 @dataclass(frozen=True, slots=True)
 class Triggers:
-    """What invokes one function.
+    """Triggers of one function that limit how long an invocation may take.
 
     Attributes:
         queue_visibilities: the visibility timeout of each queue that it polls, in seconds; None for
@@ -53,7 +53,9 @@ class PlannedFunction:
         declared: the names of the attributes and blocks that its block names, set or not.
         environment_names: the names of its environment variables.
         environment_known: whether these are all.
-        triggers: what invokes it.
+        triggers: what limits how long its invocations may take.
+        invoked_by: the services that invoke it, by their names for people (`SQS`), as far as the
+            plan tells.
     """
 
     address: str
@@ -78,6 +80,7 @@ class PlannedFunction:
     environment_names: frozenset[str] = frozenset()
     environment_known: bool = True
     triggers: Triggers = Triggers()
+    invoked_by: tuple[str, ...] = ()
 
     @property
     def is_image(self) -> bool:

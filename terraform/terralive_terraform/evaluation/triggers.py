@@ -1,4 +1,4 @@
-"""Triggers of the functions of a plan that limit how long an invocation may take. Pure.
+"""Triggers of the functions of a plan: what they are, and how long an invocation may take. Pure.
 
 A trigger belongs to a function by the function's name or ARN in its values, or by references,
 also through an alias, a variable or an output.
@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from terralive_stub.shared.json_documents import text
+from terralive_stub.shared.json_documents import items, section, text
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.evaluation.document import Evaluated, Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction, Triggers
-from terralive_terraform.evaluation.references import referred
+from terralive_terraform.evaluation.references import referred, referred_in
 
 MAPPING: Final = "aws_lambda_event_source_mapping"
 QUEUE: Final = "aws_sqs_queue"
@@ -29,7 +29,60 @@ AUTHORIZERS: Final = {
     "aws_apigatewayv2_authorizer": "authorizer_uri",
     "aws_api_gateway_authorizer": "authorizer_uri",
 }
+PERMISSION: Final = "aws_lambda_permission"
+SCHEDULE: Final = "aws_scheduler_schedule"
+_API_GATEWAY: Final = "API Gateway"
+# Each resource type that makes a service invoke a function, its attribute that names the function,
+# and the service.
+_INVOKERS: Final = (
+    *((kind, attribute, _API_GATEWAY) for kind, attribute in INTEGRATIONS.items()),
+    *((kind, attribute, "API Gateway (authorizer)") for kind, attribute in AUTHORIZERS.items()),
+    ("aws_lambda_function_url", "function_name", "function URL"),
+    ("aws_sns_topic_subscription", "endpoint", "SNS"),
+    ("aws_cloudwatch_event_target", "arn", "EventBridge"),
+    ("aws_cloudwatch_log_subscription_filter", "destination_arn", "CloudWatch Logs"),
+)
+# Services by the first part of the principal in a permission:
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-services.html
+_PRINCIPALS: Final = {
+    "apigateway": _API_GATEWAY,
+    "cloudfront": "CloudFront",
+    "cognito-idp": "Cognito",
+    "config": "AWS Config",
+    "elasticloadbalancing": "Application Load Balancer",
+    "events": "EventBridge",
+    "iot": "IoT",
+    "logs": "CloudWatch Logs",
+    "s3": "S3",
+    "scheduler": "EventBridge Scheduler",
+    "secretsmanager": "Secrets Manager",
+    "ses": "SES",
+    "sns": "SNS",
+}
+_SERVICE: Final = re.compile(r"^(?P<name>[a-z0-9-]+)(\.[a-z0-9-]+)*\.amazonaws\.com(\.cn)?$")
+# Event sources by the service in their ARN, and by their resource type:
+# https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
+_SOURCES: Final = {
+    "sqs": "SQS",
+    "kinesis": "Kinesis",
+    "dynamodb": "DynamoDB",
+    "kafka": "MSK",
+    "mq": "Amazon MQ",
+    "rds": "DocumentDB",
+}
+_SOURCE_TYPES: Final = {
+    QUEUE: "SQS",
+    "aws_kinesis_stream": "Kinesis",
+    "aws_kinesis_stream_consumer": "Kinesis",
+    "aws_dynamodb_table": "DynamoDB",
+    "aws_msk_cluster": "MSK",
+    "aws_msk_serverless_cluster": "MSK",
+    "aws_mq_broker": "Amazon MQ",
+    "aws_docdb_cluster": "DocumentDB",
+}
+_UNKNOWN_SOURCE: Final = "an event source mapping"
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+_SERVICE_OF_ARN: Final = 2
 _FUNCTION_ARN: Final = re.compile(r":function:(?P<name>[\w-]+)")
 
 
@@ -39,7 +92,75 @@ def with_triggers(
     """Return functions with what invokes them."""
     functions = tuple(functions)
     triggers = triggers_of(evaluation, functions)
-    return tuple(replace(item, triggers=triggers[item.address]) for item in functions)
+    invokers = invokers_of(evaluation)
+    found: list[PlannedFunction] = []
+    for item in functions:
+        invoked_by = invokers.get(item.address, ())
+        found.append(replace(item, triggers=triggers[item.address], invoked_by=invoked_by))
+    return tuple(found)
+
+
+def invokers_of(evaluation: Evaluation) -> dict[str, tuple[str, ...]]:
+    """Return the services that invoke functions, by the functions' addresses with instance keys.
+
+    They are named for people. What the plan does not tell is left out.
+    """
+    names = _addresses_by_name(evaluation)
+    found: dict[str, dict[str, None]] = {}
+    for address, service in _invocations(evaluation, names):
+        found.setdefault(address, {})[service] = None
+    return {address: tuple(sorted(services)) for address, services in found.items()}
+
+
+def _invocations(
+    evaluation: Evaluation, names: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[str, str]]:
+    """Yield the address of a function, and a service that invokes it."""
+    for kind, attribute, service in _INVOKERS:
+        for address in _called(evaluation, kind, attribute, names):
+            yield address, service
+    for mapping in evaluation.instances(MAPPING):
+        for address in _functions_of(evaluation, mapping, "function_name", names):
+            yield address, _event_source(evaluation, mapping)
+    for permission in evaluation.instances(PERMISSION):
+        principal = _SERVICE.match(text(permission.values, "principal"))
+        if principal is None:
+            # An account or a role.
+            continue
+        service = _PRINCIPALS.get(principal["name"], principal[0])
+        for address in _functions_of(evaluation, permission, "function_name", names):
+            yield address, service
+    for schedule in evaluation.instances(SCHEDULE):
+        for address in _scheduled(evaluation, schedule, names):
+            yield address, "EventBridge Scheduler"
+
+
+def _event_source(evaluation: Evaluation, mapping: Evaluated) -> str:
+    """Return the service that a mapping reads from."""
+    arn = text(mapping.values, "event_source_arn").split(":")
+    if len(arn) > _SERVICE_OF_ARN:
+        return _SOURCES.get(arn[_SERVICE_OF_ARN], _UNKNOWN_SOURCE)
+    if items(mapping.values, "self_managed_event_source"):
+        return "Kafka"
+    for source in referred(evaluation, mapping.address, mapping.module, ("event_source_arn",)):
+        if source.type in _SOURCE_TYPES:
+            return _SOURCE_TYPES[source.type]
+    return _UNKNOWN_SOURCE
+
+
+def _scheduled(
+    evaluation: Evaluation, schedule: Evaluated, names: Mapping[str, tuple[str, ...]]
+) -> Iterator[str]:
+    """Yield the addresses of the functions that are the target of a schedule."""
+    block = section(evaluation.block(schedule.address), "expressions").get("target")
+    for target in referred_in(evaluation, block, schedule.address, schedule.module):
+        if target.type == FUNCTION_TYPE:
+            yield target.address
+    for item in items(schedule.values, "target"):
+        if isinstance(item, dict):
+            arn = _FUNCTION_ARN.search(text(item, "arn"))
+            if arn is not None:
+                yield from names.get(arn["name"], ())
 
 
 def triggers_of(

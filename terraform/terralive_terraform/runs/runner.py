@@ -254,6 +254,14 @@ class Terraform:
         document = self._read(["show", "-json", "-no-color", str(plan_file.resolve())])
         return shown_plan(as_object(document))
 
+    def shown_text(self, plan_file: Path) -> str:
+        """Return a saved plan as Terraform prints it, without colours and sensitive values.
+
+        Raises:
+            TerraformError: it failed.
+        """
+        return self._read_text(["show", "-no-color", str(plan_file.resolve())])
+
     def apply(self, plan_file: Path) -> None:
         """Apply a plan and remove its file.
 
@@ -290,15 +298,7 @@ class Terraform:
 
     def _read(self, arguments: Sequence[str]) -> Json:
         """Run a command that prints one JSON document, or nothing (None)."""
-        lines: list[str] = []
-        # Not everything on stderr is an error: TF_LOG, notes on development overrides, and the
-        # output of wrappers go there, too.
-        errors: list[str] = []
-        environment = without_arguments(self._initialised())
-        code = self._run(arguments, lines.append, errors.append, environment)
-        if code != 0:
-            raise failure(" ".join(arguments[:2]), (), "\n".join([*errors, *lines]))
-        text = "\n".join(lines).strip()
+        text = self._read_text(arguments).strip()
         if not text:
             return None
         try:
@@ -310,6 +310,18 @@ class Terraform:
                 hint=f"Run `{self._binary} {' '.join(arguments)}` in {self._directory} to see it.",
             ) from None
         return document
+
+    def _read_text(self, arguments: Sequence[str]) -> str:
+        """Run a command, and return what it prints on stdout."""
+        lines: list[str] = []
+        # Not everything on stderr is an error: TF_LOG, notes on development overrides, and the
+        # output of wrappers go there, too.
+        errors: list[str] = []
+        environment = without_arguments(self._initialised())
+        code = self._run(arguments, lines.append, errors.append, environment)
+        if code != 0:
+            raise failure(" ".join(arguments[:2]), (), "\n".join([*errors, *lines]))
+        return "\n".join(lines)
 
     def _run_json(
         self,

@@ -77,10 +77,26 @@ _REPEATED_MODULE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class NotLive:
-    """A function that cannot become live and stays as it is, and the reason."""
+    """A function that cannot become live and stays as it is.
+
+    Attributes:
+        address: its address, perhaps without instance keys.
+        reason: why, as the first part of a sentence.
+        key: the attribute or block of the configuration that keeps it from being live; "" for none.
+        lines: the lines to add to terralive.toml to make it live; () where none would.
+    """
 
     address: str
     reason: str
+    key: str = ""
+    lines: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The reason, and below it the lines to add."""
+        if not self.lines:
+            return self.reason
+        return "\n".join([f"{self.reason}. Add to terralive.toml:", *self.lines])
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,33 +237,35 @@ class Substitution:
 
 def substitute(function: DeclaredFunction, live: LiveSettings) -> Substitution | NotLive:
     """Return the changes that make a function live, or the reason why it stays as it is."""
-    reason = _reason_against(function, live)
-    if reason:
-        return NotLive(function.address, reason)
+    found = _reason_against(function, live)
+    if found is not None:
+        return found
     if function.is_image and live.image_stub is not None:
         return _substitute_image(function, live.image_stub, live)
     return _substitute_zip(function, live)
 
 
-def _reason_against(function: DeclaredFunction, live: LiveSettings) -> str:
-    """Return the reason why a function stays as it is; "" where it can become live."""
+def _reason_against(function: DeclaredFunction, live: LiveSettings) -> NotLive | None:
+    """Return the reason why a function stays as it is; None where it can become live."""
     for name, reason in _NOT_LIVE_WITH.items():
         if name in function.attributes:
-            return reason
+            return NotLive(function.address, reason, key=name)
     if function.is_image:
         reason = _reason_against_image(function, live.image_stub)
         if reason:
-            return reason
+            return NotLive(function.address, reason)
     ignored = sorted(_REPLACED.intersection(function.ignored))
     if not ignored and "all" in function.ignored:
         ignored = ["all"]
-    if ignored:
-        return (
-            f"its lifecycle ignores changes of {', '.join(ignored)}, so Terraform could not "
-            "restore its own code; remove that from ignore_changes on the stages that you develop "
-            "on, or leave this function as it is"
-        )
-    return ""
+    if not ignored:
+        return None
+    return NotLive(
+        function.address,
+        f"its lifecycle ignores changes of {', '.join(ignored)}, so Terraform could not restore "
+        "its own code; remove that from ignore_changes on the stages that you develop on, or leave "
+        "this function as it is",
+        key="ignore_changes",
+    )
 
 
 def _reason_against_image(function: DeclaredFunction, stub: ImageStub | None) -> str:

@@ -108,6 +108,11 @@ def test_every_function_whose_source_is_here_is_live_with_no_setting(kinds: Kind
         "[functions.'aws_lambda_function.elsewhere']"
         in plan["refused"]["aws_lambda_function.elsewhere"]
     )
+    (stays,) = plan["not_live"]
+    assert stays["add"] == ["[functions.'aws_lambda_function.elsewhere']", 'path = "…"']
+    assert stays["reason"] in plan["refused"]["aws_lambda_function.elsewhere"]
+    (changes,) = command.of_type("changes")
+    assert plan["other_changes"] == changes["changes"]
 
 
 class TestWhileLive:
@@ -168,8 +173,11 @@ def test_a_restore_brings_everything_back(kinds: Kinds) -> None:
 
 
 def test_terraform_itself_finds_nothing_to_change_after_a_restore(kinds: Kinds) -> None:
-    plan = kinds.run("plan", "--detailed-exitcode")
+    plan = kinds.run("plan", "--detailed-exitcode", "--terraform-output")
     (shown,) = plan.of_type("plan")
+    texts = {event["phase"]: event["text"] for event in plan.of_type("terraform")}
+    assert set(texts) == {"app", "debug-stack"}
+    assert "aws_lambda_function.makefile will be updated in-place" in texts["app"]
     assert not plan.of_type("changes"), plan.story()
     # The functions, and the alias of one of them.
     assert shown["changes"] == len(EXPECTED) + 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from terralive_cli.app.live_plan import LivePlan, RestorePlan
+from terralive_cli.app.plan_event import changed_resources
 from terralive_cli.configuration.tables import TerraformConfig
 from terralive_cli.configuration.values import Config
 from terralive_cli.configuration.values import Output as OutputKind
@@ -183,5 +184,5 @@ def test_a_plan_has_one_count_in_terraforms_words() -> None:
     )
 
     assert approval.count(planned) == "2 to add, 1 to change, 1 to destroy"
-    assert approval.changed_resources(planned) == 3
+    assert changed_resources(planned) == 3
     assert approval.count(plan()) == "outputs only"

@@ -32,7 +32,7 @@ def lines(event: ChangesListed, output: Output = Output.PLAIN) -> list[str]:
 @pytest.mark.parametrize("output", [Output.PLAIN, Output.RICH])
 def test_each_change_is_a_line_with_its_action_address_and_attributes(output: Output) -> None:
     assert lines(ChangesListed("dev-ana", (DELETED, UPDATED)), output) == [
-        "Beside the functions' code, the configuration changes:",
+        "Other changes, beside the functions' code:",
         "  delete  aws_db_instance.orders",
         '  update  module.a["x"].aws_sqs_queue.jobs[0]  (fifo_queue, name)',
     ]

@@ -51,7 +51,7 @@ def code_of(own: Config, function: DeclaredFunction = IMAGE) -> LocalCode:
 def reason_of(own: Config, function: DeclaredFunction = IMAGE) -> str:
     mapped = map_functions(own, [function])
     assert mapped.code == {}
-    return mapped.unmapped[ADDRESS]
+    return mapped.unmapped[ADDRESS].text
 
 
 def test_a_folder_of_the_functions_name_needs_no_setting(project: Path) -> None:
@@ -110,7 +110,12 @@ def test_what_the_dockerfile_does_not_tell_is_asked_for(project: Path) -> None:
     own = config(project, dockerfile=file)
     reason = reason_of(own)
     assert "starts a program of its own (/server): services/resize/Dockerfile" in reason
-    assert 'Set path = "…", runtime = "…", handler = "…" in the table' in reason
+    assert reason.splitlines()[-4:] == [
+        f"[functions.'{ADDRESS}']",
+        'path = "…"',
+        'runtime = "…"',
+        'handler = "…"',
+    ]
 
 
 def test_several_dockerfiles_are_listed_and_none_is_chosen(project: Path) -> None:
@@ -161,7 +166,7 @@ def test_the_only_dockerfile_is_not_that_of_every_image(project: Path, own: str)
     scan = function("scan", f"1.dkr.ecr.eu-west-1.amazonaws.com/vendor/{own}")
     mapped = map_functions(config(project), [resize, scan])
     assert list(mapped.functions) == [ADDRESS]
-    assert mapped.unmapped["aws_lambda_function.scan"].startswith(
+    assert mapped.unmapped["aws_lambda_function.scan"].text.startswith(
         "nothing says whether services/resize/Dockerfile builds its image, or that of another "
     )
     both = [resize, function("scan", "1.dkr.ecr.eu-west-1.amazonaws.com/resize:2")]

@@ -21,6 +21,7 @@ from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.code import CodeNotFound, FoundCode
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.output.state import DeployedFunction
+from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import Build, LocalCode, LocalFunction
 
 FN = "aws_lambda_function.fn"
@@ -106,7 +107,7 @@ def test_one_handler_is_never_taken_for_all_instances_where_they_may_differ(code
     ):
         mapped = map_functions(own, [facts(code)])
         assert mapped.code == {}
-        assert "differ by instance" in mapped.unmapped[FN]
+        assert "differ by instance" in mapped.unmapped[FN].text
     every = config(code, **{f"{FN}[*]": "api.handler"})
     assert [item.handler for item in found_instances(every, facts(code), {f'{FN}["x"]': "x"})] == [
         "api.handler"
@@ -135,7 +136,7 @@ def test_a_typing_error_in_an_instances_settings_is_told_first(code: Path) -> No
         config(code, **{f'{FN}["api"]': "apo.handler"}), [facts(code, "api.handler")]
     )
     assert mapped.functions == {}
-    assert "names no file" in mapped.unmapped[FN]
+    assert "names no file" in mapped.unmapped[FN].text
     assert mapped.errors[FN].reference == "handler-missing"
 
 
@@ -197,14 +198,14 @@ def test_a_function_stays_as_it_is_where_one_of_its_instances_has_no_code(code: 
     function = replace(planned(code, "api.handler", "missing.handler"), path=code)
     mapped = map_functions(config(code), [function])
     assert mapped.functions == {}
-    assert f"{FN}[1]" in mapped.unmapped[FN]
-    assert "names no file" in mapped.unmapped[FN]
+    assert f"{FN}[1]" in mapped.unmapped[FN].text
+    assert "names no file" in mapped.unmapped[FN].text
 
 
 def test_the_reason_says_why_no_code_was_found_and_what_to_set(code: Path) -> None:
     function = replace(planned(code, "api.handler"), path=None)
     located = {f"{FN}[0]": CodeNotFound("api.py is in 2 folders: a, b")}
-    reason = map_functions(config(code), [function], located).unmapped[FN]
+    reason = map_functions(config(code), [function], located).unmapped[FN].text
     assert reason.startswith("api.py is in 2 folders: a, b. ")
     assert f"[functions.'{FN}[0]']" in reason
 
@@ -217,7 +218,7 @@ def test_the_lines_that_make_a_function_live_can_be_copied(code: Path) -> None:
     function = planned(code, "api.handler", "jobs.handler")
     place = CodeNotFound("it is not built: `npm run build` may build it", BUILD)
     located = {f"{FN}[0]": place, f"{FN}[1]": place}
-    reason = map_functions(config(code), [function], located).unmapped[FN]
+    reason = map_functions(config(code), [function], located).unmapped[FN].text
     assert reason == f"{place.reason}. Add to terralive.toml:{TABLE}"
 
 
@@ -227,7 +228,7 @@ def test_lines_that_differ_by_instance_name_the_instance(code: Path) -> None:
         f"{FN}[0]": CodeNotFound("it is not built", BUILD),
         f"{FN}[1]": CodeNotFound("it is not built", BUILD[:1]),
     }
-    reason = map_functions(config(code), [function], located).unmapped[FN]
+    reason = map_functions(config(code), [function], located).unmapped[FN].text
     assert reason.splitlines() == [
         f"{FN}[0]: it is not built. Add to terralive.toml:",
         f"[functions.'{FN}[0]']",
@@ -251,7 +252,7 @@ def test_an_archive_that_the_plan_rejects_is_not_taken_from_the_files(code: Path
     function = replace(planned(code, "api.handler"), path=code)
     located = {f"{FN}[0]": CodeNotFound("several files may have its handler")}
     mapped = map_functions(config(code), [function], located)
-    assert mapped.unmapped[FN].startswith("several files may have its handler. ")
+    assert mapped.unmapped[FN].text.startswith("several files may have its handler. ")
     noted = replace(function, path_is_noted=True)
     assert map_functions(config(code), [noted], located).code[f"{FN}[0]"].path == code
 
@@ -262,10 +263,11 @@ def test_a_runtime_that_nothing_here_runs_is_the_reason_whatever_its_code_is(cod
     instance = replace(function.instances[0], runtime="java21")
     function = replace(function, path=None, instances=(instance,))
     located = {f"{FN}[0]": CodeNotFound("the plan does not name its source")}
-    assert map_functions(config(code), [function], located).unmapped[FN] == (
-        'terralive itself runs Python, Node.js and provided.*, and not java21. Set path = "…" '
-        'and command = ["…"], a program that runs its handler, in the table '
-        f"[functions.'{FN}[0]'] of terralive.toml"
+    assert map_functions(config(code), [function], located).unmapped[FN] == NotLive(
+        FN,
+        "terralive itself runs Python, Node.js and provided.*, and not java21: "
+        'command = ["…"] names a program that runs its handler',
+        lines=(f"[functions.'{FN}[0]']", 'path = "…"', 'command = ["…"]'),
     )
 
 
@@ -309,7 +311,7 @@ def mapped(
         folder.parent, "orders", "dev", "ana", TerraformConfig(folder), functions=(function,)
     )
     found = map_functions(settings, [DeclaredFunction(FN, "fn", handler=handler, runtime=runtime)])
-    return found.code.get(FN) or found.errors.get(FN) or found.unmapped[FN]
+    return found.code.get(FN) or found.errors.get(FN) or found.unmapped[FN].text
 
 
 def refused(
@@ -394,7 +396,7 @@ def test_an_image_is_run_by_the_runtime_that_the_file_names(tmp_path: Path) -> N
         config = Config(tmp_path, "orders", "dev", "ana", TerraformConfig(tmp_path), functions=own)
         return map_functions(config, [image])
 
-    assert "an image does not contain the runtime" in found().unmapped[FN]
+    assert "an image does not contain the runtime" in found().unmapped[FN].text
     code = found(FunctionSettings(FN, runtime="python3.13")).code[FN]
     assert (code.runtime, code.handler) == ("python3.13", "app.handler")
 
@@ -406,7 +408,7 @@ def test_all_instances_of_an_image_that_is_left_as_it_is_have_its_handler(tmp_pa
     config = Config(tmp_path, "orders", "dev", "ana", TerraformConfig(tmp_path), functions=(own,))
     assert FN in map_functions(config, [image]).code
     told = map_functions(config, [replace(image, attributes=frozenset({"image_config"}))]).unmapped
-    assert "may differ by instance" in told[FN]
+    assert "may differ by instance" in told[FN].text
 
 
 def test_a_commands_program_is_found_in_the_functions_folder_then_in_the_projects(

@@ -13,11 +13,13 @@ from terralive_cli.output.events import (
     Failed,
     LiveFunction,
     Message,
+    NotLiveFunction,
     PlanMade,
     Ready,
     SandboxAccess,
     StepState,
     Stopped,
+    TerraformOutput,
     TerraformProgress,
 )
 from terralive_cli.output.formats.text import TextLines
@@ -56,6 +58,14 @@ FAILED = InvocationFinished(
     stack=('  File "app.py", line 3, in handler\n', '    event["id"]\n'),
 )
 
+PLAN = PlanMade(
+    "dev-ana",
+    (API,),
+    {"edge": "code signing"},
+    4,
+    not_live=(NotLiveFunction("edge", "code signing"),),
+)
+
 # Each event with what a person must be able to read of it, in both renderings.
 EVENTS: list[tuple[Event, str]] = [
     (TerraformProgress("debug-stack", "plan", StepState.STARTED), "Debug stack: planning"),
@@ -72,15 +82,11 @@ EVENTS: list[tuple[Event, str]] = [
         TerraformProgress("restore", "unchanged", elapsed_s=0.2),
         "Restore: nothing to change (200 ms)",
     ),
-    (
-        PlanMade("dev-ana", (API,), {"edge": "code signing"}, 4),
-        "1 function would run on this machine as stage dev-ana:",
-    ),
-    (PlanMade("dev-ana", (API,), {"edge": "code signing"}, 4), "  edge  code signing"),
-    (
-        PlanMade("dev-ana", (API,), {"edge": "code signing"}, 4),
-        "Terraform would change 4 resources of the app.",
-    ),
+    (PLAN, "Plan of stage dev-ana: 1 function live, 1 not live."),
+    (PLAN, "  orders-api  app.handler in services/api"),
+    (PLAN, "  edge\n    Code signing."),
+    (PLAN, "Terraform would change 4 resources of the app."),
+    (TerraformOutput("app", "  # aws_sns_topic.t\n  + name"), "  # aws_sns_topic.t\n  + name\n"),
     (READY, "  orders-api  app.handler in services/api"),
     (READY, "  ApiEndpoint  http://h:1/"),
     (
@@ -192,12 +198,17 @@ def test_json_is_one_object_a_line_with_type_and_time(event: Event, _words: str)
 
 
 def test_lines_to_copy_stand_alone() -> None:
-    lines = "\n[functions.'a.b']\nbuild = \"make\""
-    built = replace(API, note=f"`make` builds it. For live edits, add to terralive.toml:{lines}")
-    plan = PlanMade("dev", (built,), {"a.b": f"it is not built. Add to terralive.toml:{lines}"})
+    lines = ("[functions.'a.b']", 'build = "make"')
+    note = "\n".join(["`make` builds it. For live edits, add to terralive.toml:", *lines])
+    plan = PlanMade(
+        "dev",
+        (replace(API, note=note),),
+        not_live=(NotLiveFunction("a.b", "it is not built", add=lines),),
+    )
     shown = show(Output.PLAIN, plan)
-    assert shown.count("    [functions.'a.b']\n    build = \"make\"\n") == 2
+    assert shown.count("      [functions.'a.b']\n      build = \"make\"\n") == 2
     assert "    `make` builds it. For live edits, add to terralive.toml:\n" in shown
+    assert "    Add to terralive.toml:\n" in shown
 
 
 def test_ready_has_exactly_the_documented_fields() -> None:
@@ -220,6 +231,7 @@ def test_ready_has_exactly_the_documented_fields() -> None:
                 "arn": "",
                 "found_by": "",
                 "note": "",
+                "triggers": [],
             }
         ],
         "outputs": {"A": 1},
@@ -248,11 +260,12 @@ def test_functions_in_modules_are_told_apart_by_module_path_and_key() -> None:
     functions = tuple(
         LiveFunction("", address, "python3.12", "h", "p") for address in (ORDERS, WORKER)
     )
-    shown = show(Output.PLAIN, PlanMade("dev-ana", functions, {ORDERS: "code signing"}))
+    signed = NotLiveFunction(ORDERS, "code signing")
+    shown = show(Output.PLAIN, PlanMade("dev-ana", functions, not_live=(signed,)))
 
     assert '  module.orders.this["eu"]  h in p' in shown
     assert "  module.worker.this        h in p" in shown
-    assert '  module.orders.this["eu"]  code signing' in shown
+    assert '  module.orders.this["eu"]\n    Code signing.\n' in shown
 
 
 @pytest.mark.parametrize("output", [Output.PLAIN, Output.RICH])

@@ -9,7 +9,7 @@ import pytest
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.evaluation.functions import planned_functions
 from terralive_terraform.evaluation.planned import Triggers
-from terralive_terraform.evaluation.triggers import triggers_of
+from terralive_terraform.evaluation.triggers import invokers_of, triggers_of
 from terralive_testing.fakes.plan_document import PlanDocument
 
 API = "aws_lambda_function.api"
@@ -131,3 +131,63 @@ def test_a_trigger_of_one_call_of_a_module_is_that_calls_functions(written: str)
     other = 'module.fn["a"].aws_lambda_function.this[0]'
     assert triggers(plan, 'module.fn["b"].aws_lambda_function.this[0]').gateways == integration
     assert triggers(plan, other).gateways == ()
+
+
+# What invokes a function, for people
+
+
+def invokers(plan: PlanDocument, address: str = API) -> tuple[str, ...]:
+    return invokers_of(plan.evaluation(Path("/app"))).get(address, ())
+
+
+def test_nothing_is_said_of_a_function_that_nothing_in_the_plan_invokes(
+    plan: PlanDocument,
+) -> None:
+    assert invokers(plan) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "service"),
+    [
+        ("aws_lambda_permission", {"principal": "s3.amazonaws.com"}, "S3"),
+        ("aws_lambda_permission", {"principal": "logs.eu-west-1.amazonaws.com"}, "CloudWatch Logs"),
+        ("aws_lambda_permission", {"principal": "lex.amazonaws.com"}, "lex.amazonaws.com"),
+        ("aws_lambda_function_url", {}, "function URL"),
+        (MAPPING.partition(".")[0], {"event_source_arn": "arn:aws:mq:eu-west-1:1:b"}, "Amazon MQ"),
+        (MAPPING.partition(".")[0], {"self_managed_event_source": [{"endpoints": {}}]}, "Kafka"),
+        (MAPPING.partition(".")[0], {}, "an event source mapping"),
+    ],
+)
+def test_a_service_is_named_as_aws_names_it(
+    plan: PlanDocument, kind: str, values: dict[str, Json], service: str
+) -> None:
+    plan.managed(f"{kind}.x", {"function_name": "api", **values})
+    assert invokers(plan) == (service,)
+
+
+@pytest.mark.parametrize("principal", ["123456789012", "arn:aws:iam::1:role/x", "*"])
+def test_a_permission_for_an_account_or_a_role_is_no_trigger(
+    plan: PlanDocument, principal: str
+) -> None:
+    values: dict[str, Json] = {"function_name": "api", "principal": principal}
+    plan.managed("aws_lambda_permission.x", values)
+    assert invokers(plan) == ()
+
+
+def test_each_service_is_named_once(plan: PlanDocument) -> None:
+    plan.managed(MAPPING, {}, unknown=NEW, references={**TO_API, **TO_QUEUE})
+    plan.managed(f"{MAPPING}_2", {}, unknown=NEW, references={**TO_API, **TO_QUEUE})
+    plan.managed("aws_apigatewayv2_integration.a", {}, references={"integration_uri": [API]})
+    allowed: dict[str, Json] = {"function_name": "api", "principal": "apigateway.amazonaws.com"}
+    plan.managed("aws_lambda_permission.a", allowed)
+    plan.managed("aws_sns_topic_subscription.s", {}, references={"endpoint": [f"{API}.arn"]})
+    assert invokers(plan) == ("API Gateway", "SNS", "SQS")
+
+
+def test_the_target_of_a_schedule_is_in_a_nested_block(plan: PlanDocument) -> None:
+    plan.managed("aws_scheduler_schedule.new", {}, unknown={"target": True})
+    plan.nested("aws_scheduler_schedule.new", "target", {"arn": []})
+    assert invokers(plan) == ()
+    arn = "arn:aws:lambda:eu-west-1:1:function:api"
+    plan.managed("aws_scheduler_schedule.old", {"target": [{"arn": arn, "role_arn": "r"}]})
+    assert invokers(plan) == ("EventBridge Scheduler",)

@@ -17,7 +17,7 @@ _STYLES: Final = {"delete": Style.BAD, "replace": Style.BAD, "create": Style.GOO
 
 def changes_listed(event: ChangesListed) -> list[Line]:
     """Return the lines of the list: a head, then a line for each change."""
-    lines = [Line((Span(_head(event), Style.STRONG),), event.at)]
+    lines = [Line(_head(event), event.at)]
     created = [change for change in event.changes if change.action == "create"]
     if len(created) <= _FEW:
         created = []
@@ -29,12 +29,13 @@ def changes_listed(event: ChangesListed) -> list[Line]:
     return lines
 
 
-def _head(event: ChangesListed) -> str:
+def _head(event: ChangesListed) -> tuple[Span, ...]:
     if event.destroys_app:
-        return f"The whole app is destroyed, {plural(len(event.changes), 'resource')}:"
+        count = plural(len(event.changes), "resource")
+        return (Span(f"The whole app is destroyed, {count}:", Style.STRONG),)
     if event.first:
-        return "The app is not deployed yet. Terraform would create it:"
-    return "Beside the functions' code, the configuration changes:"
+        return (Span("The app is not deployed yet. Terraform would create it:", Style.STRONG),)
+    return (Span("Other changes", Style.STRONG), Span(", beside the functions' code:"))
 
 
 def _change(event: ChangesListed, change: ResourceChange) -> Line:

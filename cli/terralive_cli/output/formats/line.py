@@ -26,10 +26,17 @@ class Style(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a line in one style."""
+    """A piece of a line in one style.
+
+    Attributes:
+        text: the words.
+        style: what they are.
+        starts_row: true if a new row begins here where the line is too long for the terminal.
+    """
 
     text: str
     style: Style = Style.PLAIN
+    starts_row: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,8 @@ def wrapped(text: Text, line: Line, width: int, console: Console) -> list[Text]:
         indent += _TIME + _column_width(line, width) + _GAP
     if console.width - indent < _NARROWEST:
         indent = 0
-    first, *others = text.divide(_row_starts(text.plain, console.width, indent))
+    starts = _row_starts(text.plain, console.width, indent, _wanted_starts(line, text))
+    first, *others = text.divide(starts)
     rows = [first]
     for other in others:
         row = Text(" " * indent)
@@ -155,20 +156,34 @@ def _column_width(line: Line, width: int) -> int:
     return min(width or len(line.column), _COLUMN)
 
 
-def _row_starts(text: str, width: int, indent: int) -> list[int]:
+def _wanted_starts(line: Line, text: Text) -> frozenset[int]:
+    """Return the places in a line's text at which a line that is too long starts a new row."""
+    # Time and name of the function are before the spans.
+    place = len(text.plain) - len(printable(line.text))
+    starts: set[int] = set()
+    for span in line.spans:
+        if span.starts_row:
+            starts.add(place)
+        place += len(printable(span.text))
+    return frozenset(starts)
+
+
+def _row_starts(text: str, width: int, indent: int, wanted: frozenset[int]) -> list[int]:
     """Return the places at which a new row starts, each at the start of a word.
 
     Args:
         text: one line.
         width: width of the terminal in cells.
         indent: spaces before every row but the first.
+        wanted: places at which a row starts in any case.
     """
     starts = []
     start = 0
     room = width
     for word in re.finditer(r"\S+", text):
         has_words = bool(text[start : word.start()].strip())
-        if has_words and cell_len(text[start : word.end()]) > room:
+        is_full = cell_len(text[start : word.end()]) > room
+        if has_words and (is_full or word.start() in wanted):
             start = word.start()
             starts.append(start)
             room = width - indent

@@ -13,6 +13,7 @@ from terralive_cli.output.formats.words import duration
 _PHASES: Final = {"debug-stack": "Debug stack", "app": "App"}
 _STARTS: Final = {
     "synth": "reading the configuration",
+    "evaluate": "evaluating the configuration",
     "look": "looking for what is deployed",
     "init": "initialising Terraform",
     "plan": "planning",

@@ -13,21 +13,25 @@ from typing import Any, Final
 from terralive_cli.output.events import (
     ChangesListed,
     Failed,
-    LiveFunction,
     Message,
     PlanMade,
     Ready,
     Stopped,
+    TerraformOutput,
     TerraformProgress,
 )
 from terralive_cli.output.formats.changes_text import changes_listed
 from terralive_cli.output.formats.line import Line, Span, Style
+from terralive_cli.output.formats.plan_text import (
+    function_lines,
+    plan_made,
+    terraform_output,
+)
 from terralive_cli.output.formats.terraform_text import TerraformText
 from terralive_cli.output.formats.words import (
     age,
     common_prefix,
     duration,
-    plural,
     short_address,
     some_paths,
 )
@@ -101,7 +105,8 @@ class TextLines:
         self._logged_errors: set[str] = set()
         self._makers: Mapping[type[Event], Callable[[Any], list[Line]]] = {
             TerraformProgress: self._terraform.lines,
-            PlanMade: _plan,
+            PlanMade: plan_made,
+            TerraformOutput: terraform_output,
             ChangesListed: changes_listed,
             Ready: self._ready,
             ConnectionChanged: _connection,
@@ -236,65 +241,13 @@ def _indented(event: Event, text: str, style: Style) -> Line:
     return Line((Span(f"  {text}", style),), event.at, indent=2)
 
 
-def _plan(event: PlanMade) -> list[Line]:
-    count = plural(len(event.functions), "function")
-    end = ":" if event.functions else "."
-    head = f"{count} would run on this machine as stage {event.stage}{end}"
-    lines = [Line((Span(head, Style.STRONG),), event.at), *_functions(event, event.functions)]
-    if event.refused:
-        lines.append(Line((Span("These functions stay as they are:", Style.CAUTION),), event.at))
-    for name, reason in event.refused.items():
-        first, *more = reason.splitlines() or [""]
-        spans = (Span(f"  {short_address(name)}  ", Style.NAME), Span(first))
-        lines.append(Line(spans, event.at, indent=4))
-        lines += _to_copy(event, more)
-    changes = "Terraform would change nothing of the app."
-    if event.changes is None:
-        changes = "Terraform cannot plan the app. This is what its files alone say."
-    elif event.changes:
-        changes = f"Terraform would change {plural(event.changes, 'resource')} of the app."
-    return [*lines, Line((Span(changes),), event.at)]
-
-
-def _functions(event: Event, functions: Sequence[LiveFunction]) -> list[Line]:
-    # A function has no name before its first deployment.
-    names = [function.name or short_address(function.address) for function in functions]
-    width = max(map(len, names), default=0)
-    lines = []
-    for name, function in zip(names, functions, strict=True):
-        spans = [
-            Span("  "),
-            Span(name.ljust(width), Style.NAME),
-            Span(f"  {function.handler} in {function.path}", Style.FAINT),
-        ]
-        if function.found_by:
-            spans.append(Span(f"  (found by {function.found_by})", Style.FAINT))
-        if function.debug_port:
-            text = f"  debugger: 127.0.0.1:{function.debug_port}, one invocation at a time"
-            spans.append(Span(text, Style.CAUTION))
-        if function.timeout_s:
-            text = f"  timeout raised to {function.timeout_s} s for debugging"
-            spans.append(Span(text, Style.CAUTION))
-        lines.append(Line(tuple(spans), event.at, indent=4))
-        first, *more = function.note.splitlines() or [""]
-        if first:
-            lines.append(Line((Span(f"    {first}", Style.CAUTION),), event.at, indent=4))
-        lines += _to_copy(event, more)
-    return lines
-
-
-def _to_copy(event: Event, texts: Sequence[str]) -> list[Line]:
-    """Return lines that a user may copy into terralive.toml."""
-    return [Line((Span(f"    {text}"),), event.at, indent=4) for text in texts]
-
-
 def _app_ready(event: Ready) -> list[Line]:
     place = f" in {event.region}" if event.region else ""
     head = (
         Span("Live", Style.GOOD),
         Span(f" as stage {event.stage}{place}. These functions run on this machine:"),
     )
-    lines = [Line(head, event.at), *_functions(event, event.functions)]
+    lines = [Line(head, event.at), *function_lines(event.at, event.functions)]
     # The app's outputs that are URLs, as they answer on this machine.
     addresses = {
         name: value

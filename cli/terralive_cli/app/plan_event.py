@@ -1,0 +1,105 @@
+"""The event that shows a plan which makes functions live. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from terralive_cli.app.live_plan import LivePlan
+from terralive_cli.configuration.values import Config
+from terralive_cli.functions.mapping import Mapped
+from terralive_cli.output.events import (
+    LiveFunction,
+    NotLiveFunction,
+    PlanMade,
+    ResourceChange,
+)
+from terralive_terraform.addresses import without_keys
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.output.plans import TerraformPlan
+from terralive_terraform.substitution.other_changes import OtherChange
+from terralive_terraform.substitution.rules import NotLive
+
+
+def plan_event(config: Config, plan: LivePlan) -> PlanMade:
+    """Return the event of a plan."""
+    functions = live_functions(plan.mapped, plan.functions, plan.timeouts)
+    return PlanMade(
+        stage=config.stage,
+        functions=functions,
+        refused={address: item.text for address, item in plan.refused.items()},
+        changes=changed_resources(plan.ready.plan),
+        not_live=_not_live(plan.refused),
+        other_changes=resource_changes(plan.others),
+        first=plan.is_first,
+        project=str(config.project),
+    )
+
+
+def unplanned_event(
+    config: Config, functions: tuple[LiveFunction, ...], refused: Mapping[str, NotLive]
+) -> PlanMade:
+    """Return the event that shows what is known of an app which Terraform cannot plan.
+
+    Args:
+        config: the configuration.
+        functions: the functions that would become live.
+        refused: the functions that stay as they are, by address.
+    """
+    return PlanMade(
+        stage=config.stage,
+        functions=functions,
+        refused={address: item.text for address, item in refused.items()},
+        changes=None,
+        not_live=_not_live(refused),
+        project=str(config.project),
+    )
+
+
+def live_functions(
+    mapped: Mapped,
+    functions: Sequence[DeclaredFunction] = (),
+    timeouts: Mapping[str, int] | None = None,
+) -> tuple[LiveFunction, ...]:
+    """Return the functions with local code, as events show them.
+
+    Args:
+        mapped: the local code.
+        functions: the functions of the configuration, with the instances that a plan has shown.
+        timeouts: address -> the timeout in seconds that debugging raises the function's own to.
+    """
+    found_by, notes = mapped.found_by, mapped.notes
+    raised = timeouts or {}
+    triggers: dict[str, tuple[str, ...]] = {}
+    for function in functions:
+        for instance in function.instances or ():
+            triggers[instance.address] = instance.invoked_by
+    return tuple(
+        LiveFunction.of(
+            code,
+            timeout_s=raised.get(without_keys(address), 0),
+            found_by=found_by.get(address, ""),
+            note=notes.get(address, ""),
+            triggers=triggers.get(address, ()),
+        )
+        for address, code in mapped.code.items()
+    )
+
+
+def resource_changes(others: Iterable[OtherChange]) -> tuple[ResourceChange, ...]:
+    """Return the changes beside the functions' code, as events show them."""
+    return tuple(
+        ResourceChange(change.address, change.action, change.type, change.attributes)
+        for change in others
+    )
+
+
+def changed_resources(plan: TerraformPlan) -> int:
+    """Count the resources that a plan changes; a data source is only read."""
+    return len([change for change in plan.changes if change.action != "read"])
+
+
+def _not_live(refused: Mapping[str, NotLive]) -> tuple[NotLiveFunction, ...]:
+    return tuple(
+        NotLiveFunction(address, item.reason, item.key, item.lines)
+        for address, item in refused.items()
+    )

@@ -1,0 +1,197 @@
+"""Text lines for a plan that makes functions live, and for the list of functions. Pure.
+
+A plan is a page of groups: live, not live, and other changes (see `changes_text`).
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import PurePath
+from typing import Final
+
+from terralive_cli.output.events import LiveFunction, NotLiveFunction, PlanMade, TerraformOutput
+from terralive_cli.output.formats.line import Line, Span, Style
+from terralive_cli.output.formats.words import plural, short_address
+
+# A longer name or path moves the rest of its own line, and not that of all lines.
+_WIDEST: Final = 40
+# Names that share a reason are wrapped at this column, also in files.
+_NAMES_WIDTH: Final = 76
+# Rows below the first begin under the second column, unless that is further right than this.
+_FURTHEST: Final = 34
+_LINE_ENDS: Final = (".", "!", "?", ":")
+
+
+def plan_made(event: PlanMade) -> list[Line]:
+    """Return the lines of a plan: a summary, the live functions, the others with their reasons."""
+    blank = Line((), event.at)
+    lines = [Line((Span(_summary(event), Style.STRONG),), event.at, indent=2), _terraform(event)]
+    if event.functions:
+        lines += [blank, _head(event, "Live", ": they would run on this machine.", Style.GOOD)]
+        lines += function_lines(event.at, event.functions, event.project)
+    if event.not_live:
+        lines += [blank, _head(event, "Not live", ": they stay as they are.", Style.CAUTION)]
+    for group in _by_reason(event.not_live):
+        lines += _stay(event, group)
+    if event.other_changes:
+        # The event `changes` follows.
+        lines.append(blank)
+    return lines
+
+
+def _summary(event: PlanMade) -> str:
+    """Return the counts of a plan in one sentence."""
+    parts = [f"{plural(len(event.functions), 'function')} live"]
+    if event.not_live:
+        parts.append(f"{len(event.not_live)} not live")
+    if event.other_changes and not event.first:
+        parts.append(plural(len(event.other_changes), "other change"))
+    return f"Plan of stage {event.stage}: {', '.join(parts)}."
+
+
+def _terraform(event: PlanMade) -> Line:
+    """Return the line that says how much Terraform would change."""
+    if event.changes is None:
+        text = "Terraform cannot plan the app. This is what is known without a plan."
+        return Line((Span(text, Style.CAUTION),), event.at)
+    text = "Terraform would change nothing of the app."
+    if event.changes:
+        text = f"Terraform would change {plural(event.changes, 'resource')} of the app."
+    return Line((Span(text),), event.at)
+
+
+def _head(event: PlanMade, title: str, rest: str, style: Style) -> Line:
+    return Line((Span(title, style), Span(rest)), event.at)
+
+
+def function_lines(
+    at: datetime, functions: Sequence[LiveFunction], project: str = ""
+) -> list[Line]:
+    """Return a line for each function: its name, its local code, what invokes it.
+
+    Args:
+        at: the time of the event.
+        functions: the functions.
+        project: the folder that paths are shown relative to; "" for whole paths.
+    """
+    # A function has no name before its first deployment.
+    names = [function.name or short_address(function.address) for function in functions]
+    codes = [_code(function, project) for function in functions]
+    triggers = [", ".join(function.triggers) for function in functions]
+    indent = _width(names) + 4
+    if indent > _FURTHEST:
+        indent = 4
+    lines: list[Line] = []
+    for name, code, trigger, function in zip(names, codes, triggers, functions, strict=True):
+        spans = [
+            Span("  "),
+            Span(name.ljust(_width(names)), Style.NAME),
+            Span(f"  {code}", Style.FAINT),
+        ]
+        spans += _origin(function, trigger, gap=" " * (_width(codes) - len(code)))
+        spans += _debugging(function)
+        lines.append(Line(tuple(spans), at, indent=indent))
+        lines += _note(at, function.note)
+    return lines
+
+
+def _note(at: datetime, note: str) -> Iterator[Line]:
+    """Yield what a user should know of a function's code, and the lines to copy."""
+    first, *lines = note.splitlines() or [""]
+    if first:
+        yield Line((Span(f"    {first}", Style.CAUTION),), at, indent=4)
+    yield from _to_copy(at, lines)
+
+
+def _to_copy(at: datetime, lines: Sequence[str]) -> Iterator[Line]:
+    """Yield lines that a user may copy into terralive.toml."""
+    for text in lines:
+        yield Line((Span(f"      {text}"),), at, indent=6)
+
+
+def _origin(function: LiveFunction, trigger: str, gap: str) -> Iterator[Span]:
+    """Yield what invokes a function, and how its code was found."""
+    texts: list[str] = []
+    if trigger:
+        texts.append(f"invoked by {trigger}")
+    if function.found_by:
+        texts.append(f"found by {function.found_by}")
+    if texts:
+        yield Span(f"{gap}  ")
+        yield Span("  ".join(texts), Style.FAINT, starts_row=True)
+
+
+def _debugging(function: LiveFunction) -> Iterator[Span]:
+    if function.debug_port:
+        text = f"  debugger: 127.0.0.1:{function.debug_port}, one invocation at a time"
+        yield Span(text, Style.CAUTION)
+    if function.timeout_s:
+        yield Span(f"  timeout raised to {function.timeout_s} s for debugging", Style.CAUTION)
+
+
+def _code(function: LiveFunction, project: str) -> str:
+    """Return handler and folder; a folder of the project is relative to it."""
+    path = PurePath(function.path)
+    if project and path.is_relative_to(project):
+        path = path.relative_to(project)
+    folder = str(path)
+    if folder == ".":
+        folder = "this folder"
+    if not function.handler:
+        return folder
+    return f"{function.handler} in {folder}"
+
+
+def _width(texts: Sequence[str]) -> int:
+    return min(max(map(len, texts), default=0), _WIDEST)
+
+
+def _by_reason(functions: Sequence[NotLiveFunction]) -> list[list[NotLiveFunction]]:
+    """Return the functions in groups that have reason and settings in common, in their order."""
+    groups: dict[tuple[str, ...], list[NotLiveFunction]] = {}
+    for function in functions:
+        # The heads of the tables name the function.
+        settings = [text for text in function.add if not text.startswith("[")]
+        common = (function.reason, function.key, *settings)
+        groups.setdefault(common, []).append(function)
+    return list(groups.values())
+
+
+def _stay(event: PlanMade, group: Sequence[NotLiveFunction]) -> Iterator[Line]:
+    """Yield the lines of functions that stay as they are for one reason."""
+    names = ", ".join(short_address(function.address) for function in group)
+    if len(group) > 1:
+        names = f"{len(group)} functions: {names}"
+    wrapped = textwrap.wrap(names, _NAMES_WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+    for part in wrapped:
+        yield Line((Span(f"  {part}", Style.NAME),), event.at, indent=2)
+    first = group[0]
+    yield Line((Span(f"    {_sentence(first)}"),), event.at, indent=4)
+    if not first.add:
+        return
+    head = "    Add to terralive.toml:"
+    if len(group) > 1:
+        head = "    Add to terralive.toml, a table for each of them:"
+    yield Line((Span(head, Style.FAINT),), event.at)
+    yield from _to_copy(event.at, first.add)
+
+
+def _sentence(function: NotLiveFunction) -> str:
+    """Return the reason as a sentence, with the key that it is about."""
+    reason = function.reason
+    first = reason.partition(" ")[0]
+    # No name of a file, a runtime or a program.
+    if first.isalpha() and first != "terralive":
+        reason = reason[:1].upper() + reason[1:]
+    if function.key and function.key not in reason:
+        reason = f"{reason.rstrip('.')} ({function.key})"
+    if not reason.endswith(_LINE_ENDS):
+        reason += "."
+    return reason
+
+
+def terraform_output(event: TerraformOutput) -> list[Line]:
+    """Return the lines of Terraform's own text, as they are."""
+    return [Line((Span(text, Style.RAW),), event.at) for text in event.text.splitlines()]
