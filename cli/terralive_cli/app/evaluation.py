@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,7 +17,7 @@ from terralive_cli.functions.evaluated import EvaluatedApp, evaluated_app
 from terralive_cli.functions.mapping import map_functions
 from terralive_cli.functions.warnings import unreadable_warnings
 from terralive_cli.output.progress import Phase
-from terralive_stub.errors import TerraformError
+from terralive_stub.errors import CredentialsError, TerraformError, TerraliveError
 from terralive_terraform.artifacts import STUB_ARCHITECTURES
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.output.progress import BUILD_MISSING
@@ -51,14 +52,25 @@ class Evaluation:
         """Ask Terraform for the values of the app without stubs.
 
         Raises:
-            TerraformError, CredentialsError: the app cannot be planned. What its files alone say
-                has been shown.
+            TerraformError, CredentialsError: the app cannot be planned, or Terraform cannot be
+                prepared for it. What the app's files alone say has been shown.
             TerraliveError: whatever the guard raises.
         """
-        if self._evaluated is not None:
-            return self._evaluated
+        if self._evaluated is None:
+            with phase.step("synth"):
+                selection = app.discovered(None)
+            try:
+                self._evaluated = self._asked(app, selection, phase)
+            except (TerraformError, CredentialsError):
+                # Another failure would hide this one.
+                with contextlib.suppress(TerraliveError):
+                    self.show_declared(app)
+                raise
+        return self._evaluated
+
+    def _asked(self, app: OpenApp, selection: Selection, phase: Phase) -> EvaluatedApp:
+        """Ask Terraform; it raises what `of` does."""
         with phase.step("synth"):
-            selection = app.discovered(None)
             prepared = app.prepared(selection)
         # Terraform may refuse the same files, and says then what is wrong in them.
         self.warnings.emit(unreadable_warnings(selection.modules))
@@ -66,16 +78,12 @@ class Evaluation:
         terraform = self.stage.app_terraform(prepared, phase)
         deployed = terraform.state.functions_and_aliases()
         self.guard.inspect(deployed.functions)
-        try:
-            with phase.step("evaluate"):
-                made = self._evaluate(app, selection, terraform, phase)
-        except TerraformError:
-            self._show_declared(app)
-            raise
+        with phase.step("evaluate"):
+            made = self._evaluate(app, selection, terraform, phase)
         self.guard.inspect_variables(made.evaluation.variables())
-        self._evaluated = evaluated_app(made, deployed, self.stage.config.project)
-        self.arns = known_arns(self.stage, prepared.directory, self._evaluated)
-        return self._evaluated
+        evaluated = evaluated_app(made, deployed, self.stage.config.project)
+        self.arns = known_arns(self.stage, prepared.directory, evaluated)
+        return evaluated
 
     def _evaluate(
         self, app: OpenApp, selection: Selection, terraform: Terraform, phase: Phase
@@ -96,12 +104,15 @@ class Evaluation:
         terraform = self.stage.app_terraform(prepared, phase)
         return terraform.evaluate(file)
 
-    def _show_declared(self, app: OpenApp) -> None:
-        """Show what the configuration's files say of its functions, where Terraform cannot plan."""
+    def show_declared(self, app: OpenApp) -> None:
+        """Show what the configuration's files say of its functions, where Terraform cannot plan.
+
+        Raises:
+            TerraliveError: they cannot be read, or the stub's image cannot be named.
+        """
         config = self.stage.config
-        selection = app.discovered(
-            self.stub.live(None, architectures=STUB_ARCHITECTURES, arns=self.arns)
-        )
+        live = self.stub.live(None, architectures=STUB_ARCHITECTURES, arns=self.arns)
+        selection = app.discovered(live)
         mapped = map_functions(config, selection.functions)
         refused = {item.address: item for item in selection.refused}
         refused.update(mapped.unmapped)

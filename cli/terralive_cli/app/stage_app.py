@@ -7,13 +7,14 @@ and shown is what is applied.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Final
 
 from terralive_cli.app.checks import Inspection, check_changes, nothing_live
 from terralive_cli.app.evaluation import Evaluation
 from terralive_cli.app.live_plan import AppGuard, LiveApp, LivePlan, RestorePlan
+from terralive_cli.app.plan_event import live_functions, unplanned_event
 from terralive_cli.app.source import AppSource
 from terralive_cli.app.stub_settings import StubSettings
 from terralive_cli.app.warnings import Warnings
@@ -25,6 +26,7 @@ from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
 from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_cli.functions.mapping import Mapped, instances, map_functions
 from terralive_cli.output.progress import Phase
+from terralive_stub.errors import CredentialsError, TerraformError, TerraliveError
 from terralive_terraform.artifacts import Artifact
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
@@ -96,17 +98,18 @@ class StageApp:
             self._warnings.emit_for(functions)
 
             # Plan, and check what only the plan shows.
-            terraform = stage.app_terraform(prepared, phase)
             targets = self._targets(functions, evaluated)
             is_first = outputs is None and evaluated.made.shown.is_first
-            if is_first and not needs_file:
-                # With stubs, the same would be created, and it will be planned again.
-                ready = _of_evaluation(evaluated.made, terraform, phase)
-                shown = self._inspection.inspect(evaluated.made.shown)
-            else:
-                plan = planned(stage, terraform, phase, targets=targets)
-                ready = stack.enter_context(plan)
-                shown = self._inspection.shown(ready)
+            with self._shown_if_it_fails(functions, mapped, refused):
+                terraform = stage.app_terraform(prepared, phase)
+                if is_first and not needs_file:
+                    # With stubs, the same would be created, and it will be planned again.
+                    ready = _of_evaluation(evaluated.made, terraform, phase)
+                    shown = self._inspection.inspect(evaluated.made.shown)
+                else:
+                    plan = planned(stage, terraform, phase, targets=targets)
+                    ready = stack.enter_context(plan)
+                    shown = self._inspection.shown(ready)
             check_changes(stage.config, ready, functions, mapped, self._evaluation.arns)
             self._inspection.require_new(shown, prepared)
             self._warnings.emit_for_plan(functions, evaluated, shown)
@@ -123,6 +126,32 @@ class StageApp:
                 is_first=shown.is_first,
                 is_whole=not targets,
             )
+
+    @contextmanager
+    def _shown_if_it_fails(
+        self,
+        functions: Sequence[DeclaredFunction],
+        mapped: Mapped,
+        refused: Mapping[str, NotLive],
+    ) -> Iterator[None]:
+        """Show what is known of the functions where Terraform cannot plan them with stubs."""
+        try:
+            yield
+        except (TerraformError, CredentialsError):
+            event = unplanned_event(self._stage.config, live_functions(mapped, functions), refused)
+            self._stage.emit(event)
+            raise
+
+    def show_declared(self) -> None:
+        """Show what the app's files say of its functions, where nothing can be planned.
+
+        A failure is not shown: it would hide that of the plan.
+        """
+        try:
+            with self._source.opened() as app:
+                self._evaluation.show_declared(app)
+        except TerraliveError as error:
+            _log.debug("nothing can be shown of an app that cannot be planned: %s", error)
 
     def _selected(
         self,

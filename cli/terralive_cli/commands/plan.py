@@ -12,6 +12,7 @@ from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
+from terralive_stub.errors import CredentialsError, TerraformError
 
 # https://developer.hashicorp.com/terraform/cli/commands/plan#detailed-exitcode
 _CHANGES: Final = 2
@@ -31,9 +32,14 @@ def run(
     with opened(config, may_start_sandbox=True) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=False)
-        debug_stack = DebugStack.opened(stage)
-        deployed = debug_stack.outputs()
         app = StageApp(stage, Guard(stage, ui, changes=False))
+        try:
+            debug_stack = DebugStack.opened(stage)
+            deployed = debug_stack.outputs()
+        except (TerraformError, CredentialsError):
+            # For example, Terraform cannot download the provider.
+            app.show_declared()
+            raise
         with app.planned_live(deployed, needs_file=terraform_output) as plan:
             approval.show_live_plan(stage, ui, plan)
             if terraform_output:

@@ -189,10 +189,44 @@ def test_what_terraform_does_not_accept_is_said_in_its_own_words_before_anything
     assert "invalid queue name: has spaces in it" in error["message"]
     assert "aws_sqs_queue.jobs" in error["message"]
     assert f"main.tf:{MAIN.count(chr(10)) + 1}" in error["message"]
+    shows_what_is_known(command)
     assert not applied(command)
     assert left(project) == {}
     reset(project)
     assert files(project) == before
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize(
+    ("terraform", "reference", "said"),
+    [
+        ('variable "team" {}\n', "terraform-failed", "No value for required variable"),
+        ('provider "nothing" {}\n', "registry-unreachable", "hashicorp/nothing"),
+    ],
+    ids=["a variable is missing", "a provider cannot be installed"],
+)
+def test_a_plan_that_fails_shows_first_what_is_known_without_it(
+    project: Project, terraform: str, reference: str, said: str
+) -> None:
+    add(project, terraform)
+
+    command = run(["plan", "--sandbox"], project.root)
+
+    assert said in error_of(command, reference, 3)["message"]
+    shows_what_is_known(command)
+
+
+def shows_what_is_known(command: Command) -> None:
+    """Require that a command has shown the functions of the app's files before its error."""
+    kinds = [event["type"] for event in command.events]
+    assert kinds.index("plan") < kinds.index("error"), command.story()
+    (plan,) = command.of_type("plan")
+    (function,) = plan["functions"]
+    assert (function["address"], function["handler"]) == (
+        "aws_lambda_function.greet",
+        "app.handler",
+    )
+    assert "changes" not in plan, "there is no plan"
 
 
 @pytest.mark.usefixtures("sandbox")
