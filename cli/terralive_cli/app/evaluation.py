@@ -68,6 +68,10 @@ class Evaluation:
                 raise
         return self._evaluated
 
+    def forget(self) -> None:
+        """Ask Terraform again the next time: the state has changed."""
+        self._evaluated = None
+
     def _asked(self, app: OpenApp, selection: Selection, phase: Phase) -> EvaluatedApp:
         """Ask Terraform; it raises what `of` does."""
         with phase.step("synth"):

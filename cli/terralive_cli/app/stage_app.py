@@ -142,6 +142,10 @@ class StageApp:
             self._stage.emit(event)
             raise
 
+    def forget_state(self) -> None:
+        """Make the next plan from the state as it is then: something else has changed it."""
+        self._evaluation.forget()
+
     def show_declared(self) -> None:
         """Show what the app's files say of its functions, where nothing can be planned.
 

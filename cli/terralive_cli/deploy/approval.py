@@ -67,6 +67,8 @@ def ask_again(stage: Stage, ui: Ui, live: LivePlan) -> None:
 
     The debug stack is deployed by now. It raises what `ask_deployment` raises.
     """
+    if not live.ready.plan.has_changes:
+        return
     show_live_plan(stage, ui, live)
     require_nothing_destroyed(stage, live.others)
     names = _names(live.mapped.code)

@@ -16,6 +16,7 @@ from terralive_cli.output.events import TerraformOutput
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.output.plans import TerraformPlan
+from terralive_terraform.output.progress import PLAN_STALE
 from terralive_terraform.runs.runner import Terraform
 
 # An item of a list that may be the key in the command of a stub image. That key is in Terraform's
@@ -93,6 +94,8 @@ def apply_always(ready: ReadyPlan) -> None:
         with ready.phase.step("apply", reports_its_end=True):
             ready.terraform.apply(ready.plan.file)
     except TerraliveError as error:
+        if error.reference == PLAN_STALE:
+            raise
         # A failed apply may have left resources behind.
         more = (
             f"What was done before the failure (phase {ready.phase.name}) stays, and Terraform's "

@@ -13,20 +13,29 @@ Making an app live has these steps, and each leaves a state that `restore` and `
     4. The app is applied, if it changes. The names of the deployed functions are read from the
        state and attached to the local code.
 
+Something else may change the state between a plan of the app and its apply. Terraform then refuses
+the plan (https://developer.hashicorp.com/terraform/cli/commands/apply#saved-plan-mode), and nothing
+of it was applied. The plan is made once more. If it changes the same, it is applied; otherwise it
+is shown, and the user is asked again.
+
 A failed apply leaves its finished changes in Terraform's state, and the error says so.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
+from types import TracebackType
 
-from terralive_cli.app.live_plan import LiveApp, LivePlan
+from terralive_cli.app.live_plan import LiveApp, LivePlan, RestorePlan
 from terralive_cli.app.stage_app import StageApp
 from terralive_cli.deploy import approval, plans, record
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage
+from terralive_cli.output.progress import Phase
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.data_trace import require_no_tracing
+from terralive_stub.errors import TerraformError
+from terralive_terraform.output.progress import PLAN_STALE
 
 
 def make_live(
@@ -57,15 +66,74 @@ def make_live(
         outputs = debug_stack.apply(stack, deployed)
         urls = (outputs.relay_url, outputs.stub_url)
         require_no_tracing(stage, urls, is_joined=debug_stack.existing.is_joined)
+        is_last = False
         if outputs == deployed:
-            return outputs, app.apply_live(shown)
+            with _StaleOnce(stage, app, "app"):
+                return outputs, app.apply_live(shown)
+            is_last = True
+    live = _planned_and_applied(stage, ui, app, outputs, _changes(shown), is_last=is_last)
+    return outputs, live
+
+
+def _planned_and_applied(
+    stage: Stage,
+    ui: Ui,
+    app: StageApp,
+    outputs: DebugStackOutputs,
+    agreed: set[object],
+    *,
+    is_last: bool,
+) -> LiveApp:
+    """Plan the app again, and apply the plan.
+
+    Args:
+        stage: the stage.
+        ui: asks the user, if the plan differs from what was agreed to.
+        app: the app.
+        outputs: those of the debug stack.
+        agreed: what the user has agreed to.
+        is_last: whether a plan that is stale is an error.
+    """
     with app.planned_live(outputs) as plan:
-        if _changes(plan) != _changes(shown):
+        if _changes(plan) != agreed:
             approval.ask_again(stage, ui, plan)
-        return outputs, app.apply_live(plan)
+        if is_last:
+            return app.apply_live(plan)
+        with _StaleOnce(stage, app, "app"):
+            return app.apply_live(plan)
+    return _planned_and_applied(stage, ui, app, outputs, _changes(plan), is_last=True)
 
 
-def _changes(plan: LivePlan) -> set[object]:
+class _StaleOnce:
+    """A context for an apply. Where its plan is stale, the context ends without an error.
+
+    Args:
+        stage: the stage.
+        app: the app, whose next plan is made from the state as it is then.
+        phase: the part of the work, for the note that the plan is made once more.
+    """
+
+    def __init__(self, stage: Stage, app: StageApp, phase: str) -> None:
+        self._app = app
+        self._phase = Phase(phase, stage.emit)
+
+    def __enter__(self) -> None:
+        """Begin the apply."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, TerraformError) or error.reference != PLAN_STALE:
+            return False
+        self._app.forget_state()
+        self._phase.note("the state has changed since the plan was made: planning once more")
+        return True
+
+
+def _changes(plan: LivePlan | RestorePlan) -> set[object]:
     """Return what an apply would do, for comparison."""
     actions = {(change.address, change.action) for change in plan.ready.plan.changes}
     return {*actions, *plan.others}
@@ -91,13 +159,21 @@ def restore(stage: Stage, app: StageApp, ui: Ui, question: str = "") -> bool:
     with app.planned_restore() as restoring:
         if restoring is not None and restoring.ready.plan.has_changes:
             approval.ask_restore(stage, ui, restoring, question)
-            plans.apply(restoring.ready)
-            return True
-        if question:
-            approval.ask(ui, question)
-        if restoring is not None:
-            plans.apply(restoring.ready)  # reports that nothing changes
-        return False
+            with _StaleOnce(stage, app, "restore"):
+                plans.apply(restoring.ready)
+                return True
+        else:
+            if question:
+                approval.ask(ui, question)
+            if restoring is not None:
+                plans.apply(restoring.ready)  # reports that nothing changes
+            return False
+    with app.planned_restore() as again:
+        if again is not None:
+            if again.ready.plan.has_changes and _changes(again) != _changes(restoring):
+                approval.ask_restore(stage, ui, again)
+            plans.apply(again.ready)
+    return True
 
 
 def destroy(stage: Stage, app: StageApp, ui: Ui) -> bool:

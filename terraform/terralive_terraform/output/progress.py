@@ -211,8 +211,9 @@ _NO_ANSWER: Final = (
     "connection refused|no such host|dial tcp|i/o timeout|network is unreachable|Client.Timeout"
     "|TLS handshake timeout|failed to connect to|could not resolve host|connection timed out"
 )
-# The first one that fits counts.
 BUILD_MISSING: Final = "build-missing"
+PLAN_STALE: Final = "plan-stale"
+# The first one that fits counts.
 _KNOWN: Final = (
     _KnownFailure(
         CredentialsError,
@@ -251,6 +252,15 @@ _KNOWN: Final = (
         _any_of("acquiring the state lock"),
         hint="Another Terraform run holds the lock of this state. Wait until it has ended and try "
         "again. Use `terraform force-unlock` only if that run is known to be dead.",
+    ),
+    _KnownFailure(
+        TerraformError,
+        PLAN_STALE,
+        _any_of("saved plan is stale", "saved plan does not match the given state"),
+        hint="Something else changes this state at the same time: another person, or a pipeline. "
+        "Nothing of this plan was applied. Wait until the other run has ended, and run the same "
+        "command again.",
+        command="apply",
     ),
     _KnownFailure(
         TerraformError,

@@ -8,11 +8,14 @@ import pty
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from terralive_testing.drivers.command import Event, clean_environment
+
+_QUESTION: Final = b"[y/N]"
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,19 @@ def answered(
     cwd: Path,
     environment: Mapping[str, str] | None = None,
     timeout_s: float = 180,
+    *,
+    on_question: Callable[[], None] | None = None,
 ) -> Ended:
-    """Run a command to its end in a terminal, and type the answers in advance."""
+    """Run a command to its end in a terminal, and type the answers.
+
+    Args:
+        arguments: the command and its arguments.
+        answers: the answers to its questions, which are typed in advance.
+        cwd: its folder.
+        environment: more environment variables.
+        timeout_s: how long it may run.
+        on_question: called when the command asks its first question, before anything is typed.
+    """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "terralive_cli", "--output", "json", *arguments],
@@ -54,6 +68,7 @@ def answered(
     )
     os.close(theirs)
     screen: list[bytes] = []
+    asks = threading.Event()
 
     def read_screen() -> None:
         while True:
@@ -64,9 +79,13 @@ def answered(
             if not part:
                 return
             screen.append(part)
+            if _QUESTION in b"".join(screen):
+                asks.set()
 
     reader = threading.Thread(target=read_screen, daemon=True)
     reader.start()
+    if on_question is not None and asks.wait(timeout_s):
+        on_question()
     os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
     try:
         output, _ = process.communicate(timeout=timeout_s)

@@ -5,6 +5,7 @@ One app in the sandbox, deployed by terralive, and its configuration then edited
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -90,6 +91,12 @@ def listed(ended: Command | Ended) -> list[tuple[str, str, list[str]]]:
         (change["action"], change["address"], change["attributes"])
         for change in lists[-1]["changes"]
     ]
+
+
+def was_planned_again(ended: Ended) -> bool:
+    """Tell whether a command has found its plan stale, once."""
+    notes = [event["message"] for event in ended.of_type("stack") if event["action"] == "note"]
+    return sum("planning once more" in note for note in notes) == 1
 
 
 def topics(project: Project) -> list[str]:
@@ -226,15 +233,28 @@ def test_a_restore_where_nothing_is_live_leaves_other_changes_alone(project: Pro
     assert (configuration["MemorySize"], topics(project)) == (256, ["plain-orders"])
 
 
-def test_a_person_who_agrees_gets_what_the_configuration_says(project: Project) -> None:
+def test_a_person_who_agrees_gets_what_the_configuration_says_also_where_the_state_has_changed(
+    project: Project,
+) -> None:
     configure(project, TOPIC, memory=256, description="Greets people")
-    live = run(["apply", *SANDBOX], project.root)
-    assert live.process.returncode == 0, live.story()
+
+    def change_state() -> None:
+        """Write the state again, as another run of Terraform does."""
+        (file,) = (project.root / ".terralive" / "sandbox").glob("*/*/app.tfstate")
+        state = json.loads(file.read_text("utf-8"))
+        state["serial"] += 1
+        file.write_text(json.dumps(state), "utf-8")
+
+    live = answered(["apply", "--sandbox"], ["y"], project.root, on_question=change_state)
+    assert live.code == 0, live
+    assert was_planned_again(live)
     configure(project, TOPIC, memory=256, description="Greets people", role="plain-greet-2")
 
-    ended = answered(["restore", "--sandbox"], ["y", "y"], project.root)
+    words = ["restore", "--sandbox"]
+    ended = answered(words, ["y", "y"], project.root, on_question=change_state)
 
     assert ended.code == 0, ended
+    assert was_planned_again(ended)
     assert ("replace", "aws_iam_role.greet", []) in listed(ended)
     assert "plain-greet-2" in left(project)["roles"]
 

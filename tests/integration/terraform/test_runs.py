@@ -20,7 +20,12 @@ from terralive_stub.errors import ConfigurationError, CredentialsError, Terrafor
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip, zip_folder
 from terralive_terraform.debug_stack.configuration import write_configuration
 from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints, ImageReaders
-from terralive_terraform.output.progress import Progress, ResourceProgress, ResourceState
+from terralive_terraform.output.progress import (
+    PLAN_STALE,
+    Progress,
+    ResourceProgress,
+    ResourceState,
+)
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.runs.version import require_terraform
@@ -438,6 +443,18 @@ def test_what_terraform_says_is_what_the_user_reads(tmp_path: Path) -> None:
         plan(terraform, tmp_path)
     assert caught.value.exit_code == 3
     assert list((tmp_path / "plans").iterdir()) == []
+
+
+def test_a_plan_is_stale_once_another_run_has_changed_the_state(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text('resource "terraform_data" "a" {}\n')
+    environment = terraform_environment(os.environ, tmp_path / "work")
+    terraform, _ = terraform_in(tmp_path, environment, tmp_path / "data")
+    file = plan(terraform, tmp_path).file
+    stale = file.rename(tmp_path / "stale.tfplan")
+    terraform.apply(plan(terraform, tmp_path).file)
+    with pytest.raises(TerraformError, match="Saved plan is stale") as caught:
+        terraform.apply(stale)
+    assert caught.value.reference == PLAN_STALE
 
 
 def test_an_endpoint_that_does_not_answer_is_no_fault_of_the_configuration(

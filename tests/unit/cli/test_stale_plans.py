@@ -1,0 +1,251 @@
+"""A plan of the app that Terraform refuses because its state has changed: planned once more."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from terralive_cli.app.live_plan import LiveApp, LivePlan, RestorePlan
+from terralive_cli.app.stage_app import StageApp
+from terralive_cli.configuration.tables import TerraformConfig
+from terralive_cli.configuration.values import Config, Output
+from terralive_cli.deploy import approval, workflows
+from terralive_cli.deploy.accounts import Accounts
+from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
+from terralive_cli.deploy.plans import ReadyPlan
+from terralive_cli.deploy.target import Stage, Target
+from terralive_cli.functions.mapping import Mapped
+from terralive_cli.output.progress import Phase
+from terralive_cli.output.renderer import Renderer
+from terralive_cli.output.ui import Ui
+from terralive_stub.errors import TerraformError
+from terralive_terraform.output.plans import TerraformPlan
+from terralive_terraform.output.progress import Change, Diagnostic, failure
+from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.substitution.other_changes import OtherChange
+
+FUNCTION = Change("aws_lambda_function.api", "update", "aws_lambda_function")
+ROLE = OtherChange("aws_iam_role.api", "update", "aws_iam_role", ("description",))
+OUTPUTS = DebugStackOutputs("wss://stub.example", "wss://relay.example", "table", "broker")
+CHANGED = DebugStackOutputs("wss://new.example", "wss://relay.example", "table", "broker")
+ACCOUNTS = Accounts.__new__(Accounts)  # nobody looks at it
+STALE = failure(
+    "apply", (Diagnostic("error", "Saved plan is stale", "The state has changed."),), ""
+)
+
+
+class FakeTerraform:
+    """Refuses the first plans that it has to apply, as Terraform refuses a stale plan.
+
+    Attributes:
+        stale: how many it refuses.
+        error: the error of a refusal.
+        applied: what it was asked to apply.
+    """
+
+    def __init__(self, stale: int) -> None:
+        self.stale = stale
+        self.error = STALE
+        self.applied: list[Path] = []
+
+    def apply(self, file: Path) -> None:
+        self.applied.append(file)
+        if len(self.applied) <= self.stale:
+            raise self.error
+
+
+class FakeApp:
+    """An app that has one plan after the other.
+
+    Attributes:
+        others: what each plan changes beside the functions' code; None for a plan that changes
+            nothing.
+        terraform: applies the plans.
+        forgotten: how often it was told that the state has changed.
+    """
+
+    def __init__(self, *others: Sequence[OtherChange] | None, stale: int = 1) -> None:
+        self.others = list(others)
+        self.terraform = FakeTerraform(stale)
+        self.forgotten = 0
+
+    @contextmanager
+    def planned_live(self, _: DebugStackOutputs | None) -> Iterator[LivePlan]:
+        others = self.others.pop(0)
+        yield LivePlan(
+            self._ready("app", others), (), Mapped({}), {}, ACCOUNTS, others=tuple(others or ())
+        )
+
+    @contextmanager
+    def planned_restore(self) -> Iterator[RestorePlan]:
+        others = self.others.pop(0)
+        yield RestorePlan(self._ready("restore", others), tuple(others or ()))
+
+    def apply_live(self, plan: LivePlan) -> LiveApp:
+        self.terraform.apply(plan.ready.plan.file)
+        return LiveApp((), {}, {}, ACCOUNTS)
+
+    def forget_state(self) -> None:
+        self.forgotten += 1
+
+    @staticmethod
+    def needs_repository(_: LivePlan) -> bool:
+        return False
+
+    def _ready(self, phase: str, others: Sequence[OtherChange] | None) -> ReadyPlan:
+        changes: tuple[Change, ...] = (FUNCTION,)
+        if others is None:
+            changes = ()
+        file = Path(f"{len(self.others)}.tfplan")
+        plan = TerraformPlan(changes, has_changes=bool(changes), file=file)
+        return ReadyPlan(plan, cast("Terraform", self.terraform), Phase(phase, lambda *_: None))
+
+
+class FakeDebugStack:
+    """A debug stack that is deployed, and has these outputs after an apply."""
+
+    def __init__(self, stage: Stage, outputs: DebugStackOutputs) -> None:
+        self.stage = stage
+        self.existing = SimpleNamespace(is_joined=False)
+        self._outputs = outputs
+
+    @contextmanager
+    def planned(self) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(plan=TerraformPlan((), has_changes=False, file=Path("stack")))
+
+    def apply(self, *_: object) -> DebugStackOutputs:
+        return self._outputs
+
+
+class User:
+    """A person who gives some answers in a terminal.
+
+    Attributes:
+        stage: the stage.
+        ui: asks the person.
+    """
+
+    def __init__(self, folder: Path, answers: str) -> None:
+        self._screen = io.StringIO()
+        self._renderer = Renderer.start(Output.PLAIN, self._screen, self._screen)
+        self._questions = io.StringIO()
+        self.ui = Ui(
+            self._renderer,
+            questions=self._questions,
+            answers=io.StringIO(answers),
+            interactive=True,
+            assume_yes=False,
+        )
+        config = Config(folder, "orders", "dev-ana", "ana", TerraformConfig(folder))
+        target = Target.__new__(Target)
+        object.__setattr__(target, "name", "the sandbox")
+        object.__setattr__(target, "work", folder)
+        # It is not AWS, which nobody has to ask about data tracing.
+        object.__setattr__(target, "caller", SimpleNamespace(emulator="sandbox"))
+        self.stage = Stage(config, target, self.ui.emit, {})
+
+    def start(self, app: FakeApp, outputs: DebugStackOutputs = OUTPUTS) -> None:
+        stack = cast("DebugStack", FakeDebugStack(self.stage, outputs))
+        workflows.make_live(stack, cast("StageApp", app), self.ui, OUTPUTS)
+
+    def restore(self, app: FakeApp) -> bool:
+        return workflows.restore(self.stage, cast("StageApp", app), self.ui)
+
+    def questions(self) -> list[str]:
+        self._renderer.close()
+        text = " ".join(self._questions.getvalue().split())
+        return [question.strip() for question in text.split("[y/N]") if question.strip()]
+
+    def screen(self) -> str:
+        self._renderer.close()
+        return self._screen.getvalue()
+
+
+def test_a_stale_plan_that_changes_the_same_is_made_again_without_a_question(
+    tmp_path: Path,
+) -> None:
+    user, app = User(tmp_path, "y\n"), FakeApp((), ())
+    user.start(app)
+    assert len(user.questions()) == 1
+    assert (len(app.terraform.applied), app.forgotten) == (2, 1)
+    assert "the state has changed since the plan was made: planning once more" in user.screen()
+
+
+def test_a_stale_plan_that_changes_something_else_is_shown_and_asked_for_anew(
+    tmp_path: Path,
+) -> None:
+    user, app = User(tmp_path, "y\ny\ny\n"), FakeApp((), (ROLE,))
+    user.start(app)
+    _, again, others = user.questions()
+    assert again.startswith("The plan has changed. Make ")
+    assert others.startswith("Also make the 1 other change")
+    assert "update  aws_iam_role.api  (description)" in user.screen()
+
+
+def test_a_no_to_the_new_plan_stops_everything(tmp_path: Path) -> None:
+    user, app = User(tmp_path, "y\nn\n"), FakeApp((), (ROLE,))
+    with pytest.raises(approval.Declined):
+        user.start(app)
+    assert len(app.terraform.applied) == 1
+
+
+def test_nothing_is_asked_where_somebody_else_has_made_the_same_changes(tmp_path: Path) -> None:
+    user, app = User(tmp_path, "y\n"), FakeApp((), None)
+    user.start(app)
+    assert len(user.questions()) == 1
+
+
+@pytest.mark.parametrize("outputs", [OUTPUTS, CHANGED], ids=["as it is", "changed"])
+def test_a_second_staleness_is_an_error_that_says_what_to_do(
+    tmp_path: Path, outputs: DebugStackOutputs
+) -> None:
+    user, app = User(tmp_path, "y\n"), FakeApp((), (), (), stale=3)
+    with pytest.raises(TerraformError) as raised:
+        user.start(app, outputs)
+    assert (raised.value.reference, raised.value.exit_code) == ("plan-stale", 3)
+    assert "Wait until the other run has ended, and run the same command again" in raised.value.hint
+    assert len(app.terraform.applied) == 2
+
+
+def test_a_plan_that_was_made_for_a_new_debug_stack_may_go_stale_once(tmp_path: Path) -> None:
+    user, app = User(tmp_path, "y\n"), FakeApp((), (), ())
+    user.start(app, CHANGED)
+    assert len(user.questions()) == 1
+    assert len(app.terraform.applied) == 2
+
+
+def test_any_other_failure_is_not_tried_again(tmp_path: Path) -> None:
+    user, app = User(tmp_path, "y\n"), FakeApp((), ())
+    app.terraform.error = TerraformError("terraform-failed", "no")
+    with pytest.raises(TerraformError, match="no"):
+        user.start(app)
+    assert len(app.others) == 1
+
+
+def test_a_restore_is_planned_once_more_too(tmp_path: Path) -> None:
+    user, app = User(tmp_path, "y\n"), FakeApp((), ())
+    assert user.restore(app)
+    assert len(user.questions()) == 1
+    assert len(app.terraform.applied) == 2
+
+
+def test_a_restore_that_would_change_something_else_by_then_is_asked_for_anew(
+    tmp_path: Path,
+) -> None:
+    user, app = User(tmp_path, "y\ny\ny\n"), FakeApp((), (ROLE,))
+    assert user.restore(app)
+    assert len(user.questions()) == 3
+
+
+def test_a_restore_that_is_stale_twice_ends_in_the_same_error(tmp_path: Path) -> None:
+    user, app = User(tmp_path, "y\n"), FakeApp((), (), stale=2)
+    with pytest.raises(TerraformError) as raised:
+        user.restore(app)
+    assert raised.value.reference == "plan-stale"
+    assert "stays" not in raised.value.hint, "nothing was done"
