@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,65 @@ def test_terraform_itself_finds_nothing_to_change_after_a_restore(kinds: Kinds) 
     assert not plan.of_type("changes"), plan.story()
     # The functions, and the alias of one of them.
     assert shown["changes"] == len(EXPECTED) + 1
+
+
+def test_a_plan_among_a_thousand_other_resources_is_about_the_functions_only(
+    kinds: Kinds,
+) -> None:
+    with a_thousand_resources(kinds.project.root):
+        plan = kinds.run("plan")
+
+    assert plan.process.returncode == 0, plan.story()
+    (shown,) = plan.of_type("plan")
+    assert {item["address"] for item in shown["functions"]} > {
+        "module.orders.aws_lambda_function.this[0]",
+        'module.group.module.job["nightly"].aws_lambda_function.this[0]',
+    }
+    assert shown["changes"] == len(EXPECTED) + 1
+    assert shown["other_changes"] == [], "what is pending elsewhere is left alone"
+    (left_alone,) = [
+        event for event in plan.of_type("warning") if event["reference"] == "not-deployed"
+    ]
+    assert "and 490 more" in left_alone["message"]
+
+
+@contextmanager
+def a_thousand_resources(root: Path) -> Iterator[None]:
+    """Give the app 1,000 resources: 500 are deployed and have a pending change, 500 are new."""
+    (state_file,) = (root / ".terralive" / "sandbox").glob("*/*/app.tfstate")
+    before = state_file.read_bytes()
+    state = json.loads(before)
+    blocks = []
+    for number in range(1000):
+        name = f"other_{number:03}"
+        blocks.append(f'resource "terraform_data" "{name}" {{\n  input = "new"\n}}\n')
+        if number < 500:
+            state["resources"].append(deployed_data(name))
+    file = root / "other.tf"
+    file.write_text("".join(blocks), "utf-8")
+    state_file.write_text(json.dumps(state), "utf-8")
+    try:
+        yield
+    finally:
+        file.unlink()
+        state_file.write_bytes(before)
+
+
+def deployed_data(name: str) -> dict[str, Any]:
+    """Return the entry of a `terraform_data` in a state."""
+    attributes = {
+        "id": name,
+        "input": {"value": "old", "type": "string"},
+        "output": {"value": "old", "type": "string"},
+        "triggers_replace": None,
+    }
+    return {
+        "mode": "managed",
+        "type": "terraform_data",
+        "name": name,
+        "provider": 'provider["terraform.io/builtin/terraform"]',
+        "instances": [{"schema_version": 0, "attributes": attributes}],
+    }
 
 
 def test_a_zip_that_is_not_built_stops_nothing(kinds: Kinds) -> None:
