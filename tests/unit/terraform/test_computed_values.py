@@ -23,7 +23,7 @@ SCOPE = Scope(
         "circle": "${local.circle}",
         **{f"step{n}": f"${{local.step{n + 1}}}" for n in range(1000)},
     },
-    paths={"module": "modules/api", "root": ".", "cwd": "/work/app"},
+    paths={"module": "modules/api", "root": ".", "cwd": "/srv/app"},
     resources={
         "aws_s3_object": {"code": {"key": "code-${var.text}.zip", "source": "a.zip"}},
         "aws_iam_role": {"fn": {"name": "fn"}},
@@ -41,7 +41,7 @@ UNKNOWN, NOT_NULL = Unknown.MAYBE_NULL, Unknown.NOT_NULL
         ("${var.unknown == null || true ? [true] : []}", [NOT_NULL]),
         ("${length(keys(var.map)) == 0 ? [] : [var.text]}", ["dev"]),
         ("${path.module}/src", "modules/api/src"),
-        ("${path.cwd}", "/work/app"),
+        ("${path.cwd}", "/srv/app"),
         ("fn-${var.text}", "fn-dev"),
         ("${aws_s3_object.code.key}", "code-dev.zip"),
         ("${aws_s3_object.code[0].key}", "code-dev.zip"),
