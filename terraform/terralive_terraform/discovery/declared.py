@@ -58,7 +58,7 @@ class DeclaredFunction:
         module_repeated: whether a module around it has `count` or `for_each`.
         provider: the provider alias that it uses (`aws.eu`).
         queue_visibilities: the visibility timeout of each queue that it polls, in seconds; None for
-            one that is not known (see `triggers`).
+            one that is not known (see `evaluation.triggers`).
         gateways: the types of the API Gateway integrations that call it.
         image: what the configuration says of its container image; None for a zip.
         instances: its instances, as a plan shows them; None where nothing was planned.

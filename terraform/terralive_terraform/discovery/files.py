@@ -14,7 +14,7 @@ from typing import Final
 
 from terralive_stub.shared.json_documents import Json, items, read_object, section, text
 from terralive_terraform.discovery.archives import ARCHIVE, S3_OBJECTS, Archives
-from terralive_terraform.discovery.block_values import block_values, repeats_never
+from terralive_terraform.discovery.block_values import repeats_never
 from terralive_terraform.discovery.declared import (
     FUNCTION_TYPE,
     DeclaredFunction,
@@ -25,10 +25,9 @@ from terralive_terraform.discovery.declared import (
 from terralive_terraform.discovery.hcl.folders import FolderDocument, Unreadable, read_folder
 from terralive_terraform.discovery.hcl.scope import Scope, compute
 from terralive_terraform.discovery.hcl.values import Value
-from terralive_terraform.discovery.triggers import KINDS, gateways, queue_visibilities
 from terralive_terraform.discovery.variables import GivenVariables, variable_values
 
-_RESOURCES: Final = frozenset((FUNCTION_TYPE, ARCHIVE, *S3_OBJECTS, *KINDS))
+_RESOURCES: Final = frozenset((FUNCTION_TYPE, ARCHIVE, *S3_OBJECTS))
 # Arguments of a call that are no variables of the module.
 _CALL_ARGUMENTS: Final = ("source", "version", "count", "for_each", "providers", "depends_on")
 _LOCAL: Final = ("./", "../")
@@ -236,13 +235,6 @@ def _functions(
         prefix: the module's address with a dot; "" for the root module.
         repeated: whether the module itself is repeated.
     """
-    triggers: dict[str, Json] = {}
-    for kind in KINDS:
-        triggers[kind] = {
-            label: dict(block_values(block, scope).block)
-            for label, block in blocks(scope.resources, kind)
-            if not repeats_never(block, scope)
-        }
     for label, block in blocks(scope.resources, FUNCTION_TYPE):
         if repeats_never(block, scope):
             continue
@@ -251,8 +243,6 @@ def _functions(
             function,
             path=function.path or archives.code_of(block, scope),
             module_repeated=repeated,
-            queue_visibilities=queue_visibilities(label, function.function_name, triggers),
-            gateways=gateways(label, triggers),
         )
 
 

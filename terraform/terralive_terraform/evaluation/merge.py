@@ -76,8 +76,8 @@ def _merged(function: DeclaredFunction, instances: Sequence[PlannedFunction]) ->
         undecided=_undecided(function, instances),
         environment_names=frozenset(names),
         environment_known=all(item.environment_known for item in instances),
-        queue_visibilities=_visibilities(instances) or function.queue_visibilities,
-        gateways=_gateways(instances) or function.gateways,
+        queue_visibilities=_visibilities(instances),
+        gateways=_gateways(instances),
         instances=tuple(instances),
     )
 

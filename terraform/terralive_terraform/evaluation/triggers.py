@@ -13,18 +13,16 @@ from typing import Final
 
 from terralive_stub.shared.json_documents import items, section, text
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
+from terralive_terraform.discovery.queues import MAPPING, QUEUE
 from terralive_terraform.evaluation.document import Evaluated, Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction, Triggers
 from terralive_terraform.evaluation.references import referred, referred_in
 
-MAPPING: Final = "aws_lambda_event_source_mapping"
-QUEUE: Final = "aws_sqs_queue"
 ALIAS: Final = "aws_lambda_alias"
+HTTP: Final = "aws_apigatewayv2_integration"
+REST: Final = "aws_api_gateway_integration"
 # Each type of API Gateway integration or authorizer, and its attribute that names the function.
-INTEGRATIONS: Final = {
-    "aws_apigatewayv2_integration": "integration_uri",
-    "aws_api_gateway_integration": "uri",
-}
+INTEGRATIONS: Final = {HTTP: "integration_uri", REST: "uri"}
 AUTHORIZERS: Final = {
     "aws_apigatewayv2_authorizer": "authorizer_uri",
     "aws_api_gateway_authorizer": "authorizer_uri",

@@ -26,7 +26,7 @@ from terralive_stub.shared.json_documents import Json, section
 from terralive_terraform.constructs.cdk import cdk
 from terralive_terraform.constructs.resources import outdir_of
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, declared_function
-from terralive_terraform.discovery.triggers import KINDS, queue_visibilities
+from terralive_terraform.discovery.queues import KINDS, queue_visibilities
 from terralive_terraform.substitution.rules import (
     LIVE_VARIABLE,
     WITHOUT_STUBS,
@@ -53,9 +53,9 @@ class LiveFunctions:
 
     def __init__(self, live: LiveSettings) -> None:
         self._live = live
-        # Triggers by the stack's path. They are read once for each stack: asking jsii for all
-        # constructs is slow.
-        self._triggers: dict[str, dict[str, Json]] = {}
+        # Queues and event source mappings by the stack's path. They are read once for each stack:
+        # asking jsii for all constructs is slow.
+        self._mappings: dict[str, dict[str, Json]] = {}
 
     def visit(self, node: IConstruct) -> None:
         """Replace one function. cdktf calls this for every construct."""
@@ -64,14 +64,14 @@ class LiveFunctions:
         _mark_attached(node)
         stack = cdk.TerraformStack.of(node)
         path = stack.node.path
-        if path not in self._triggers:
-            self._triggers[path] = {}
+        if path not in self._mappings:
+            self._mappings[path] = {}
             if self._live.debug:
-                self._triggers[path] = _resources(stack, KINDS)
+                self._mappings[path] = _resources(stack, KINDS)
         block = _block(node)
         function = declared_function(f"{FUNCTION_TYPE}.{node.friendly_unique_id}", block)
         visibilities = queue_visibilities(
-            function.label, function.function_name, self._triggers[path]
+            function.label, function.function_name, self._mappings[path]
         )
         function = replace(function, queue_visibilities=visibilities)
         if not self._live.selects(function):

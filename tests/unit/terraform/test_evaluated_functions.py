@@ -116,8 +116,8 @@ def test_what_invokes_any_instance_counts_for_the_function() -> None:
     (function,) = with_planned([DECLARED], [polls, also])
     assert function.queue_visibilities == (30, None)
     assert function.gateways == ("aws_api_gateway_integration",)
-    known = replace(DECLARED, queue_visibilities=(60,))
-    assert with_planned([known], [PLANNED])[0].queue_visibilities == (60,)
+    stale = replace(DECLARED, queue_visibilities=(60,))
+    assert with_planned([stale], [PLANNED])[0].queue_visibilities == ()
 
 
 def test_a_function_in_a_file_that_cannot_be_read_is_there_all_the_same() -> None:

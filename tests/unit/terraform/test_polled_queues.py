@@ -1,4 +1,4 @@
-"""A function's triggers in the configuration, and how far its timeout is raised for a debugger."""
+"""A function's queues in the configuration, and how far its timeout is raised for a debugger."""
 
 from __future__ import annotations
 
@@ -8,12 +8,7 @@ import pytest
 
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.discovery.triggers import (
-    HTTP,
-    REST,
-    gateways,
-    queue_visibilities,
-)
+from terralive_terraform.discovery.queues import queue_visibilities
 from terralive_terraform.substitution.rules import (
     LiveSettings,
     Substitution,
@@ -58,16 +53,10 @@ def test_a_queues_visibility_timeout_is_what_the_configuration_says(
     assert polled(source) == visibilities
 
 
-def test_only_a_functions_own_mappings_and_integrations_count() -> None:
+def test_only_a_functions_own_mappings_count() -> None:
     assert polled("${aws_sqs_queue.long.arn}", "orders-api") == (120,)
     assert polled("${aws_sqs_queue.long.arn}", f'${{{ADDRESS}["a"].function_name}}') == (120,)
     assert polled("${aws_sqs_queue.long.arn}", "${aws_lambda_function.api_other.arn}") == ()
-    resources: dict[str, Json] = {
-        HTTP: {"a": {"integration_uri": f"${{{ADDRESS}.invoke_arn}}"}},
-        REST: {"b": {"uri": "${aws_lambda_function.other.invoke_arn}"}},
-    }
-    assert gateways("api", resources) == (HTTP,)
-    assert gateways("other", resources) == (REST,)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""Triggers of a function that limit how long an invocation may take. Pure.
+"""Queues that a function polls, for the Aspect of a CDKTF program, which knows no plan. Pure.
 
 It sees only what the function's own module declares and what names the function directly. An
-alias, a variable or another module in between hides a trigger.
+alias, a variable or another module in between hides a queue. What a plan says of triggers:
+`evaluation/triggers`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,7 @@ from terralive_terraform.discovery.declared import blocks
 
 MAPPING: Final = "aws_lambda_event_source_mapping"
 QUEUE: Final = "aws_sqs_queue"
-HTTP: Final = "aws_apigatewayv2_integration"
-REST: Final = "aws_api_gateway_integration"
-KINDS: Final = (MAPPING, QUEUE, HTTP, REST)
-# Each type of API Gateway integration, and its attribute that names the function.
-_URI_ATTRIBUTES: Final = {HTTP: "integration_uri", REST: "uri"}
+KINDS: Final = (MAPPING, QUEUE)
 # https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/sqs_queue
 _DEFAULT_VISIBILITY: Final = 30
 _QUEUE: Final = re.compile(r"(?<!data\.)\baws_sqs_queue\.([\w-]+)")
@@ -47,16 +44,6 @@ def queue_visibilities(
         source = text(mapping, "event_source_arn")
         if is_own and _may_be_queue(source):
             found.append(_visibility(source, section(resources, QUEUE)))
-    return tuple(found)
-
-
-def gateways(label: str, resources: Mapping[str, Json]) -> tuple[str, ...]:
-    """Return the types of the API Gateway integrations that call a function."""
-    found: list[str] = []
-    for kind, attribute in _URI_ATTRIBUTES.items():
-        uris = [text(block, attribute) for _, block in blocks(resources, kind)]
-        if any(_refers_to(uri, label) for uri in uris):
-            found.append(kind)
     return tuple(found)
 
 
