@@ -114,17 +114,21 @@ def _converted(given: Value, block: Mapping[str, Json], *, is_given: bool) -> Va
     replaces_null = block.get("nullable") is False and is_null(given)
     if "default" in block and (not is_given or replaces_null):
         value = compute(block["default"], Scope())
-    kind = _type(block)
     if value is None or isinstance(value, Unknown):
         return value
+    return _of_type(value, _type(block))
+
+
+def _of_type(value: Value, kind: str) -> Value:
+    """Return a value as its variable's type makes it; unknown where only Terraform knows."""
     if "optional(" in kind:
         # Attributes that are missing get values.
         return Unknown.NOT_NULL
     conversion = _CONVERSIONS.get(kind)
-    if conversion is None and "string" in kind and scalar_types(value) - {"string"}:
-        # Terraform converts some of what it contains.
-        return Unknown.NOT_NULL
     if conversion is None:
+        if "string" in kind and scalar_types(value) - {"string"}:
+            # Terraform converts some of what it contains.
+            return Unknown.NOT_NULL
         return value
     converted = conversion(value)
     if converted is None:

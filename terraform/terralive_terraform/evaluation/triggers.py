@@ -239,14 +239,12 @@ def _visibilities(evaluation: Evaluation, mapping: Evaluated) -> tuple[int | Non
         if source and text(queue.values, "arn") == source:
             return (_seconds(queue),)
     targets = referred(evaluation, mapping.address, mapping.module, ("event_source_arn",))
-    queues = [item for item in targets if item.type == QUEUE]
-    if queues:
-        return tuple(_seconds(queue) for queue in queues)
-    if targets and not source:
-        # A stream of a table, a topic of a cluster, …
-        return ()
-    if not source and "event_source_arn" not in mapping.unknown:
-        # A self-managed cluster has no ARN.
+    visibilities = tuple(_seconds(item) for item in targets if item.type == QUEUE)
+    if visibilities or source:
+        return visibilities or (None,)
+    # Without a queue: a stream of a table, a topic of a cluster, …; a self-managed cluster has no
+    # ARN at all.
+    if targets or "event_source_arn" not in mapping.unknown:
         return ()
     return (None,)
 

@@ -98,20 +98,20 @@ class _Search:
 
         The only one of the function's module serves, too, where no repository is known.
         """
-        candidates: list[tuple[bool, ImageBuild]] = []
+        related: list[ImageBuild] = []
+        others: list[ImageBuild] = []
         for visited in self._scopes.values():
             for (kind, name), block in _resources(visited):
-                if kind != "docker_image" and kind not in _COMMANDS:
-                    continue
                 content = written(block)
-                is_related = any(image in content for image in self._images)
-                if is_related or visited is scope:
-                    for build in _builds(visited, kind, name, block):
-                        candidates.append((is_related, build))
-        related = [build for is_related, build in candidates if is_related]
-        is_only = len(candidates) == 1 and not self._images and not self.names
-        if related or is_only:
-            self.builds = related or [candidates[0][1]]
+                builds = _builds(visited, kind, name, block)
+                if any(image in content for image in self._images):
+                    related += builds
+                elif visited is scope:
+                    others += builds
+        if related:
+            self.builds = related
+        elif len(others) == 1 and not self._images and not self.names:
+            self.builds = others
 
     def _follow_output(self, scope: Scope, module: str, output: str) -> None:
         called = scope.called(module)

@@ -118,18 +118,12 @@ def _origins(stage: Stage, path: str, context: Path) -> Iterator[Path]:
 
 
 def _of_source(copy: Copy, source: str, path: str, context: Path) -> Iterator[Path]:
-    destination = copy.destination
-    inside = _inside(path, destination.rstrip("/") or "/")
-    if copy.origin is not None:
-        # Whether the source is a folder is not known: its content, or the file itself.
-        source = source if source.startswith("/") else copy.origin.path(source)
-        clean = source.removesuffix("/*").rstrip("/") or "/"
-        if inside is not None:
-            if posixpath.basename(clean) == inside or inside == ".":
-                yield from _origins(copy.origin, clean, context)
-            yield from _origins(copy.origin, posixpath.join(clean, inside), context)
-        return
+    """Yield the files on this machine that one source of a copy puts at a path of the image."""
+    inside = _inside(path, copy.destination.rstrip("/") or "/")
     if inside is None:
+        return
+    if copy.origin is not None:
+        yield from _of_stage(copy.origin, source, inside, context)
         return
     for found in _matching(context, source) or [context / source.lstrip("/")]:
         if inside == ".":
@@ -140,6 +134,19 @@ def _of_source(copy: Copy, source: str, path: str, context: Path) -> Iterator[Pa
             yield found / inside
         elif found.name == inside:
             yield found
+
+
+def _of_stage(origin: Stage, source: str, inside: str, context: Path) -> Iterator[Path]:
+    """Yield the files for a path that is copied from another stage.
+
+    Whether the source is a folder is not known: its content is copied, or the file itself.
+    """
+    if not source.startswith("/"):
+        source = origin.path(source)
+    clean = source.removesuffix("/*").rstrip("/") or "/"
+    if inside in {".", posixpath.basename(clean)}:
+        yield from _origins(origin, clean, context)
+    yield from _origins(origin, posixpath.join(clean, inside), context)
 
 
 def _inside(path: str, folder: str) -> str | None:

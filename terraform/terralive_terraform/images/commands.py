@@ -60,25 +60,17 @@ def _build(words: Sequence[str], folder: str) -> BuildCommand | None:
     at = _arguments_at(words)
     if at is None:
         return None
-    options: dict[str, list[str]] = {}
-    contexts: list[str] = []
-    while at < len(words):
-        word = words[at]
-        at += 1
-        name, has_value, value = word.partition("=")
-        if not word.startswith("-") or word == "-":
-            contexts.append(word)
-        elif name not in _SWITCHES:
-            if not has_value and at < len(words):
-                value = words[at]
-                at += 1
-            options.setdefault(name, []).append(value)
+    contexts, options = _parsed(words[at:])
     if not contexts or any(_NOT_A_FOLDER.fullmatch(context) for context in contexts):
         return None
+    # Of an option that is given several times, the last value counts.
     files = [*options.get("-f", []), *options.get("--file", [])]
-    targets = options.get("--target", [])
-    dockerfile = posixpath.join(folder, files[-1]) if files else ""
-    target = targets[-1] if targets else None
+    dockerfile = ""
+    if files:
+        dockerfile = posixpath.join(folder, files[-1])
+    target = None
+    if "--target" in options:
+        target = options["--target"][-1]
     arguments = []
     for given in options.get("--build-arg", []):
         name, has_value, value = given.partition("=")
@@ -91,6 +83,22 @@ def _build(words: Sequence[str], folder: str) -> BuildCommand | None:
         tuple(arguments),
         (*options.get("-t", []), *options.get("--tag", [])),
     )
+
+
+def _parsed(words: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the words that are no options, and the values of each option by its name."""
+    others: list[str] = []
+    options: dict[str, list[str]] = {}
+    rest = iter(words)
+    for word in rest:
+        name, has_value, value = word.partition("=")
+        if not word.startswith("-") or word == "-":
+            others.append(word)
+        elif name not in _SWITCHES:
+            if not has_value:
+                value = next(rest, "")
+            options.setdefault(name, []).append(value)
+    return others, options
 
 
 def _arguments_at(words: Sequence[str]) -> int | None:
