@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json
-from terralive_terraform.discovery.hcl.expressions import HEREDOC, ExpressionReader
+from terralive_terraform.discovery.hcl.expressions import ExpressionReader
 from terralive_terraform.discovery.hcl.syntax import (
     Expression,
     Literal,
@@ -25,6 +25,7 @@ from terralive_terraform.discovery.hcl.syntax import (
     Tuple,
     UnreadableError,
 )
+from terralive_terraform.discovery.hcl.templates import HEREDOC
 
 # What decides where a block ends: braces, and texts and comments that may hold braces.
 _STRUCTURE: Final = re.compile(

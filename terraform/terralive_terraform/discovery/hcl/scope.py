@@ -5,9 +5,7 @@ What it cannot compute is unknown. It never guesses.
 
 from __future__ import annotations
 
-import math
-import operator as operators
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +14,7 @@ from typing import Final
 from terralive_stub.shared.json_documents import Json, section
 from terralive_terraform.discovery.hcl.expressions import ExpressionReader
 from terralive_terraform.discovery.hcl.functions import call
+from terralive_terraform.discovery.hcl.operators import chosen, combined, negated
 from terralive_terraform.discovery.hcl.syntax import (
     Attribute,
     Call,
@@ -39,9 +38,6 @@ from terralive_terraform.discovery.hcl.values import (
     as_text,
     as_truth,
     is_known,
-    is_null,
-    scalar_types,
-    shape_of,
 )
 
 # Attributes that have the value that the configuration gives them, by resource type.
@@ -49,17 +45,6 @@ _CONFIGURED: Final = {
     "archive_file": ("output_path", "source_dir", "source_file"),
     "aws_s3_object": ("bucket", "key", "source"),
     "aws_s3_bucket_object": ("bucket", "key", "source"),
-}
-_ARITHMETIC: Final[Mapping[str, Callable[[float, float], float | bool]]] = {
-    "+": operators.add,
-    "-": operators.sub,
-    "*": operators.mul,
-    "/": operators.truediv,
-    "%": math.fmod,
-    "<": operators.lt,
-    ">": operators.gt,
-    "<=": operators.le,
-    ">=": operators.ge,
 }
 # https://developer.hashicorp.com/terraform/language/expressions/references
 _NAMED_VALUES: Final = ("var", "local", "path", "each", "count", "terraform")
@@ -288,81 +273,16 @@ def _item(of: Value, key: Value) -> Value:
     return Unknown.MAYBE_NULL
 
 
-def _negated(operator: str, value: Value) -> Value:
-    number = as_number(value)
-    if operator == "-" and number:
-        return -number
-    truth = as_truth(value)
-    if operator == "!" and truth is not None:
-        return not truth
-    return Unknown.NOT_NULL
-
-
 def _operation(expression: Operation, scope: Scope) -> Value:
-    operator, right = expression.operator, _value(expression.right, scope)
+    right = _value(expression.right, scope)
     if expression.left is None:
-        return _negated(operator, right)
-    left = _value(expression.left, scope)
-    if operator in ("&&", "||"):
-        return _logical(operator, as_truth(left), as_truth(right))
-    if operator in ("==", "!="):
-        is_equal = _equal(left, right)
-        if is_equal is None:
-            return Unknown.NOT_NULL
-        return is_equal is (operator == "==")
-    return _arithmetic(operator, as_number(left), as_number(right))
-
-
-def _arithmetic(operator: str, left: float | None, right: float | None) -> Value:
-    is_division = operator in ("/", "%")
-    if left is None or right is None or (is_division and not right):
-        return Unknown.NOT_NULL
-    result = _ARITHMETIC[operator](left, right)
-    if not result and min(left, right) < 0 and operator in ("*", "/", "%"):
-        # Terraform has a negative zero, whose text is "-0".
-        return Unknown.NOT_NULL
-    return result
-
-
-def _logical(operator: str, left: bool | None, right: bool | None) -> Value:
-    deciding = operator == "||"
-    if deciding in (left, right):
-        return deciding
-    if left is None or right is None:
-        return Unknown.NOT_NULL
-    return not deciding
-
-
-def _equal(left: Value, right: Value) -> bool | None:
-    """Tell whether two values are equal; None if only Terraform knows."""
-    if left is None or right is None:
-        other = right if left is None else left
-        return is_null(other)
-    if not is_known(left) or not is_known(right):
-        return None
-    if isinstance(left, list | dict) or isinstance(right, list | dict):
-        # `tolist([])` does not equal `[]`, and their types are not known here.
-        return None
-    return scalar_types(left) == scalar_types(right) and left == right
+        return negated(expression.operator, right)
+    return combined(expression.operator, _value(expression.left, scope), right)
 
 
 def _conditional(expression: Conditional, scope: Scope) -> Value:
     condition = as_truth(_value(expression.condition, scope))
-    yes, no = _value(expression.yes, scope), _value(expression.no, scope)
-    if condition is None:
-        if _equal(yes, no):
-            return yes
-        if is_null(yes) is False and is_null(no) is False:
-            return Unknown.NOT_NULL
-        return Unknown.MAYBE_NULL
-    chosen, other = (yes, no) if condition else (no, yes)
-    # Both have one type, as in Terraform.
-    if isinstance(other, str) and isinstance(chosen, bool | int | float):
-        return as_text(chosen)
-    if isinstance(chosen, list | dict) and scalar_types(chosen) - {"string"}:
-        # The other value may be a list of texts, also an empty one.
-        return shape_of(chosen)
-    return chosen
+    return chosen(condition, _value(expression.yes, scope), _value(expression.no, scope))
 
 
 @dataclass(frozen=True, slots=True)
