@@ -7,8 +7,8 @@ Terraform can compute is not known here.
 from __future__ import annotations
 
 import os.path
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,10 @@ from terralive_terraform.discovery.hcl.scope import Scope, compute
 from terralive_terraform.discovery.hcl.values import Value
 from terralive_terraform.discovery.variables import GivenVariables, variable_values
 
-_RESOURCES: Final = frozenset((FUNCTION_TYPE, ARCHIVE, *S3_OBJECTS))
+# The types of resources and data sources that are read.
+_TYPES: Final = {"resource": (FUNCTION_TYPE, ARCHIVE, *S3_OBJECTS), "data": (ARCHIVE,)}
+# The beginnings of those types, read too, that say how a container image is built.
+_OF_IMAGES: Final = ("aws_ecr_", "docker_", "null_", "terraform_")
 # Arguments of a call that are no variables of the module.
 _CALL_ARGUMENTS: Final = ("source", "version", "count", "for_each", "providers", "depends_on")
 _LOCAL: Final = ("./", "../")
@@ -53,8 +56,8 @@ class Module:
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
-    """One call of a module.
+class ModuleCall:
+    """One call of a module; the root module counts as one.
 
     Attributes:
         directory: the module's folder.
@@ -64,15 +67,19 @@ class _Call:
         key: the name of the call in Terraform's module manifest (`orders.jobs`).
         repeated: whether it, or a module around it, has `count` or `for_each`.
         outer: the folders of the modules around it.
+        caller: the module that calls it; None for the root module.
+        arguments: the block of the call; {} for the root module.
     """
 
     directory: Path
     document: FolderDocument
-    scope: Scope
+    scope: Scope = field(repr=False)
     prefix: str = ""
     key: str = ""
     repeated: bool = False
     outer: tuple[Path, ...] = ()
+    caller: ModuleCall | None = field(repr=False, default=None)
+    arguments: Mapping[str, Json] = field(repr=False, default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +96,17 @@ class _Reader:
     opentofu: bool
     downloaded: Mapping[str, Path]
 
-    def calls(self, given: GivenVariables) -> list[_Call]:
+    def calls(self, given: GivenVariables) -> list[ModuleCall]:
         """Return the root module and all calls of modules whose folders are on this machine."""
         document = read_module(self.root, opentofu=self.opentofu)
         values = given.values(self.root, section(document.content, "variable"))
-        found = [_Call(self.root, document, _scope(document, values, self.root, self.root))]
+        found = [ModuleCall(self.root, document, _scope(document, values, self.root, self.root))]
         for call in found:
             # The list grows while it is read.
             found.extend(self._inner_calls(call))
         return found
 
-    def _inner_calls(self, caller: _Call) -> Iterator[_Call]:
+    def _inner_calls(self, caller: ModuleCall) -> Iterator[ModuleCall]:
         for name, block in blocks(caller.document.content, "module"):
             key = f"{caller.key}.{name}" if caller.key else name
             directory = self._directory(caller, key, block)
@@ -112,7 +119,7 @@ class _Reader:
                 if argument not in _CALL_ARGUMENTS:
                     given[argument] = compute(value, caller.scope)
             values = variable_values(section(document.content, "variable"), given)
-            yield _Call(
+            yield ModuleCall(
                 directory,
                 document,
                 _scope(document, values, directory, self.root),
@@ -120,23 +127,25 @@ class _Reader:
                 key=key,
                 repeated=caller.repeated or repetition(block) is not None,
                 outer=outer,
+                caller=caller,
+                arguments=block,
             )
 
-    def _directory(self, caller: _Call, key: str, block: Mapping[str, Json]) -> Path | None:
+    def _directory(self, caller: ModuleCall, key: str, block: Mapping[str, Json]) -> Path | None:
         source = compute(block.get("source"), caller.scope)
         if isinstance(source, str) and source.startswith(_LOCAL):
             return (caller.directory / source).resolve()
         return self.downloaded.get(key)
 
 
-def find_modules(
+def module_calls(
     root: Path,
     data_dir: Path,
     *,
     opentofu: bool = False,
     given: GivenVariables = _NONE_GIVEN,
-) -> tuple[Module, ...]:
-    """Find the root module and all modules that it calls.
+) -> tuple[ModuleCall, ...]:
+    """Read the root module, which comes first, and all modules that it calls.
 
     Args:
         root: the root module's folder.
@@ -145,8 +154,12 @@ def find_modules(
         given: where the root module's variables get their values.
     """
     root = root.resolve()
-    calls = _Reader(root, opentofu, downloaded_modules(root, data_dir)).calls(given)
-    archives = Archives(root)
+    return tuple(_Reader(root, opentofu, downloaded_modules(root, data_dir)).calls(given))
+
+
+def modules_of(calls: Sequence[ModuleCall]) -> tuple[Module, ...]:
+    """Return the modules of a configuration, each once, with the functions of all its calls."""
+    archives = Archives(calls[0].directory)
     for call in calls:
         archives.add(call.scope)
     found: dict[Path, Module] = {}
@@ -200,11 +213,9 @@ def read_module(directory: Path, *, opentofu: bool = False) -> FolderDocument:
 
 
 def _is_wanted(kind: str, labels: tuple[str, ...]) -> bool:
-    if kind == "resource" and labels:
-        return labels[0] in _RESOURCES
-    if kind == "data" and labels:
-        return labels[0] == ARCHIVE
-    return True
+    if kind not in _TYPES or not labels:
+        return True
+    return labels[0] in _TYPES[kind] or labels[0].startswith(_OF_IMAGES)
 
 
 def _scope(

@@ -9,7 +9,12 @@ from pathlib import Path
 
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.data_folder import data_folder, selected_workspace
-from terralive_terraform.discovery.files import Module, calls_downloaded_modules, find_modules
+from terralive_terraform.discovery.files import (
+    Module,
+    calls_downloaded_modules,
+    module_calls,
+    modules_of,
+)
 from terralive_terraform.discovery.hcl.folders import is_opentofu
 from terralive_terraform.discovery.remote_execution import refuse_remote_execution
 from terralive_terraform.discovery.variables import GivenVariables
@@ -72,7 +77,7 @@ class PlainApp(App):
             clean_up(self.directory)
             if calls_downloaded_modules(self.directory, opentofu=opentofu):
                 self._download_modules(work, data_dir, environment)
-            modules = find_modules(
+            calls = module_calls(
                 self.directory,
                 data_dir,
                 opentofu=opentofu,
@@ -80,7 +85,7 @@ class PlainApp(App):
             )
             yield OpenPlainApp(
                 app=self,
-                modules=with_image_sources(modules, self.directory, data_dir),
+                modules=with_image_sources(modules_of(calls), calls),
                 work=work,
                 own_data_dir=own_data_dir,
                 state=backend_override,

@@ -21,7 +21,7 @@ from terralive_terraform.artifacts import (
     build_stub_zip,
     zip_folder,
 )
-from terralive_terraform.discovery.files import find_modules
+from terralive_terraform.discovery.files import module_calls, modules_of
 from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
 from terralive_terraform.overrides.team_folder import override_file, stage_lock_file
 from terralive_terraform.programs.cdktf_app import CdktfApp
@@ -173,7 +173,7 @@ def test_a_functions_code_folder_is_zipped_whole_whenever_it_was_written(tmp_pat
 
 
 def test_functions_are_found_in_plain_terraform_with_their_code(project: Path) -> None:
-    modules = find_modules(project, project / ".terraform")
+    modules = modules_of(module_calls(project, project / ".terraform"))
     facts = {item.address: item for module in modules for item in module.functions}
     assert set(facts) == {"aws_lambda_function.api", "module.jobs.aws_lambda_function.job"}
     api, job = facts["aws_lambda_function.api"], facts["module.jobs.aws_lambda_function.job"]
@@ -198,7 +198,7 @@ def test_what_exists_several_times_is_known_also_inside_a_module_that_does(proje
     (project / "two" / "main.tf").write_text('resource "aws_lambda_function" "y" {}\n')
     found = [
         facts
-        for module in find_modules(project, project / ".terraform")
+        for module in modules_of(module_calls(project, project / ".terraform"))
         for facts in module.functions
     ]
     assert {facts.address: facts.instanced for facts in found} == {
@@ -455,7 +455,7 @@ def test_a_project_says_by_its_files_what_it_is(project: Path, tmp_path: Path) -
 def test_unreadable_terraform_is_named_and_costs_only_its_block(project: Path) -> None:
     broken = MAIN.replace('handler       = "app.handler"', "handler       = = {{{")
     (project / "main.tf").write_text(broken)
-    root, jobs = find_modules(project, project / ".terraform")
+    root, jobs = modules_of(module_calls(project, project / ".terraform"))
     (unreadable,) = root.unreadable
     assert (unreadable.file, unreadable.line) == (project / "main.tf", 5)
     assert unreadable.block == 'resource "aws_lambda_function" "api"'

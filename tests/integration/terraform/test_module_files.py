@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.discovery.files import calls_downloaded_modules, find_modules
+from terralive_terraform.discovery.files import calls_downloaded_modules, module_calls, modules_of
 from terralive_terraform.discovery.variables import GivenVariables
 
 CONFIGURATIONS = Path(__file__).parents[3].parent / "shared" / "configurations"
@@ -102,11 +102,13 @@ def write(folder: Path, files: dict[str, str]) -> Path:
 def functions(
     folder: Path, *, opentofu: bool = False, environ: dict[str, str] | None = None
 ) -> dict[str, DeclaredFunction]:
-    modules = find_modules(
-        folder,
-        folder / ".terraform",
-        opentofu=opentofu,
-        given=GivenVariables(environ=environ or {}),
+    modules = modules_of(
+        module_calls(
+            folder,
+            folder / ".terraform",
+            opentofu=opentofu,
+            given=GivenVariables(environ=environ or {}),
+        )
     )
     return {item.address: item for module in modules for item in module.functions}
 
@@ -449,7 +451,7 @@ def test_a_file_that_cannot_be_read_costs_only_what_stands_in_it(tmp_path: Path)
             "y/main.tf": 'resource "aws_lambda_function" "y" {}\n',
         },
     )
-    modules = find_modules(tmp_path, tmp_path / ".terraform")
+    modules = modules_of(module_calls(tmp_path, tmp_path / ".terraform"))
     assert [item.label for module in modules for item in module.functions] == ["api", "y"]
     found = [
         (item.file.name, item.line, item.block, item.may_hide_functions)

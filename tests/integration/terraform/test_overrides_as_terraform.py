@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from terralive_stub.shared.json_documents import Json, items, parse_object, section, text
-from terralive_terraform.discovery.files import find_modules
+from terralive_terraform.discovery.files import module_calls, modules_of
 from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
 from terralive_terraform.runs.environment import terraform_environment
 
@@ -86,7 +86,7 @@ def test_a_plan_has_what_is_read_of_functions_with_override_files(tmp_path: Path
     functions = planned_functions(tmp_path)
     live = functions.pop("live")
     assert text(live, "handler") == "stub.h", "terralive's own override file comes last"
-    (module,) = find_modules(tmp_path, tmp_path / ".terraform")
+    (module,) = modules_of(module_calls(tmp_path, tmp_path / ".terraform"))
     assert module.unreadable == ()
     read = {function.label: function for function in module.functions}
     assert read.pop("live").handler == "c.h", "terralive's own override file is not read"

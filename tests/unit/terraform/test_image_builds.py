@@ -8,9 +8,10 @@ from textwrap import dedent
 
 import pytest
 
+from terralive_terraform.discovery.files import module_calls
 from terralive_terraform.images.builds import image_source
 from terralive_terraform.images.commands import BuildCommand, build_commands
-from terralive_terraform.images.scopes import Scope
+from terralive_terraform.images.modules import Modules
 from terralive_terraform.images.search import find_build
 from terralive_terraform.images.source import ImageBuild, ImageSource
 
@@ -34,7 +35,7 @@ def write(root: Path, contents: dict[str, str]) -> Path:
 
 
 def source_of(root: Path, address: str = FUNCTION) -> ImageSource:
-    return image_source(address, Scope.of_root(root, root / ".terraform"))
+    return image_source(address, Modules(module_calls(root, root / ".terraform")))
 
 
 def declared(image_uri: str) -> str:
@@ -253,6 +254,28 @@ def test_each_instance_of_for_each_has_its_own_build(tmp_path: Path) -> None:
     assert source.names == ("acme/mail",)
     (build,) = source.builds
     assert (build.dockerfile, build.context) == (folder / "Dockerfile", folder)
+
+
+def test_values_of_variables_files_and_functions_count(tmp_path: Path) -> None:
+    root = write(
+        tmp_path,
+        {
+            "terraform.tfvars": 'service = "mail"\n',
+            "main.tf": declared("docker_image.this.name")
+            + """
+            variable "service" { type = string }
+            locals { repository = "${terraform.workspace}/${var.service}" }
+            resource "docker_image" "this" {
+              name = "${aws_ecr_repository.this.repository_url}:1"
+              build { context = join("/", [path.module, "services", lower(var.service)]) }
+            }
+            resource "aws_ecr_repository" "this" { name = "acme/${local.repository}" }
+            """,
+        },
+    )
+    source = source_of(root)
+    assert [build.context for build in source.builds] == [root / "services/mail"]
+    assert source.repositories == ("acme/${terraform.workspace}/mail",)
 
 
 def test_references_in_a_circle_end(tmp_path: Path) -> None:

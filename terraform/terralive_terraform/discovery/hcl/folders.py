@@ -23,7 +23,14 @@ OVERRIDE_FILE: Final = "~terralive_override.tf.json"
 _TERRAFORM: Final = (".tf", ".tf.json")
 _OPENTOFU: Final = (".tofu", ".tofu.json")
 # The types of blocks, and the number of their labels (`resource "type" "name"`).
-_LABELS: Final = {"resource": 2, "data": 2, "module": 1, "variable": 1, "locals": 0}
+_LABELS: Final = {
+    "resource": 2,
+    "data": 2,
+    "module": 1,
+    "variable": 1,
+    "output": 1,
+    "locals": 0,
+}
 # The types of blocks in which functions may be declared, and everything outside of blocks.
 _WITH_FUNCTIONS: Final = ("resource", "module", "")
 
@@ -126,7 +133,7 @@ def read_folder(directory: Path, wanted: Wanted, *, opentofu: bool = False) -> F
     Args:
         directory: the folder.
         wanted: tells by type and labels whether a block is to be read. Only resources, data
-            sources, module calls, variables and local values are.
+            sources, module calls, variables, outputs and local values are.
         opentofu: whether OpenTofu reads them.
     """
     merged: dict[str, Json] = {kind: {} for kind in _LABELS}
