@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from terralive_cli.app.sandbox_gaps import sandbox_warnings
 from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_cli.functions.warnings import (
@@ -16,6 +17,7 @@ from terralive_relay.events import Warned
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.output.shown_plan import ShownPlan
 from terralive_terraform.output.state import versions_after
+from terralive_terraform.substitution.selection import addresses_of
 
 
 class Warnings:
@@ -50,7 +52,7 @@ class Warnings:
     def emit_for_plan(
         self, functions: Sequence[DeclaredFunction], evaluated: EvaluatedApp, shown: ShownPlan
     ) -> None:
-        """Warn of published versions, whose invocations do not arrive here, and of new resources.
+        """Warn of published versions, of new resources, and of what the sandbox does not do.
 
         Args:
             functions: the functions that become live.
@@ -61,3 +63,6 @@ class Warnings:
         versions.update(versions_after(shown))
         self.emit(version_warnings(functions, evaluated.aliases, evaluated.edge, versions))
         self.emit(new_resource_warnings(evaluated.new, shown))
+        if self._stage.target.sandbox is not None:
+            live = addresses_of(functions)
+            self.emit(sandbox_warnings(evaluated.made.evaluation, evaluated.planned, live))
