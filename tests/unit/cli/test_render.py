@@ -294,6 +294,19 @@ def test_scripts_get_one_warning_for_each_function() -> None:
     assert [warning["message"] for warning in warnings] == [VPC, VPC]
 
 
+def test_a_step_that_is_done_again_in_a_phase_is_said_once() -> None:
+    begin = [
+        TerraformProgress("app", action, StepState.STARTED)
+        for action in ("synth", "init", "evaluate", "synth", "init", "plan")
+    ]
+    assert show(Output.PLAIN, *begin).splitlines() == [
+        "App: reading the configuration",
+        "App: initialising Terraform",
+        "App: evaluating the configuration",
+        "App: planning",
+    ]
+
+
 def test_nothing_to_change_is_said_once_for_a_phase() -> None:
     shown = show(
         Output.PLAIN,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ _STARTS: Final = {
     "look": "looking for what is deployed",
     "init": "initialising Terraform",
     "plan": "planning",
+    "push": "pushing the stub's image",
     "apply": "applying",
 }
 _ENDS: Final = ("complete", "unchanged")
@@ -35,12 +36,15 @@ class _Phase:
         last_line: time of the last line that was no live line.
         total: number of resources that will change; None before the plan.
         done: number of resources that have changed.
+        begun: the steps whose beginning was shown. A step may have to be done again, which is no
+            news.
     """
 
     began: datetime
     last_line: datetime
     total: int | None = None
     done: int = 0
+    begun: set[str] = field(default_factory=set)
 
 
 class TerraformText:
@@ -83,7 +87,9 @@ def _step(event: TerraformProgress, phase: _Phase) -> list[Line]:
     elif not words and event.state is StepState.STARTED:
         if event.action == "apply":
             phase.began = event.at  # the time before the question does not count
-        words = _STARTS.get(event.action, event.action)
+        if event.action not in phase.begun:
+            words = _STARTS.get(event.action, event.action)
+        phase.begun.add(event.action)
     return [_line(event, phase, words)] if words else []
 
 
