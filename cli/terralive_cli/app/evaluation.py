@@ -85,7 +85,8 @@ class Evaluation:
         with phase.step("evaluate"):
             made = self._evaluate(app, selection, terraform, phase)
         self.guard.inspect_variables(made.evaluation.variables())
-        evaluated = evaluated_app(made, deployed, self.stage.config.project)
+        project = self.stage.config.project
+        evaluated = evaluated_app(made, deployed, project, selection.modules)
         self.arns = known_arns(self.stage, prepared.directory, evaluated)
         return evaluated
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from terralive_cli.configuration.source import repository_top
+from terralive_terraform.discovery.files import Module
 from terralive_terraform.evaluation.aliases import (
     PlannedAlias,
     edge_distributions,
@@ -44,15 +45,21 @@ class EvaluatedApp:
     new: tuple[str, ...] = ()
 
 
-def evaluated_app(made: EvaluatedPlan, deployed: DeployedLambda, project: Path) -> EvaluatedApp:
+def evaluated_app(
+    made: EvaluatedPlan, deployed: DeployedLambda, project: Path, modules: Sequence[Module]
+) -> EvaluatedApp:
     """Find the functions of a plan of the app without stubs, and their code.
 
     Args:
         made: the plan.
         deployed: the functions and aliases of the state.
         project: the project's folder. Code is looked for in the whole repository around it.
+        modules: its modules, as static reading has found them.
     """
     evaluation = made.evaluation
+    words: dict[str, Sequence[str]] = {}
+    for module in modules:
+        words.update(module.words)
     planned = with_triggers(planned_functions(evaluation), evaluation)
     return EvaluatedApp(
         made,
@@ -60,6 +67,8 @@ def evaluated_app(made: EvaluatedPlan, deployed: DeployedLambda, project: Path) 
         planned,
         aliases=tuple(planned_aliases(evaluation)),
         edge=edge_distributions(evaluation),
-        located=find_code(evaluation, planned, repository_top(project) or project, project=project),
+        located=find_code(
+            evaluation, planned, repository_top(project) or project, project=project, words=words
+        ),
         new=evaluation.new_addresses(),
     )

@@ -132,7 +132,7 @@ def unknown_code(
 def _needs_command(function: DeclaredFunction, settings: FunctionSettings) -> bool:
     """Tell whether terralive certainly has no program for a function's runtime."""
     runtime = settings.runtime or function.runtime
-    if function.is_image or not runtime or settings.command:
+    if not runtime or settings.command:
         return False
     return interpreters.runtime_family(runtime) is None
 
@@ -143,7 +143,8 @@ def _wanted(settings: FunctionSettings, function: DeclaredFunction) -> list[str]
     if function.is_image and not settings.command:
         if not (settings.runtime or function.runtime):
             wanted.append('runtime = "…"')
-        if not (settings.handler or function.handler):
+        is_program = (settings.runtime or function.runtime or "").startswith("provided")
+        if not (settings.handler or function.handler or is_program):
             wanted.append('handler = "…"')
     return wanted
 

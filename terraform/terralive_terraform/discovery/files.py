@@ -25,12 +25,17 @@ from terralive_terraform.discovery.declared import (
 from terralive_terraform.discovery.hcl.folders import FolderDocument, Unreadable, read_folder
 from terralive_terraform.discovery.hcl.scope import Scope, compute
 from terralive_terraform.discovery.hcl.values import Value
+from terralive_terraform.discovery.hcl.words import words
 from terralive_terraform.discovery.variables import GivenVariables, variable_values
 
 # The types of resources and data sources that are read.
 _TYPES: Final = {"resource": (FUNCTION_TYPE, ARCHIVE, *S3_OBJECTS), "data": (ARCHIVE,)}
 # The beginnings of those types, read too, that say how a container image is built.
 _OF_IMAGES: Final = ("aws_ecr_", "docker_", "null_", "terraform_")
+# Resources that run a build, and the attributes and blocks that name what they build.
+_BUILDS: Final = ("null_resource", "terraform_data")
+_BUILD_WORDS: Final = ("triggers", "triggers_replace", "input", "provisioner")
+_FUNCTION_WORDS: Final = ("filename", "source_code_hash")
 # Arguments of a call that are no variables of the module.
 _CALL_ARGUMENTS: Final = ("source", "version", "count", "for_each", "providers", "depends_on")
 _LOCAL: Final = ("./", "../")
@@ -48,11 +53,13 @@ class Module:
         directory: its folder.
         functions: its functions.
         unreadable: what cannot be read in its files.
+        words: the words of builds and of functions that may name the folder of code, by address.
     """
 
     directory: Path
     functions: tuple[DeclaredFunction, ...]
     unreadable: tuple[Unreadable, ...] = ()
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +175,11 @@ def modules_of(calls: Sequence[ModuleCall]) -> tuple[Module, ...]:
         module = found.setdefault(
             call.directory, Module(call.directory, (), call.document.unreadable)
         )
-        found[call.directory] = replace(module, functions=(*module.functions, *functions))
+        found[call.directory] = replace(
+            module,
+            functions=(*module.functions, *functions),
+            words={**module.words, **_words(call.scope, call.prefix)},
+        )
     return tuple(found.values())
 
 
@@ -188,7 +199,8 @@ def read_synthesised(directory: Path, given: GivenVariables) -> tuple[Module, di
     archives = Archives(directory)
     archives.add(scope)
     functions = tuple(_functions(scope, archives, ""))
-    return Module(directory, functions, document.unreadable), document.content
+    module = Module(directory, functions, document.unreadable, _words(scope, ""))
+    return module, document.content
 
 
 def calls_downloaded_modules(root: Path, *, opentofu: bool = False) -> bool:
@@ -233,6 +245,18 @@ def _scope(
         resources=section(content, "resource"),
         data=section(content, "data"),
     )
+
+
+def _words(scope: Scope, prefix: str) -> dict[str, tuple[str, ...]]:
+    """Return the words that may name the folder of code, by the address of their resource."""
+    found: dict[str, tuple[str, ...]] = {}
+    for kind in (*_BUILDS, FUNCTION_TYPE):
+        names = _FUNCTION_WORDS if kind == FUNCTION_TYPE else _BUILD_WORDS
+        for label, block in blocks(scope.resources, kind):
+            known = tuple(words([block.get(name) for name in names], scope))
+            if known:
+                found[f"{prefix}{kind}.{label}"] = known
+    return found
 
 
 def _functions(

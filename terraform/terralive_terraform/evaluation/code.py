@@ -19,6 +19,7 @@ from typing import Final
 
 from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction
+from terralive_terraform.evaluation.shared_zips import taken_folders, zip_of, zips_by_handler
 from terralive_terraform.evaluation.sources.archives import Archive, Archives
 from terralive_terraform.evaluation.sources.builds import builder_of
 from terralive_terraform.evaluation.sources.bundles import build_note
@@ -54,6 +55,7 @@ from terralive_terraform.evaluation.sources.unbuilt import Unbuilt
 
 __all__ = ["CodeNotFound", "FoundCode", "find_code"]
 
+NO_WORDS: Final[Mapping[str, Sequence[str]]] = {}
 _MAX_SHOWN: Final = 5  # files that a reason lists
 
 _Found = dict[str, FoundCode | CodeNotFound]
@@ -65,6 +67,7 @@ def find_code(
     top: Path,
     *,
     project: Path | None = None,
+    words: Mapping[str, Sequence[str]] = NO_WORDS,
     excluded: Collection[Path] = (),
 ) -> dict[str, FoundCode | CodeNotFound]:
     """Find the local code of functions, by their addresses with instance keys.
@@ -74,9 +77,10 @@ def find_code(
         functions: its functions.
         top: the topmost folder of the repository.
         project: the folder that commands run in and that paths are shown from; None for `top`.
+        words: words of resources in the configuration's files, by their addresses without keys.
         excluded: folders that are not the team's.
     """
-    finder = _Finder(evaluation, Repository(top, excluded, project))
+    finder = _Finder(evaluation, Repository(top, excluded, project), words)
     several = tuple(_unwrapped(function) for function in functions)
     found: _Found = {}
     unknown: dict[str, _Unknown] = {}
@@ -88,11 +92,11 @@ def find_code(
             found[function.address] = code
     # A folder that is certainly the code of one zip is not taken for the code of another one.
     remaining = [function for function in several if function.address in unknown]
-    zips = _zips_by_handler(several, found)
+    zips = zips_by_handler(several, found)
     guessed: _Found = {}
     for function in remaining:
         own = unknown[function.address].zip_of(function)
-        taken = _taken(zips, function.handler, own)
+        taken = taken_folders(zips, function.handler, own)
         guessed[function.address] = finder.by_handler(function, unknown[function.address], taken)
     found.update(_without_shared(remaining, unknown, guessed))
     return {item.address: _with_wrapped(item, found[item.address]) for item in several}
@@ -135,17 +139,19 @@ class _Unknown:
         """Return what tells the code of a function from that of others."""
         if self.is_placeholder:
             return ("", function.name or function.address)
-        return _zip_of(function)
+        return zip_of(function)
 
 
 class _Finder:
     """Finds the code of one function after the other, in the same plan and repository."""
 
-    def __init__(self, evaluation: Evaluation, repository: Repository) -> None:
+    def __init__(
+        self, evaluation: Evaluation, repository: Repository, words: Mapping[str, Sequence[str]]
+    ) -> None:
         self._directory = evaluation.directory.resolve()
         self._repository = repository
         self._archives = Archives(evaluation, repository)
-        self._packages = Packages(evaluation, repository)
+        self._packages = Packages(evaluation, repository, words)
         self._handler_files = HandlerFiles(repository, self._directory, evaluation.module_folders())
         self._unbuilt = Unbuilt(repository, self._handler_files, self._directory)
 
@@ -339,41 +345,6 @@ def _not_in(
             return _Unknown(f"{archive.shown} has only a placeholder", zips, is_placeholder=True)
         return _Unknown(f"what {archive.shown} is made of has no file with its handler", zips)
     return _Unknown("the plan does not name its source", zips)
-
-
-def _zip_of(function: PlannedFunction) -> tuple[str, str]:
-    """Return what tells the zip of a function from those of others."""
-    if function.filename is not None:
-        return ("file", str(function.filename))
-    if function.s3_key is not None:
-        # Every region has a bucket of its own.
-        return ("object", function.s3_key)
-    return ("", function.name or function.address)
-
-
-def _zips_by_handler(
-    functions: Iterable[PlannedFunction], found: Mapping[str, FoundCode | CodeNotFound]
-) -> dict[tuple[Path, str | None], set[tuple[str, str]]]:
-    """Return the zips that have the handler in a folder, by the folder and the handler."""
-    zips: dict[tuple[Path, str | None], set[tuple[str, str]]] = {}
-    for function in functions:
-        code = found.get(function.address)
-        if isinstance(code, FoundCode):
-            zips.setdefault((code.path, function.handler), set()).add(_zip_of(function))
-    return zips
-
-
-def _taken(
-    zips: Mapping[tuple[Path, str | None], set[tuple[str, str]]],
-    handler: str | None,
-    own: tuple[str, str],
-) -> set[Path]:
-    """Return the folders in which a handler's file is the code of other zips only."""
-    taken: set[Path] = set()
-    for (folder, other_handler), several in zips.items():
-        if other_handler == handler and own not in several:
-            taken.add(folder)
-    return taken
 
 
 def _without_shared(

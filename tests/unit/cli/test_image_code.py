@@ -155,6 +155,14 @@ build = "npm --prefix services/resize run build"
 watch = ["../src/**"]""")
 
 
+def test_an_image_of_another_runtime_is_told_that_it_needs_a_program(project: Path) -> None:
+    content = 'FROM public.ecr.aws/lambda/java:21\nCOPY target ./\nCMD ["com.acme.Main::run"]\n'
+    (project / "services" / "resize" / "Dockerfile").write_text(content)
+    reason = reason_of(config(project))
+    assert reason.startswith("terralive itself runs Python, Node.js and provided.*, and not java21")
+    assert 'command = ["…"]' in reason
+
+
 @pytest.mark.parametrize("own", ["scanner", "scanner@sha256:0a"])
 def test_the_only_dockerfile_is_not_that_of_every_image(project: Path, own: str) -> None:
     def function(label: str, uri: str) -> DeclaredFunction:

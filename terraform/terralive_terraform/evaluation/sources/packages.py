@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json, as_object, items, section, text
+from terralive_terraform.addresses import instance_key, without_keys
+from terralive_terraform.discovery.hcl.words import KEY
 from terralive_terraform.evaluation.document import DATA, Evaluated, Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.references import reachable
@@ -35,11 +37,23 @@ _ARCHIVE: Final = "archive_file"
 
 
 class Packages:
-    """The packages of a plan that a program builds."""
+    """The packages of a plan that a program builds.
 
-    def __init__(self, evaluation: Evaluation, repository: Repository) -> None:
+    Args:
+        evaluation: the plan.
+        repository: the repository.
+        words: words of resources in the configuration's files, by their addresses without keys.
+    """
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        repository: Repository,
+        words: Mapping[str, Sequence[str]],
+    ) -> None:
         self._evaluation = evaluation
         self._repository = repository
+        self._words = words
         # Packages with `source_path`, by the zip that their program names.
         self._by_file: dict[Path, Evaluated] = {}
         self._by_module: dict[str, list[Evaluated]] = {}
@@ -137,20 +151,27 @@ class Packages:
         for item in reachable(self._evaluation, function.address, function.module):
             if item.type.startswith("aws_") or item.type == _ARCHIVE:
                 continue
-            for name in _INPUTS:
-                inputs = item.values.get(name)
-                for key, value in as_object(inputs).items():
-                    if isinstance(value, str):
-                        yield f"{key} of {item.address}", value
-                if isinstance(inputs, str):
-                    yield f"{name} of {item.address}", inputs
+            yield from _inputs(item)
             for word in self._words_of_commands(item):
                 yield f"a command of {item.address}", word
+            for word in self._declared_words(item.address):
+                yield f"what {item.address} names", word
+        for word in self._declared_words(function.address):
+            yield f"what {function.address} names", word
         arguments = section(self._evaluation.call(function.module), "expressions")
         for name, expression in arguments.items():
             value = as_object(expression).get("constant_value")
             if isinstance(value, str):
                 yield f"{name} of {function.module}", value
+
+    def _declared_words(self, address: str) -> Iterator[str]:
+        """Yield the words that the files have for a resource, with its instance's key."""
+        key = instance_key(address)
+        for word in self._words.get(without_keys(address), ()):
+            if KEY not in word:
+                yield word
+            elif key:
+                yield word.replace(KEY, key)
 
     def _words_of_commands(self, item: Evaluated) -> Iterator[str]:
         """Yield the words of a resource's literal commands, and the folder that they run in."""
@@ -177,6 +198,17 @@ class Packages:
 
     def _path(self, value: str) -> Path:
         return (self._evaluation.directory / value).resolve()
+
+
+def _inputs(item: Evaluated) -> Iterator[tuple[str, str]]:
+    """Yield the inputs of a resource that runs a program, and how a user reads each."""
+    for name in _INPUTS:
+        inputs = item.values.get(name)
+        for key, value in as_object(inputs).items():
+            if isinstance(value, str):
+                yield f"{key} of {item.address}", value
+        if isinstance(inputs, str):
+            yield f"{name} of {item.address}", inputs
 
 
 def _parsed(value: str) -> Json:

@@ -1,0 +1,44 @@
+"""Functions that share a zip, and folders that are the code of one zip only. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from terralive_terraform.evaluation.planned import PlannedFunction
+from terralive_terraform.evaluation.sources.layouts import CodeNotFound, FoundCode
+
+
+def zip_of(function: PlannedFunction) -> tuple[str, str]:
+    """Return what tells the zip of a function from those of others."""
+    if function.filename is not None:
+        return ("file", str(function.filename))
+    if function.s3_key is not None:
+        # Every region has a bucket of its own.
+        return ("object", function.s3_key)
+    return ("", function.name or function.address)
+
+
+def zips_by_handler(
+    functions: Iterable[PlannedFunction], found: Mapping[str, FoundCode | CodeNotFound]
+) -> dict[tuple[Path, str | None], set[tuple[str, str]]]:
+    """Return the zips that have the handler in a folder, by the folder and the handler."""
+    zips: dict[tuple[Path, str | None], set[tuple[str, str]]] = {}
+    for function in functions:
+        code = found.get(function.address)
+        if isinstance(code, FoundCode):
+            zips.setdefault((code.path, function.handler), set()).add(zip_of(function))
+    return zips
+
+
+def taken_folders(
+    zips: Mapping[tuple[Path, str | None], set[tuple[str, str]]],
+    handler: str | None,
+    own: tuple[str, str],
+) -> set[Path]:
+    """Return the folders in which a handler's file is the code of other zips only."""
+    taken: set[Path] = set()
+    for (folder, other_handler), several in zips.items():
+        if other_handler == handler and own not in several:
+            taken.add(folder)
+    return taken
