@@ -179,6 +179,9 @@ class _OpenCdktfApp:
 
     def _synthesis(self, live: LiveSettings | None) -> _Synthesis:
         """Return the program's output for these settings; run it only where that is necessary."""
+        if live is not None and live.is_trial:
+            # An override file makes the same plan as the Aspect, without another run.
+            live = None
         last = self.app.last
         is_own = last is not None and last.directory.is_relative_to(self.work)
         if last is not None and is_own and last.serves(live):

@@ -166,6 +166,7 @@ class LiveSettings:
         debug: addresses or names of functions whose timeout is raised.
         image_stub: the stub for container images; None where they stay as they are.
         description: the description of functions while they are live (see `marker`).
+        is_trial: whether a plan with them is only looked at, because the debug stack is missing.
     """
 
     stub_zip: Path
@@ -174,6 +175,7 @@ class LiveSettings:
     debug: tuple[str, ...] = ()
     image_stub: ImageStub | None = None
     description: str = ""
+    is_trial: bool = False
 
     def to_json(self) -> str:
         """Return the settings as the JSON text that `from_json` reads in a CDKTF program.
@@ -181,6 +183,8 @@ class LiveSettings:
         With an image's stub they contain the stage's secret.
         """
         document = {**asdict(self), "stub_zip": str(self.stub_zip)}
+        # No program runs for a trial.
+        del document["is_trial"]
         if self.image_stub is not None:
             document["image_stub"]["coordinates"]["secret"] = (
                 self.image_stub.coordinates.secret.hex()

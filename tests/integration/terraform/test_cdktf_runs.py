@@ -65,6 +65,21 @@ def live_after(
         return [function.label for function in prepared.functions], overridden
 
 
+def test_a_program_with_the_aspect_does_not_run_for_a_plan_that_is_only_looked_at(
+    tmp_path: Path,
+) -> None:
+    """Before the debug stack is deployed, an override file stands for the Aspect."""
+    app = app_in(tmp_path, attached=True)
+    with app.opened(tmp_path / "work", {"JSII_NODE": str(tmp_path / "node")}) as opened:
+        opened.prepared(opened.discovered(None))
+    trial = replace(PLACEHOLDER, is_trial=True)
+    assert live_after(app, tmp_path, trial) == (["api", "job"], ["api", "job"])
+    assert live_after(app, tmp_path, trial, without=(API,)) == (["job"], ["job"])
+    assert runs(tmp_path) == 1
+    assert live_after(app, tmp_path, DEPLOYED) == (["api", "job"], ["job"])
+    assert runs(tmp_path) == 2
+
+
 def runs(folder: Path) -> int:
     return len((folder / "runs").read_text().splitlines())
 
