@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 from terralive_stub.shared.json_documents import Json, section, text
 from terralive_terraform.discovery.block_values import block_values
-from terralive_terraform.discovery.hcl.folders import dynamic_blocks
+from terralive_terraform.discovery.hcl.folders import dynamic_blocks, first_block
 from terralive_terraform.discovery.hcl.scope import Scope
 from terralive_terraform.images.source import ImageSource
 
@@ -225,7 +225,7 @@ def _environment(block: Mapping[str, Json]) -> tuple[frozenset[str], bool]:
     `dynamic` block may make the whole environment.
     """
     is_dynamic = any(name == "environment" for name, _ in dynamic_blocks(block))
-    variables = _nested(block, "environment").get("variables", {})
+    variables = first_block(block.get("environment")).get("variables", {})
     if not isinstance(variables, dict):
         return frozenset(), False
     names = frozenset(name for name in variables if _VARIABLE_NAME.fullmatch(name))
@@ -238,7 +238,7 @@ def _handler(block: Mapping[str, Json]) -> str:
     https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#images-parms
     """
     handler = text(block, "handler")
-    command = _nested(block, "image_config").get("command")
+    command = first_block(block.get("image_config")).get("command")
     if not handler and isinstance(command, list) and len(command) == 1:
         # With more than one word, the first one may be a program.
         (only,) = command
@@ -256,7 +256,7 @@ def _architecture(value: Json) -> str | None:
 
 
 def _ignored(block: Mapping[str, Json]) -> tuple[str, ...]:
-    references = _nested(block, "lifecycle").get("ignore_changes")
+    references = first_block(block.get("lifecycle")).get("ignore_changes")
     if not isinstance(references, list):
         references = [references]
     return tuple(_attribute(reference) for reference in references if reference)
@@ -268,16 +268,6 @@ def repetition(block: Mapping[str, Json]) -> str | None:
         if block.get(name) is not None:
             return name
     return None
-
-
-def _nested(block: Mapping[str, Json], name: str) -> Mapping[str, Json]:
-    """Return a nested block, which JSON syntax gives as an object or as a list of one."""
-    value = block.get(name)
-    if isinstance(value, list) and value:
-        value = value[0]
-    if not isinstance(value, dict):
-        return {}
-    return value
 
 
 def _attribute(reference: Json) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 
 from terralive_stub.shared.json_documents import Json, items, section
 from terralive_terraform.addresses import all_keys, without_keys
+from terralive_terraform.discovery.archives import S3_OBJECTS
 from terralive_terraform.evaluation.document import Evaluated, Evaluation
 
 # Attributes of a function that say where its zip is.
@@ -22,7 +23,6 @@ CODE_ATTRIBUTES: Final = (
     "source_code_hash",
     "depends_on",
 )
-OBJECT_TYPES: Final = ("aws_s3_object", "aws_s3_bucket_object")
 _REFERENCE: Final = re.compile(
     r'(?P<address>(?:data\.)?[a-z][\w-]*\.[\w-]+)(?P<key>\[(?:"[^"]*"|\d+)\])?(?:\.(?P<name>[\w-]+))?'
 )
@@ -45,14 +45,10 @@ def referred(
     for attribute in attributes:
         written = evaluation.references(item, attribute)
         if attribute == "depends_on":
-            written = tuple(
-                name
-                for name in items(evaluation.block(item), "depends_on")
-                if isinstance(name, str)
-            )
-        for target, place in _targets(evaluation, written, module, 0):
-            for instance in _instances(evaluation, target, place, item, module):
-                found.setdefault(instance.address, instance)
+            names = items(evaluation.block(item), attribute)
+            written = tuple(name for name in names if isinstance(name, str))
+        for instance in _found(evaluation, written, item, module):
+            found.setdefault(instance.address, instance)
     return tuple(found.values())
 
 
@@ -67,12 +63,17 @@ def referred_in(
         item: the address of the instance that they belong to.
         module: the address of its module, with instance keys.
     """
-    found: dict[str, Evaluated] = {}
     written = tuple(_nested_references(expression))
-    for target, place in _targets(evaluation, written, without_keys(module), 0):
-        for instance in _instances(evaluation, target, place, item, module):
-            found.setdefault(instance.address, instance)
+    found = {one.address: one for one in _found(evaluation, written, item, module)}
     return tuple(found.values())
+
+
+def _found(
+    evaluation: Evaluation, written: Sequence[str], item: str, module: str
+) -> Iterator[Evaluated]:
+    """Yield the instances that references of an instance are about."""
+    for target, place in _targets(evaluation, written, module, 0):
+        yield from _instances(evaluation, target, place, item, module)
 
 
 def _nested_references(expression: Json) -> Iterator[str]:
@@ -183,7 +184,7 @@ def reachable(evaluation: Evaluation, address: str, module: str) -> tuple[Evalua
                 if item.address not in found:
                     found[item.address] = item
                     names = tuple(section(evaluation.block(item.address), "expressions"))
-                    if not item.type.startswith("aws_") or item.type in OBJECT_TYPES:
+                    if not item.type.startswith("aws_") or item.type in S3_OBJECTS:
                         following.append((item.address, item.module, (*names, "depends_on")))
         pending = following
     return tuple(found.values())

@@ -14,11 +14,11 @@ from typing import Final
 from terralive_stub.shared.json_documents import items, section, text
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.discovery.queues import MAPPING, QUEUE
+from terralive_terraform.evaluation.aliases import ALIAS_TYPE
 from terralive_terraform.evaluation.document import Evaluated, Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction, Triggers
 from terralive_terraform.evaluation.references import referred, referred_in
 
-ALIAS: Final = "aws_lambda_alias"
 HTTP: Final = "aws_apigatewayv2_integration"
 REST: Final = "aws_api_gateway_integration"
 # Each type of API Gateway integration or authorizer, and its attribute that names the function.
@@ -205,7 +205,7 @@ def _functions_of(
     for target in referred(evaluation, item.address, item.module, (attribute,)):
         if target.type == FUNCTION_TYPE:
             by_reference[target.address] = None
-        if target.type == ALIAS:
+        if target.type == ALIAS_TYPE:
             of_alias = referred(evaluation, target.address, target.module, ("function_name",))
             by_reference.update(
                 dict.fromkeys(one.address for one in of_alias if one.type == FUNCTION_TYPE)

@@ -19,13 +19,12 @@ from typing import Final
 from terralive_stub.shared.json_documents import Json, as_object, text
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
 from terralive_terraform.discovery.files import Module, ModuleCall
-from terralive_terraform.discovery.hcl.folders import nested_blocks
+from terralive_terraform.discovery.hcl.folders import first_block, nested_blocks
 from terralive_terraform.images.commands import build_commands
 from terralive_terraform.images.modules import (
     Modules,
     block,
     local,
-    nested,
     resources,
     variable,
     written,
@@ -153,7 +152,7 @@ def _builds(
     """Yield the builds of a resource."""
     found_by = f"{module.prefix}{kind}.{name}"
     if kind == "docker_image":
-        build = nested(body, "build")
+        build = first_block(body.get("build"))
         context = modules.text(module, build.get("context"))
         if context:
             given = {**build, "arguments": build.get("build_args", build.get("build_arg"))}

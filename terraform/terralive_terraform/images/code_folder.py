@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from terralive_terraform.evaluation.sources.handlers import handler_files
 from terralive_terraform.images.dockerfile import Copy, Stage
 from terralive_terraform.images.instructions import is_known
 from terralive_terraform.images.lambda_image import LambdaImage
 
-_SUFFIXES: Final = {
-    "python": (".py", "/__init__.py"),
-    "nodejs": (".js", ".mjs", ".cjs"),
-}
 # Where Lambda looks for a custom runtime:
 # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
 _BOOTSTRAPS: Final = ("/var/runtime/bootstrap", "/var/task/bootstrap", "/opt/bootstrap")
@@ -70,8 +67,9 @@ def _candidates(
         for bootstrap in _BOOTSTRAPS:
             for file in _origins(stage, bootstrap, context):
                 yield "bootstrap", file
+        return
     for root in image.roots:
-        for relative in _handler_files(image.runtime, handler):
+        for relative in handler_files(handler, image.runtime):
             for file in _origins(stage, posixpath.join(root, relative), context):
                 yield relative, file
 
@@ -91,17 +89,6 @@ def has_sources(stage: Stage, context: Path) -> bool:
         if not _matching(context, source):
             return False
     return True
-
-
-def _handler_files(runtime: str, handler: str) -> Iterator[str]:
-    """Yield the files that a handler may be in, relative to the task root."""
-    if runtime.startswith("python"):
-        module = handler.rpartition(".")[0].replace(".", "/")
-        yield from (module + suffix for suffix in _SUFFIXES["python"])
-    elif runtime.startswith("nodejs"):
-        folder, _, name = handler.rpartition("/")
-        module = posixpath.join(folder, name.partition(".")[0])
-        yield from (module + suffix for suffix in _SUFFIXES["nodejs"])
 
 
 def _origins(stage: Stage, path: str, context: Path) -> Iterator[Path]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json, as_object, section
 from terralive_terraform.discovery.files import ModuleCall
-from terralive_terraform.discovery.hcl.folders import nested_blocks
 from terralive_terraform.discovery.hcl.scope import compute_expression, parsed_template
 from terralive_terraform.discovery.hcl.syntax import Attribute, Name, Sequence
 from terralive_terraform.discovery.hcl.values import as_text
@@ -98,11 +97,6 @@ def variable(module: ModuleCall, name: str) -> tuple[Json, ModuleCall]:
     if module.caller is not None and name in module.arguments:
         return module.arguments[name], module.caller
     return block(module, "variable", name).get("default"), module
-
-
-def nested(body: Mapping[str, Json], name: str) -> Mapping[str, Json]:
-    """Return the first nested block of a type; {} for none."""
-    return next(nested_blocks(body.get(name)), {})
 
 
 def written(value: Json) -> str:

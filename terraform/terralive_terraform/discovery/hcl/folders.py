@@ -246,7 +246,10 @@ def overridden(block: Mapping[str, Json], override: Mapping[str, Json]) -> dict[
     if dynamic:
         result["dynamic"] = dynamic
     if "lifecycle" in block and "lifecycle" in override:
-        result["lifecycle"] = {**_only(block["lifecycle"]), **_only(override["lifecycle"])}
+        result["lifecycle"] = {
+            **first_block(block["lifecycle"]),
+            **first_block(override["lifecycle"]),
+        }
     return result
 
 
@@ -262,6 +265,6 @@ def nested_blocks(value: Json) -> Iterator[Mapping[str, Json]]:
         yield block
 
 
-def _only(value: Json) -> Mapping[str, Json]:
-    """Return the one nested block of a type."""
+def first_block(value: Json) -> Mapping[str, Json]:
+    """Return the first, or only, one of several nested blocks; {} where there is none."""
     return next(nested_blocks(value), {})

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json, as_object, items, text
+from terralive_terraform.discovery.archives import ARCHIVE, S3_OBJECTS
 from terralive_terraform.evaluation.document import DATA, MANAGED, Evaluated, Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction
-from terralive_terraform.evaluation.references import CODE_ATTRIBUTES, OBJECT_TYPES, referred
+from terralive_terraform.evaluation.references import CODE_ATTRIBUTES, referred
 from terralive_terraform.evaluation.sources.layouts import Entry, file_entry, folder_entry
 from terralive_terraform.evaluation.sources.repository import Repository, is_below
 
-ARCHIVE: Final = "archive_file"
 # https://registry.terraform.io/providers/hashicorp/local/latest/docs/resources/file
 _FILE_TYPES: Final = ("local_file", "local_sensitive_file")
 _NOT_KNOWN: Final = "its content is known after an apply"
@@ -63,7 +63,7 @@ class Archives:
             for item in evaluation.instances(kind):
                 content = text(item.values, "content") or _NOT_KNOWN
                 self._written[self._path(text(item.values, "filename"))] = content
-        for kind in OBJECT_TYPES:
+        for kind in S3_OBJECTS:
             for item in evaluation.instances(kind):
                 self._objects.setdefault(text(item.values, "key"), []).append(item)
 
@@ -133,7 +133,7 @@ class Archives:
             for item in referred(
                 self._evaluation, function.address, function.module, _ZIP_ATTRIBUTES
             )
-            if item.type in OBJECT_TYPES
+            if item.type in S3_OBJECTS
         )
         if by_reference or function.s3_key is None:
             return by_reference

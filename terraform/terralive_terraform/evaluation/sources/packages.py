@@ -17,6 +17,7 @@ from typing import Final
 
 from terralive_stub.shared.json_documents import Json, as_object, items, section, text
 from terralive_terraform.addresses import instance_key, without_keys
+from terralive_terraform.discovery.archives import ARCHIVE
 from terralive_terraform.discovery.hcl.words import KEY
 from terralive_terraform.evaluation.document import DATA, Evaluated, Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction
@@ -32,8 +33,6 @@ _SAM_TYPE: Final = "ZIP_LAMBDA_FUNCTION"
 # Arguments of resources that a program's inputs are in.
 _INPUTS: Final = ("query", "triggers", "triggers_replace", "input", "inputs", "working_dir")
 _WORD: Final = re.compile(r"[^\s;&|\"'()<>]+")
-# These describe an archive completely.
-_ARCHIVE: Final = "archive_file"
 
 
 class Packages:
@@ -149,7 +148,8 @@ class Packages:
     def _values(self, function: PlannedFunction) -> Iterator[tuple[str, str]]:
         """Yield the texts that may name a function's source, and how a user reads each."""
         for item in reachable(self._evaluation, function.address, function.module):
-            if item.type.startswith("aws_") or item.type == _ARCHIVE:
+            # An `archive_file` describes an archive completely.
+            if item.type.startswith("aws_") or item.type == ARCHIVE:
                 continue
             yield from _inputs(item)
             for word in self._words_of_commands(item):
