@@ -7,6 +7,7 @@ more than is known.
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Final
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.output.events import Stopped
+from terralive_terraform.runs.arguments import shown_arguments
 
 # A `kill`, and a closed terminal. Python itself handles Ctrl-C.
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
@@ -53,6 +55,10 @@ def options_of(config: Config) -> str:
         options += " --sandbox"
     if config.allow_protected:
         options += " --allow-protected"
+    if config.terraform.stack is not None:
+        options += f" --stack {config.terraform.stack}"
+    if config.terraform.arguments:
+        options += f" -- {shlex.join(shown_arguments(config.terraform.arguments))}"
     return options
 
 

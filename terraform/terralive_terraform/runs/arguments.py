@@ -120,6 +120,18 @@ def apply_arguments(arguments: Sequence[str]) -> list[str]:
     return [item.word for item in parsed(arguments) if item.name in APPLY_OPTIONS]
 
 
+def shown_arguments(arguments: Sequence[str]) -> list[str]:
+    """Return arguments for a message: a variable's value may be a secret."""
+    shown: list[str] = []
+    for item in parsed(arguments):
+        name, _, value = item.value.partition("=")
+        if item.name == VAR and value:
+            shown.append(f"{VAR}={name}=…")
+        else:
+            shown.append(item.word)
+    return shown
+
+
 def _require_possible(name: str, word: str) -> None:
     if not word.startswith("-"):
         raise _refused(word, "terralive's commands take no arguments, and Terraform's begin with -")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from terralive_cli.configuration.loading import Flags, find_project, load
 from terralive_cli.configuration.tables import DebugStackConfig, FunctionSettings
 from terralive_cli.configuration.values import Config, Output
+from terralive_cli.output.interrupts import options_of
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.runs.arguments import users_arguments
 
@@ -377,3 +379,16 @@ def test_a_project_in_a_repositorys_infra_folder_is_named_after_the_repository(
     assert (named.app, named.source) == ("shop", "acme/shop")
     assert read(infra, environ={"TERRALIVE_SOURCE": "ci/shop"}).source == "ci/shop"
     assert "cannot be the value of a tag" in mistakes(infra, 'source = "a;b"')
+
+
+def test_the_next_command_is_shown_with_the_stack_and_the_arguments_for_terraform(
+    project: Path,
+) -> None:
+    (project / "eu.tfvars").touch()
+    typed = users_arguments(["-var-file", "eu.tfvars", "-var", "token=secret"], project)
+    config = read(project, flags={"stage": "dev-ana", "stack": "api"}, arguments=typed)
+    shown = options_of(config)
+    assert shown.startswith("--stage dev-ana --stack api -- ")
+    assert shlex.split(shown)[-2:] == [f"-var-file={project / 'eu.tfvars'}", "-var=token=…"]
+    assert "secret" not in f"{shown} {config}"
+    assert options_of(read(project, flags={"stage": "dev-ana"})) == "--stage dev-ana"

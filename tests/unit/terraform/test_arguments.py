@@ -8,7 +8,7 @@ import pytest
 
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.variables import GivenVariables
-from terralive_terraform.runs.arguments import apply_arguments, users_arguments
+from terralive_terraform.runs.arguments import apply_arguments, shown_arguments, users_arguments
 
 
 @pytest.fixture
@@ -81,6 +81,11 @@ def test_what_contradicts_terralive_is_refused_by_name(
 def test_an_apply_of_a_saved_plan_gets_no_variables() -> None:
     given = ("-var=a=b", "-parallelism=3", "-var-file=/x", "-lock=false", "-compact-warnings")
     assert apply_arguments(given) == ["-parallelism=3", "-lock=false", "-compact-warnings"]
+
+
+def test_a_message_hides_the_values_of_variables() -> None:
+    given = ("-var=password=secret", "-var=empty=", "-var-file=/x", "-lock=false")
+    assert shown_arguments(given) == ["-var=password=…", *given[1:]]
 
 
 @pytest.mark.parametrize(
