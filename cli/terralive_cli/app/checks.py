@@ -124,9 +124,12 @@ def nothing_live(
         (error,) = errors.values()
         return error
     message = "The app has no Lambda functions."
-    if refused:
-        reasons = "".join(f"\n  {address}: {item.text}" for address, item in refused.items())
-        message = f"No function of the app can be made live.{reasons}"
+    if len(refused) == 1:
+        (function,) = refused.values()
+        message = f"No function of the app can be made live. {function.address}: {function.text}"
+    elif refused:
+        # The plan's page has named each of them.
+        message = f"None of the app's {len(refused)} functions can be made live."
     return ConfigurationError(
         "no-live-functions",
         message,

@@ -93,6 +93,8 @@ class StageApp:
 
             # Find what is wrong before Terraform plans what is to be applied.
             if not mapped.functions:
+                if refused:
+                    stage.emit(unplanned_event(stage.config, (), refused))
                 raise nothing_live(refused, mapped.errors)
             self._debugging.check(functions, tuple(mapped.code.values()))
             self._warnings.emit_for(functions)

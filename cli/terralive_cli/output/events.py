@@ -170,8 +170,8 @@ class PlanMade(Event):
         functions: the functions that would become live.
         refused: the functions that stay as they are, by address, each with the reason and with what
             to set, in one text.
-        changes: number of resources that Terraform would change in the app; None where it could
-            not plan. Then the functions are those that are known without a plan.
+        changes: number of resources that Terraform would change in the app; None where it has made
+            no plan. Then the functions are those that are known without one.
         not_live: the same functions as in `refused`, each with reason and settings apart.
         other_changes: everything that the plan changes beside the code of live functions. An event
             `changes` follows with the same list, where there is any.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from terralive_cli.app.checks import nothing_live
 from terralive_cli.app.live_plan import LivePlan
 from terralive_cli.app.plan_event import plan_event
 from terralive_cli.configuration.tables import TerraformConfig
@@ -205,9 +206,22 @@ def test_a_key_that_the_reason_names_is_not_named_twice() -> None:
     assert shown(plan(not_live=(ignored,)))[-1] == "    Remove filename from ignore_changes."
 
 
+def test_where_nothing_can_be_live_the_error_does_not_repeat_the_page() -> None:
+    many = {f"f{n}": NotLive(f"f{n}", UNKNOWN) for n in range(30)}
+    assert nothing_live(many, {}).message == "None of the app's 30 functions can be made live."
+    one = {"f": NotLive("f", UNKNOWN, lines=("[functions.'f']", 'path = "…"'))}
+    message = nothing_live(one, {}).message
+    assert message.splitlines() == [
+        f"No function of the app can be made live. f: {UNKNOWN}. Add to terralive.toml:",
+        "[functions.'f']",
+        'path = "…"',
+    ]
+    assert nothing_live({}, {}).message == "The app has no Lambda functions."
+
+
 def test_where_terraform_cannot_plan_the_page_says_so() -> None:
     page = shown(replace(plan(ORDERS), changes=None))
-    assert page[1] == "Terraform cannot plan the app. This is what is known without a plan."
+    assert page[1] == "Terraform has made no plan. This is what is known without one."
 
 
 def test_keys_of_stub_images_are_in_no_text_of_terraform() -> None:

@@ -54,7 +54,7 @@ def _summary(event: PlanMade) -> str:
 def _terraform(event: PlanMade) -> Line:
     """Return the line that says how much Terraform would change."""
     if event.changes is None:
-        text = "Terraform cannot plan the app. This is what is known without a plan."
+        text = "Terraform has made no plan. This is what is known without one."
         return Line((Span(text, Style.CAUTION),), event.at)
     text = "Terraform would change nothing of the app."
     if event.changes:
