@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json, text
-from terralive_terraform.discovery.hcl.folders import dynamic_blocks, nested_blocks
+from terralive_terraform.discovery.hcl.folders import dynamic_blocks, first_block
 from terralive_terraform.discovery.hcl.scope import Scope, compute
 from terralive_terraform.discovery.hcl.values import (
     Unknown,
@@ -109,7 +109,7 @@ def _made_blocks(
 
     https://developer.hashicorp.com/terraform/language/expressions/dynamic-blocks
     """
-    content: Json = dict(next(nested_blocks(dynamic.get("content")), {}))
+    content: Json = dict(first_block(dynamic.get("content")))
     iterator = text(dynamic, "iterator").removeprefix("${").removesuffix("}") or name
     pairs: list[tuple[Value, Value]] = []
     if isinstance(repeated, dict):

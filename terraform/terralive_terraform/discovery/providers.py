@@ -16,6 +16,7 @@ from terralive_stub.shared.json_documents import Json, section, text
 from terralive_terraform.discovery.declared import literal
 from terralive_terraform.discovery.hcl.folders import (
     configuration_files,
+    first_block,
     nested_blocks,
     read_file,
 )
@@ -92,7 +93,7 @@ def default_provider(providers: Sequence[AwsProvider]) -> AwsProvider | None:
 
 
 def _provider(path: Path, block: Mapping[str, Json], variables: Mapping[str, str]) -> AwsProvider:
-    role = next(nested_blocks(block.get("assume_role")), {})
+    role = first_block(block.get("assume_role"))
     return AwsProvider(
         file=path,
         alias=text(block, "alias"),
@@ -139,7 +140,7 @@ def _variables(
     for document in documents.values():
         for by_name in nested_blocks(document.get("variable")):
             for name, value in by_name.items():
-                block = next(nested_blocks(value), {})
+                block = first_block(value)
                 declared[name] = {**section(declared, name), **block}
     values = given.values(directory, declared)
     return {name: value for name, value in values.items() if isinstance(value, str)}

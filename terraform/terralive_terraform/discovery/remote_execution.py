@@ -17,7 +17,7 @@ from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import Json, text
 from terralive_terraform.discovery.backends import CLOUD, declared_backend, given_arguments
 from terralive_terraform.discovery.declared import literal
-from terralive_terraform.discovery.hcl.folders import nested_blocks
+from terralive_terraform.discovery.hcl.folders import first_block
 
 _REMOTE: Final = "remote"
 _HOST: Final = "app.terraform.io"
@@ -98,7 +98,7 @@ def refuse_remote_execution(
 
 def _named(arguments: Mapping[str, Json], selected: str) -> RemoteWorkspace:
     """Return the workspace that the arguments of a `cloud` or `remote` block name."""
-    workspaces = next(nested_blocks(arguments.get("workspaces")), {})
+    workspaces = first_block(arguments.get("workspaces"))
     name = _known(workspaces, "name")
     if not name and selected:
         name = _known(workspaces, "prefix") + selected

@@ -5,7 +5,6 @@ https://developer.hashicorp.com/terraform/language/values/variables
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +22,10 @@ from terralive_terraform.discovery.hcl.values import (
     is_null,
     scalar_types,
 )
-from terralive_terraform.runs.arguments import VAR, VAR_FILE, Argument, parsed
+from terralive_terraform.runs.arguments import VAR, VAR_FILE, parsed
+from terralive_terraform.runs.environment import arguments_in
 
 _ENVIRONMENT_PREFIX: Final = "TF_VAR_"
-# Terraform puts the words of the second variable behind those of the first.
-_ARGUMENTS: Final = ("TF_CLI_ARGS_plan", "TF_CLI_ARGS")
 # Variables of these types take a text from the environment as it is; all others, an expression.
 _PRIMITIVE: Final = ("", "string", "number", "bool")
 _CONVERSIONS: Final = {"string": as_text, "number": as_number, "bool": as_truth}
@@ -60,34 +58,13 @@ class GivenVariables:
         for file in _automatic_files(directory):
             given.update(_in_file(file))
         # Terraform puts the environment's arguments before those of the command line.
-        for argument in (*self._in_environment(), *parsed(self.arguments)):
+        for argument in (*arguments_in(self.environ, "plan"), *parsed(self.arguments)):
             if argument.name == VAR_FILE:
                 given.update(_in_file(directory / argument.value))
             elif argument.name == VAR:
                 label, _, assigned = argument.value.partition("=")
                 given[label.strip()] = _parsed(assigned, section(declared, label.strip()))
         return variable_values(declared, given)
-
-    def _in_environment(self) -> Iterator[Argument]:
-        """Yield `-var` and `-var-file` of `TF_CLI_ARGS…`.
-
-        https://developer.hashicorp.com/terraform/cli/config/environment-variables#tf_cli_args-and-tf_cli_args_name
-        """
-        words: list[str] = []
-        for variable in _ARGUMENTS:
-            try:
-                words += shlex.split(self.environ.get(variable, ""))
-            except ValueError:
-                # Terraform refuses them.
-                continue
-        rest = iter(words)
-        for word in rest:
-            option, is_assigned, value = word.partition("=")
-            option = option.replace("--", "-", 1)
-            if option in (VAR, VAR_FILE):
-                if not is_assigned:
-                    value = next(rest, "")
-                yield Argument(option, value)
 
 
 def variable_values(declared: Mapping[str, Json], given: Mapping[str, Value]) -> dict[str, Value]:

@@ -17,7 +17,7 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
-from terralive_terraform.runs.arguments import APPLY_OPTIONS
+from terralive_terraform.runs.arguments import APPLY_OPTIONS, Argument
 from terralive_terraform.runs.cli_configuration import VARIABLE, users_configuration
 
 # Variables that concern one configuration: the team's app, and not terralive's own stack.
@@ -112,21 +112,26 @@ def apply_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return result
 
 
-def option_values(environment: Mapping[str, str], name: str, command: str) -> Iterator[str]:
-    """Yield the values of an option that a user has set for a command, in Terraform's order.
+def arguments_in(environment: Mapping[str, str], command: str) -> Iterator[Argument]:
+    """Yield the options that a user has set for a command, in Terraform's order.
 
     https://developer.hashicorp.com/terraform/cli/config/environment-variables#tf_cli_args-and-tf_cli_args_name
 
     Args:
         environment: the environment of Terraform.
-        name: the option, with one dash.
         command: the command, such as `init`.
     """
     # Terraform puts the words of the second variable behind those of the first.
     for variable in (f"{_ARGUMENTS}_{command}", _ARGUMENTS):
         for option in _options(environment.get(variable, "")):
-            if option.name == name:
-                yield option.value
+            yield Argument(option.name, option.value)
+
+
+def option_values(environment: Mapping[str, str], name: str, command: str) -> Iterator[str]:
+    """Yield the values of one option, which has one dash; see `arguments_in`."""
+    for argument in arguments_in(environment, command):
+        if argument.name == name:
+            yield argument.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,10 @@ from terralive_terraform.addresses import instance_key, without_keys
 from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME, StubCoordinates
 from terralive_terraform.discovery.declared import DeclaredFunction
 
-# It names a file with `LiveSettings`, or with `WITHOUT_STUBS`.
 # The unpublished version of a function, which is what a stub replaces:
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
 LATEST: Final = "$LATEST"
+# It names a file with `LiveSettings`, or with `WITHOUT_STUBS`.
 LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
 # The program runs for its configuration as it is. The Aspect only says that it is attached.
 WITHOUT_STUBS: Final = "{}"
@@ -57,8 +57,6 @@ _IMAGE: Final = (
     "it is deployed as a container image, and only another image can replace it; there is none of "
     "terralive's stub"
 )
-
-
 UNKNOWN_ARN: Final = (
     "it is a container image, and the key of its stub is derived from its ARN, which is not known "
     "before the plan: it is not deployed yet, and its function_name is an expression or its "

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from terralive_terraform.discovery.hcl.cursor import WORD
 from terralive_terraform.discovery.hcl.syntax import (
     Attribute,
     Call,
@@ -24,7 +23,7 @@ from terralive_terraform.discovery.hcl.syntax import (
     Template,
     Tuple,
 )
-from terralive_terraform.discovery.hcl.templates import TemplateReader
+from terralive_terraform.discovery.hcl.templates import WORD, TemplateReader
 
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 _OLD_INDEX: Final = re.compile(r"\d+", re.ASCII)
