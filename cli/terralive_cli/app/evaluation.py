@@ -20,7 +20,7 @@ from terralive_cli.output.progress import Phase
 from terralive_stub.errors import CredentialsError, TerraformError, TerraliveError
 from terralive_terraform.artifacts import STUB_ARCHITECTURES
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
-from terralive_terraform.output.progress import BUILD_MISSING
+from terralive_terraform.output.failures import BUILD_MISSING
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import OpenApp
 from terralive_terraform.substitution.selection import Selection

@@ -31,12 +31,12 @@ from terralive_terraform.artifacts import Artifact
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.evaluation.planned import image_architectures
-from terralive_terraform.evaluation.targets import live_targets, restore_targets
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import OpenApp, Prepared
 from terralive_terraform.substitution.other_changes import other_changes
 from terralive_terraform.substitution.rules import NotLive
 from terralive_terraform.substitution.selection import addresses_of
+from terralive_terraform.substitution.targets import live_targets, restore_targets
 
 _log: Final = logging.getLogger("terralive.cli")
 

@@ -20,7 +20,7 @@ from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
 from terralive_stub.errors import StageHeldError, TerraformError
-from terralive_terraform.output.progress import BUILD_MISSING
+from terralive_terraform.output.failures import BUILD_MISSING
 
 _STACK_REMOVED: Final = (
     "The debug stack is removed. The app is as it was: functions that were live answer with an "

@@ -15,8 +15,8 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.output.events import TerraformOutput
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraliveError
+from terralive_terraform.output.failures import PLAN_STALE
 from terralive_terraform.output.plans import TerraformPlan
-from terralive_terraform.output.progress import PLAN_STALE
 from terralive_terraform.runs.runner import Terraform
 
 # An item of a list that may be the key in the command of a stub image. That key is in Terraform's

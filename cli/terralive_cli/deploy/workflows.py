@@ -35,7 +35,7 @@ from terralive_cli.output.progress import Phase
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.data_trace import require_no_tracing
 from terralive_stub.errors import TerraformError
-from terralive_terraform.output.progress import PLAN_STALE
+from terralive_terraform.output.failures import PLAN_STALE
 
 
 def make_live(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import read_object, section, text
-from terralive_terraform.output.progress import failure
+from terralive_terraform.output.failures import failure
 from terralive_terraform.overrides.override_files import backend_override
 from terralive_terraform.runs.environment import debug_stack_environment
 from terralive_terraform.runs.process import private_directory, run_process

@@ -19,6 +19,12 @@ from terralive_stub.shared.json_documents import Json, as_object, read_object
 from terralive_terraform.data_folder import data_folder
 from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
+from terralive_terraform.output.failures import (
+    excludes_moves,
+    failure,
+    from_first_error,
+    needs_init,
+)
 from terralive_terraform.output.json_output import FinishedRun, JsonOutput
 from terralive_terraform.output.known_state import KnownState
 from terralive_terraform.output.plans import CHANGES_PLANNED, TerraformPlan, read_plan
@@ -28,11 +34,8 @@ from terralive_terraform.output.progress import (
     OutputLine,
     Progress,
     Summary,
-    excludes_moves,
-    failure,
     is_about_installed_providers,
     is_about_targets,
-    needs_init,
 )
 from terralive_terraform.output.shown_plan import ShownPlan, shown_plan
 from terralive_terraform.runs.added_files import AddedFiles, NoFiles, PlanView
@@ -140,7 +143,7 @@ class Terraform:
         with self._files.during_init() as inherited:
             code = self._run(arguments, lines.append, environment=environment, inherited=inherited)
         if code != 0:
-            raise failure("init", (), _from_first_error(lines))
+            raise failure("init", (), from_first_error(lines))
         (self._data_dir / _STAMP).write_text(self._fingerprint())
 
     def _fingerprint(self) -> str:
@@ -398,13 +401,3 @@ def _everything(_: Progress) -> bool:
 def _needs_init(event: Progress) -> bool:
     """Tell whether an event is an error that an init mends."""
     return isinstance(event, Diagnostic) and needs_init((event,))
-
-
-def _from_first_error(lines: Sequence[str]) -> str:
-    """Return the output of an init from its first `Error` on, without the frame around it."""
-    text = "\n".join(lines)
-    start = max(text.find("Error"), 0)
-    text = text[start:]
-    for frame in ("│ ", "╷", "╵", "│"):
-        text = text.replace(frame, "")
-    return text

@@ -19,7 +19,7 @@ from terralive_terraform.discovery.hcl.folders import is_opentofu
 from terralive_terraform.discovery.remote_execution import refuse_remote_execution
 from terralive_terraform.discovery.variables import GivenVariables
 from terralive_terraform.images.builds import with_image_sources
-from terralive_terraform.output.progress import failure
+from terralive_terraform.output.failures import failure
 from terralive_terraform.overrides.backend_note import BackendNote
 from terralive_terraform.overrides.guardian import FolderGuardian
 from terralive_terraform.overrides.override_files import OverrideFiles, state_of_workspace

@@ -20,12 +20,8 @@ from terralive_stub.errors import ConfigurationError, CredentialsError, Terrafor
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip, zip_folder
 from terralive_terraform.debug_stack.configuration import write_configuration
 from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints, ImageReaders
-from terralive_terraform.output.progress import (
-    PLAN_STALE,
-    Progress,
-    ResourceProgress,
-    ResourceState,
-)
+from terralive_terraform.output.failures import PLAN_STALE
+from terralive_terraform.output.progress import Progress, ResourceProgress, ResourceState
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.runs.version import require_terraform

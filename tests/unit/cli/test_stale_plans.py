@@ -25,8 +25,9 @@ from terralive_cli.output.progress import Phase
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import TerraformError
+from terralive_terraform.output.failures import failure
 from terralive_terraform.output.plans import TerraformPlan
-from terralive_terraform.output.progress import Change, Diagnostic, failure
+from terralive_terraform.output.progress import Change, Diagnostic
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.other_changes import OtherChange
 

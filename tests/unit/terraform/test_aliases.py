@@ -13,12 +13,12 @@ from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import Module
 from terralive_terraform.evaluation.aliases import edge_distributions, planned_aliases
 from terralive_terraform.evaluation.functions import planned_functions
-from terralive_terraform.evaluation.targets import restore_targets
 from terralive_terraform.output.shown_plan import PlannedResource, ShownPlan
 from terralive_terraform.output.state import DeployedAlias, DeployedFunction, DeployedLambda
 from terralive_terraform.substitution.other_changes import other_changes
 from terralive_terraform.substitution.rules import LiveSettings
 from terralive_terraform.substitution.selection import Selection, select
+from terralive_terraform.substitution.targets import restore_targets
 from terralive_testing.fakes.plan_document import PlanDocument
 
 ROOT = Path("/app")

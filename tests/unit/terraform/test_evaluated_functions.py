@@ -10,8 +10,8 @@ from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.merge import with_planned
 from terralive_terraform.evaluation.planned import PlannedFunction, Triggers
-from terralive_terraform.evaluation.targets import live_targets, restore_targets
 from terralive_terraform.output.state import DeployedAlias, DeployedFunction, DeployedLambda
+from terralive_terraform.substitution.targets import live_targets, restore_targets
 
 ADDRESS = "module.orders.aws_lambda_function.this"
 # As a registry module declares it: every setting is a variable.

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from terralive_stub.errors import CredentialsError, TerraformError
+from terralive_terraform.output.failures import failure, needs_init
 from terralive_terraform.output.progress import (
     Change,
     ChangedOutputs,
@@ -10,9 +11,7 @@ from terralive_terraform.output.progress import (
     ResourceProgress,
     ResourceState,
     Summary,
-    failure,
     has_read_configuration,
-    needs_init,
     parse_line,
 )
 

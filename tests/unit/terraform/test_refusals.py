@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from terralive_terraform.output.progress import Diagnostic, failure
+from terralive_terraform.output.failures import failure
+from terralive_terraform.output.progress import Diagnostic
 from terralive_terraform.output.refusals import describe_missing, missing_actions
 
 # As AWS's services and the provider write it.
