@@ -24,7 +24,9 @@ from terralive_stub.protocol.token import function_key
 from terralive_stub.shared.atomic_files import write_atomically
 
 STUB_RUNTIME: Final = "python3.13"
-STUB_HANDLER: Final = "terralive_stub.live.handler"
+STUB_PACKAGE: Final = "terralive_stub"
+STUB_HANDLER: Final = f"{STUB_PACKAGE}.live.handler"
+STUB_ZIP: Final = "stub.zip"
 STUB_IMAGE: Final = "terralive-stub"
 # The tag of the stub's image begins with the version of its arguments.
 STUB_IMAGE_TAG: Final = ARGUMENTS_VERSION
@@ -102,7 +104,7 @@ def build_stub_zip(coordinates: StubCoordinates, out_dir: Path) -> Artifact:
     """
     files = stub_files()
     files["terralive_settings.py"] = _render_settings(coordinates)
-    return write_zip(files, out_dir / "stub.zip")
+    return write_zip(files, out_dir / STUB_ZIP)
 
 
 def write_stub_image(folder: Path) -> bool:

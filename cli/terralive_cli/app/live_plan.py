@@ -11,6 +11,7 @@ from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.plans import ReadyPlan
 from terralive_cli.functions.mapping import Mapped
 from terralive_cli.protection.existing import NewFunction
+from terralive_cli.restoring.restorer import Restorer
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.output.state import DeployedFunction
@@ -69,10 +70,33 @@ class RestorePlan:
     Attributes:
         ready: Terraform's plan.
         others: what it changes beside the functions' code; everything where it removes the app.
+        stubs: the addresses of the functions of which Lambda says that they carry a stub.
     """
 
     ready: ReadyPlan
     others: tuple[OtherChange, ...]
+    stubs: frozenset[str] = frozenset()
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether Terraform, or a look at the functions, has found something to restore."""
+        return self.ready.plan.has_changes or bool(self.stubs)
+
+
+@dataclass(frozen=True, slots=True)
+class Restoring:
+    """What a restore has to do.
+
+    Attributes:
+        plan: the plan; None where no function carries a stub.
+        restorer: sees to it that the functions have their own code after the plan's apply; None
+            where there is no plan.
+        unseen: the addresses of functions that could not be looked at.
+    """
+
+    plan: RestorePlan | None = None
+    restorer: Restorer | None = None
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

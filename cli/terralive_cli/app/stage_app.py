@@ -13,7 +13,7 @@ from typing import Final
 
 from terralive_cli.app.checks import Inspection, check_changes, nothing_live
 from terralive_cli.app.evaluation import Evaluation
-from terralive_cli.app.live_plan import AppGuard, LiveApp, LivePlan, RestorePlan
+from terralive_cli.app.live_plan import AppGuard, LiveApp, LivePlan, RestorePlan, Restoring
 from terralive_cli.app.plan_event import live_functions, unplanned_event
 from terralive_cli.app.source import AppSource
 from terralive_cli.app.stub_settings import StubSettings
@@ -26,6 +26,8 @@ from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
 from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_cli.functions.mapping import Mapped, instances, map_functions
 from terralive_cli.output.progress import Phase
+from terralive_cli.restoring.examination import Examination
+from terralive_cli.restoring.restorer import Restorer
 from terralive_stub.errors import CredentialsError, TerraformError, TerraliveError
 from terralive_terraform.artifacts import Artifact
 from terralive_terraform.discovery.declared import DeclaredFunction
@@ -238,49 +240,90 @@ class StageApp:
         _log.debug("%d functions are live", len(functions))
         return LiveApp(functions, plan.mapped.code, plan.refused, plan.accounts, outputs)
 
-    def planned_restore(self) -> AbstractContextManager[RestorePlan | None]:
-        """Plan the app as its configuration says; None where no function is live."""
-        phase = Phase("restore", self._stage.emit)
-        return self._planned_without_stubs(phase)
-
-    def planned_destroy(self) -> AbstractContextManager[RestorePlan | None]:
-        """Plan to remove the whole app; None where it is not deployed."""
-        phase = Phase("app", self._stage.emit)
-        return self._planned_without_stubs(phase, destroy=True)
-
     @contextmanager
-    def _planned_without_stubs(
-        self, phase: Phase, *, destroy: bool = False
-    ) -> Iterator[RestorePlan | None]:
-        """Plan the app without stubs; None where there is nothing to do."""
-        stage = self._stage
+    def planned_restore(self) -> Iterator[Restoring]:
+        """Plan the app as its configuration says, where a function carries a stub.
+
+        Raises:
+            TerraformError: the plan failed.
+            TerraliveError: whatever the guard raises.
+        """
+        phase = Phase("restore", self._stage.emit)
         with ExitStack() as stack:
-            with phase.step("synth"):
-                app = stack.enter_context(self._source.opened())
-                selection = app.discovered(None)
-                if destroy:
-                    selection = selection.without_builds()
-                prepared = app.prepared(selection)
-            terraform = stage.app_terraform(prepared, phase)
-            if terraform.state.is_empty():
-                phase.unchanged("the app is not deployed")
-                yield None
+            app = self._without_stubs(stack, phase)
+            if app is None:
+                yield Restoring()
                 return
-            self._guard.inspect_folder(prepared.directory)
+            prepared, terraform = app
             deployed = terraform.state.functions_and_aliases()
-            self._guard.inspect(deployed.functions)
-            if not destroy and not restore_targets(deployed):
+            # The state may be wrong: an apply was interrupted, or somebody else has another one.
+            restorer = self._restorer(prepared, phase)
+            examined = restorer.examine(deployed.functions)
+            self._guard.inspect(examined.functions)
+            targets = restore_targets(deployed, examined.stubs)
+            unseen = tuple(sorted(examined.unseen))
+            if not targets:
                 # What else the configuration changes is none of a restore's business.
                 phase.unchanged("no function is live")
+                yield Restoring(unseen=unseen)
+                return
+            ready = stack.enter_context(self._planned(terraform, phase, targets=targets))
+            others = other_changes(self._inspection.shown(ready), prepared.functions)
+            yield Restoring(RestorePlan(ready, others, examined.stubs), restorer, unseen)
+
+    @contextmanager
+    def planned_destroy(self) -> Iterator[RestorePlan | None]:
+        """Plan to remove the whole app; None where it is not deployed."""
+        phase = Phase("app", self._stage.emit)
+        with ExitStack() as stack:
+            app = self._without_stubs(stack, phase, destroy=True)
+            if app is None:
                 yield None
                 return
-            targets: tuple[str, ...] = ()
-            if not destroy:
-                targets = restore_targets(deployed)
-            plan = planned(stage, terraform, phase, destroy=destroy, targets=targets)
-            ready = stack.enter_context(plan)
+            prepared, terraform = app
+            ready = stack.enter_context(self._planned(terraform, phase, destroy=True))
             others = other_changes(self._inspection.shown(ready), prepared.functions)
             yield RestorePlan(ready, others)
+
+    def _without_stubs(
+        self, stack: ExitStack, phase: Phase, *, destroy: bool = False
+    ) -> tuple[Prepared, Terraform] | None:
+        """Open the app without stubs, and inspect what is deployed; None where nothing is.
+
+        Args:
+            stack: owns what is opened.
+            phase: reports the progress.
+            destroy: whether the app is to be removed, which needs no zips.
+        """
+        with phase.step("synth"):
+            app = stack.enter_context(self._source.opened())
+            selection = app.discovered(None)
+            if destroy:
+                selection = selection.without_builds()
+            prepared = app.prepared(selection)
+        terraform = self._stage.app_terraform(prepared, phase)
+        if terraform.state.is_empty():
+            phase.unchanged("the app is not deployed")
+            return None
+        self._guard.inspect_folder(prepared.directory)
+        self._guard.inspect(terraform.state.functions())
+        return prepared, terraform
+
+    def _planned(
+        self,
+        terraform: Terraform,
+        phase: Phase,
+        *,
+        destroy: bool = False,
+        targets: Sequence[str] = (),
+    ) -> AbstractContextManager[ReadyPlan]:
+        """Plan the app without stubs; see `plans.planned`."""
+        return planned(self._stage, terraform, phase, destroy=destroy, targets=targets)
+
+    def _restorer(self, prepared: Prepared, phase: Phase) -> Restorer:
+        accounts = self._source.accounts(prepared.directory)
+        images = frozenset(self._stage.config.stub_images.values())
+        return Restorer(accounts, Examination(accounts, images), prepared.directory, phase)
 
     def stub(self, outputs: DebugStackOutputs) -> Artifact:
         """Build the stub's zip for a debug stack. The same settings give the same bytes."""

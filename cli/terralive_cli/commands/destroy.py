@@ -82,7 +82,7 @@ def _restore(stage: Stage, guard: Guard, ui: Ui) -> bool:
     where = f"of {stage.name} in {stage.target.name}"
     question = f"Put the functions' own code back and destroy the debug stack {where}?"
     try:
-        return workflows.restore(stage, StageApp(stage, guard), ui, question)
+        return workflows.restore(stage, StageApp(stage, guard), ui, question).changed
     except StageHeldError as held:
         if guard.has_own:
             raise

@@ -29,12 +29,18 @@ def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
         check_target(stage, ui, changes=True)
         app = StageApp(stage, Guard(stage, ui, takeover=takeover))
         try:
-            changed = workflows.restore(stage, app, ui)
+            restored = workflows.restore(stage, app, ui)
         except approval.Declined as declined:
             ui.emit(Message(message=str(declined)))
             return failures.FAILED
-        text = "Nothing to restore: no function is live."
-        if changed:
-            text = "Every live function has its own code back."
-        ui.emit(Message(message=text))
+        ui.emit(Message(message=_text(restored)))
         return 0
+
+
+def _text(restored: workflows.Restored) -> str:
+    looked_at = ""
+    if restored.unseen:
+        looked_at = " that terralive can look at"
+    if restored.changed:
+        return f"Every live function{looked_at} has its own code back."
+    return f"Nothing to restore: no function{looked_at} is live."

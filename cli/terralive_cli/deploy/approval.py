@@ -95,6 +95,9 @@ def ask_restore(stage: Stage, ui: Ui, restore: RestorePlan, question: str = "") 
     show_other_changes(stage, ui, restore.others)
     require_nothing_destroyed(stage, restore.others)
     changes = count(restore.ready.plan)
+    if not restore.ready.plan.has_changes:
+        # Terraform's state says that all is done.
+        changes = plural(len(restore.stubs), "function")
     own = f"Put the functions' own code of {stage.name} back in {stage.target.name} ({changes})?"
     ask(ui, question or own)
     ask_other_changes(ui, restore.others)

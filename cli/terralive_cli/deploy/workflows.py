@@ -24,9 +24,10 @@ A failed apply leaves its finished changes in Terraform's state, and the error s
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from types import TracebackType
 
-from terralive_cli.app.live_plan import LiveApp, LivePlan, RestorePlan
+from terralive_cli.app.live_plan import LiveApp, LivePlan, RestorePlan, Restoring
 from terralive_cli.app.stage_app import StageApp
 from terralive_cli.deploy import approval, plans, record
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
@@ -139,8 +140,21 @@ def _changes(plan: LivePlan | RestorePlan) -> set[object]:
     return {*actions, *plan.others}
 
 
-def restore(stage: Stage, app: StageApp, ui: Ui, question: str = "") -> bool:
-    """Make the app what its configuration says.
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The end of a restore.
+
+    Attributes:
+        changed: whether a function carried a stub.
+        unseen: the addresses of functions that could not be looked at.
+    """
+
+    changed: bool
+    unseen: tuple[str, ...] = ()
+
+
+def restore(stage: Stage, app: StageApp, ui: Ui, question: str = "") -> Restored:
+    """Make the app what its configuration says, and check that its functions have their own code.
 
     Args:
         stage: the stage.
@@ -148,32 +162,44 @@ def restore(stage: Stage, app: StageApp, ui: Ui, question: str = "") -> bool:
         ui: asks the user.
         question: the question that is asked, also where nothing changes; "" for the restore's own.
 
-    Returns:
-        False where it is so already, or where the app is not deployed.
-
     Raises:
         Declined: the user said no.
-        TerraliveError: `would-destroy`; also what planning and applying raise.
+        TerraliveError: `would-destroy`, `restore-incomplete`; also what planning and applying
+            raise.
     """
     plans.forget_plans(stage)
     with app.planned_restore() as restoring:
-        if restoring is not None and restoring.ready.plan.has_changes:
-            approval.ask_restore(stage, ui, restoring, question)
-            with _StaleOnce(stage, app, "restore"):
-                plans.apply(restoring.ready)
-                return True
-        else:
+        plan = restoring.plan
+        if plan is None or not plan.is_needed:
             if question:
                 approval.ask(ui, question)
-            if restoring is not None:
-                plans.apply(restoring.ready)  # reports that nothing changes
-            return False
+            if plan is not None:
+                plans.apply(plan.ready)  # reports that nothing changes
+            return Restored(changed=False, unseen=restoring.unseen)
+        approval.ask_restore(stage, ui, plan, question)
+        with _StaleOnce(stage, app, "restore"):
+            return _restored(restoring)
     with app.planned_restore() as again:
-        if again is not None:
-            if again.ready.plan.has_changes and _changes(again) != _changes(restoring):
-                approval.ask_restore(stage, ui, again)
-            plans.apply(again.ready)
-    return True
+        if (
+            again.plan is not None
+            and again.plan.is_needed
+            and _changes(again.plan) != _changes(plan)
+        ):
+            approval.ask_restore(stage, ui, again.plan)
+        return _restored(again)
+
+
+def _restored(restoring: Restoring) -> Restored:
+    """Apply the plan of a restore, and put back the code that it has left a stub's."""
+    plan, restorer = restoring.plan, restoring.restorer
+    if plan is None or restorer is None:
+        return Restored(changed=True, unseen=restoring.unseen)
+    if plan.ready.plan.has_changes:
+        plans.apply(plan.ready)
+    functions = plan.ready.terraform.state.functions()
+    left = restorer.finish({at: functions[at] for at in plan.stubs & functions.keys()})
+    unseen = {*restoring.unseen, *left.unseen}
+    return Restored(changed=True, unseen=tuple(sorted(unseen)))
 
 
 def destroy(stage: Stage, app: StageApp, ui: Ui) -> bool:

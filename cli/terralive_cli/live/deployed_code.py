@@ -5,7 +5,11 @@ boto3 is imported by the caller's session; this module only uses it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from terralive_cli.live.stub_check import DeployedCode, Look
@@ -13,16 +17,29 @@ from terralive_stub.errors import CredentialsError
 from terralive_stub.shared.arns import Place, place_of
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from types_boto3_lambda.client import LambdaClient
     from types_boto3_lambda.type_defs import (
         FunctionConfigurationResponseTypeDef,
         FunctionConfigurationTypeDef,
     )
 
-# `GetFunctionConfiguration` asks for one function, `ListFunctions` answers with 50 a page, of the
-# whole account.
-_MOST_SINGLE_CALLS: Final = 10
+CALLS_AT_ONCE: Final = 10
+# Lambda takes 15 calls a second of most kinds, and 100 of `GetFunction`:
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#api-requests
+_MOST_CONFIGURATIONS: Final = 10
+_MOST_FUNCTIONS: Final = 50
 _DENIED: Final = frozenset({"AccessDeniedException", "AccessDenied", "UnrecognizedClientException"})
+
+
+class Call(Enum):
+    """The call that asks for one function. `ListFunctions` answers with 50, of the whole account.
+
+    The value is the largest number of functions that are asked for one by one.
+    """
+
+    CONFIGURATION = _MOST_CONFIGURATIONS
+    FUNCTION = _MOST_FUNCTIONS
 
 
 class DeployedCodeReader:
@@ -30,10 +47,14 @@ class DeployedCodeReader:
 
     Args:
         client: returns the client of Lambda for an account and a region; see `Accounts.client`.
+        call: the call that asks for one function.
     """
 
-    def __init__(self, client: Callable[[str, str], LambdaClient]) -> None:
+    def __init__(
+        self, client: Callable[[str, str], LambdaClient], call: Call = Call.CONFIGURATION
+    ) -> None:
         self._client = client
+        self._call = call
 
     def read(self, arns: Iterable[str]) -> Look:
         """Look at functions.
@@ -41,56 +62,89 @@ class DeployedCodeReader:
         Raises:
             ClientError, BotoCoreError: AWS did not answer.
         """
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415  # heavy
 
         found: dict[str, DeployedCode | None] = {}
         refusal = ""
         not_entered: dict[str, str] = {}
-        for place, group in _by_place(arns).items():
+        for place, group in by_place(arns).items():
             try:
                 client = self._client(place.account, place.region)
             except (BotoCoreError, CredentialsError) as error:
                 not_entered[place.account] = str(error)
                 continue
-            try:
-                found.update(_read(client, group))
-            except ClientError as error:
-                if error.response["Error"].get("Code", "") not in _DENIED:
-                    raise
-                refusal = error.response["Error"].get("Message", "") or str(error)
+            for arn, answer in self._read(client, group).items():
+                if isinstance(answer, _Refused):
+                    refusal = answer.message
+                else:
+                    found[arn] = answer
         return Look(found, refusal, not_entered)
 
+    def _read(
+        self, client: LambdaClient, arns: Collection[str]
+    ) -> Mapping[str, DeployedCode | _Refused | None]:
+        if len(arns) > self._call.value:
+            listed = _listed(client, arns)
+            if not isinstance(listed, _Refused):
+                return listed
+            # The caller may still ask for these functions.
+        with ThreadPoolExecutor(CALLS_AT_ONCE, "code-look") as pool:
+            return dict(zip(arns, pool.map(partial(_one, client, self._call), arns), strict=True))
 
-def _by_place(arns: Iterable[str]) -> Mapping[Place, list[str]]:
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """AWS's words to a caller who may not look."""
+
+    message: str
+
+
+def by_place(arns: Iterable[str]) -> Mapping[Place, list[str]]:
+    """Return ARNs by the account and region that they name."""
     groups: dict[Place, list[str]] = {}
     for arn in arns:
         groups.setdefault(place_of(arn), []).append(arn)
     return groups
 
 
-def _read(client: LambdaClient, arns: list[str]) -> dict[str, DeployedCode | None]:
-    if len(arns) <= _MOST_SINGLE_CALLS:
-        return {arn: _one(client, arn) for arn in arns}
-    return _listed(client, arns)
+def _one(client: LambdaClient, call: Call, arn: str) -> DeployedCode | _Refused | None:
+    from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
 
-
-def _one(client: LambdaClient, arn: str) -> DeployedCode | None:
     try:
+        if call is Call.FUNCTION:
+            return _code(client.get_function(FunctionName=arn)["Configuration"])
         return _code(client.get_function_configuration(FunctionName=arn))
     except client.exceptions.ResourceNotFoundException:
         return None
+    except ClientError as error:
+        return _refused(error)
 
 
-def _listed(client: LambdaClient, arns: list[str]) -> dict[str, DeployedCode | None]:
+def _listed(
+    client: LambdaClient, arns: Collection[str]
+) -> dict[str, DeployedCode | _Refused | None] | _Refused:
     """Read pages of all functions until every wanted one was in them."""
-    found: dict[str, DeployedCode | None] = {}
-    for page in client.get_paginator("list_functions").paginate():
-        for function in page["Functions"]:
-            if function["FunctionArn"] in arns:
-                found[function["FunctionArn"]] = _code(function)
-        if len(found) == len(arns):
-            break
+    from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+
+    wanted = frozenset(arns)
+    found: dict[str, DeployedCode] = {}
+    try:
+        for page in client.get_paginator("list_functions").paginate():
+            for function in page["Functions"]:
+                if function["FunctionArn"] in wanted:
+                    found[function["FunctionArn"]] = _code(function)
+            if len(found) == len(wanted):
+                break
+    except ClientError as error:
+        return _refused(error)
     return {arn: found.get(arn) for arn in arns}
+
+
+def _refused(error: ClientError) -> _Refused:
+    """Return a refusal; any other error is raised."""
+    if error.response["Error"].get("Code", "") not in _DENIED:
+        raise error
+    return _Refused(error.response["Error"].get("Message", "") or str(error))
 
 
 def _code(
@@ -103,4 +157,6 @@ def _code(
         command=tuple(image.get("Command", ())),
         description=function.get("Description", ""),
         modified=function.get("LastModified", ""),
+        size=function.get("CodeSize", 0),
+        is_image=function.get("PackageType") == "Image",
     )

@@ -30,6 +30,8 @@ class DeployedCode:
         command: the arguments of a container image (`ImageConfig.Command`).
         description: the function's description, which says for which stage it is live.
         modified: the time of the last change, as Lambda writes it (`LastModified`).
+        size: bytes of a zip; 0 for an image.
+        is_image: whether it is a container image.
     """
 
     sha256: str
@@ -37,6 +39,8 @@ class DeployedCode:
     command: tuple[str, ...] = ()
     description: str = ""
     modified: str = ""
+    size: int = 0
+    is_image: bool = False
 
 
 @dataclass(frozen=True, slots=True)

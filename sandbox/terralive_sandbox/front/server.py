@@ -40,6 +40,7 @@ from terralive_sandbox.apigateway.websocket.socket import Socket
 from terralive_sandbox.control import moto_gaps
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.faults import FaultRules
+from terralive_sandbox.front import code_links
 from terralive_sandbox.front.admin import Admin
 from terralive_sandbox.front.aws_api import AwsApi
 from terralive_sandbox.front.http_protocol import HEADER_NAMES, HttpProtocol
@@ -114,7 +115,10 @@ class Sandbox:
         fire = functools.partial(moto_gaps.fire, deliveries)
         self._clock = Clock(self._control, moto_gaps.timetables, fire, scale=time_scale)
         self._mappings = MappingPollers(self._control, self._functions, refusals)
-        moto_gaps.apply(deliveries, self._clock.changed, self._mappings, concurrency)
+        self._code = code_links.CodeLinks(endpoint)
+        moto_gaps.apply(
+            deliveries, self._clock.changed, self._mappings, concurrency, self._code.link
+        )
         # The addresses that are not a data plane's
         self._admin = Admin(self.info, self.connections, self.faults, refusals)
         self._aws = AwsApi(self._control, self._functions, self._asynchronous, refusals)
@@ -172,6 +176,8 @@ class Sandbox:
             return await self._management.answer(
                 connection["api"] or "", stage, connection_id, request
             )
+        if request.path.startswith(code_links.PREFIX):
+            return self._code.answer(request.path)
         if request.path.startswith("/_sandbox/"):
             return self._admin.answer(request)
         return await self._aws.answer(request)

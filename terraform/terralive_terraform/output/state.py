@@ -28,6 +28,33 @@ class OutputValue:
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """The code of a Lambda function, as Terraform's state names it; "" for what is not set.
+
+    https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lambda_function
+
+    Attributes:
+        filename: the zip file, relative to the folder that Terraform runs in.
+        bucket: the S3 bucket that the zip file is in.
+        key: its key there.
+        object_version: its version there.
+        kms_key: the ARN of the key that the zip file is encrypted with.
+        image: the container image.
+        sha256: the configuration's hash of the zip file; usually SHA-256 in base64.
+        architectures: the architectures of the code.
+    """
+
+    filename: str = ""
+    bucket: str = ""
+    key: str = ""
+    object_version: str = ""
+    kms_key: str = ""
+    image: str = ""
+    sha256: str = ""
+    architectures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DeployedFunction:
     """A Lambda function in Terraform's state, or one that a plan adds to it.
 
@@ -39,6 +66,7 @@ class DeployedFunction:
         handler: its handler.
         description: its description.
         tags: its tags, with the provider's `default_tags`.
+        package: its code.
     """
 
     name: str
@@ -48,6 +76,7 @@ class DeployedFunction:
     handler: str = ""
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    package: Package = field(default_factory=Package)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +208,21 @@ def _deployed_function(attributes: Mapping[str, Json]) -> DeployedFunction:
         handler=text(attributes, "handler"),
         description=text(attributes, "description"),
         tags={name: value for name, value in tags.items() if isinstance(value, str)},
+        package=_package(attributes),
+    )
+
+
+def _package(attributes: Mapping[str, Json]) -> Package:
+    architectures = items(attributes, "architectures")
+    return Package(
+        filename=text(attributes, "filename"),
+        bucket=text(attributes, "s3_bucket"),
+        key=text(attributes, "s3_key"),
+        object_version=text(attributes, "s3_object_version"),
+        kms_key=text(attributes, "source_kms_key_arn"),
+        image=text(attributes, "image_uri"),
+        sha256=text(attributes, "source_code_hash"),
+        architectures=tuple(item for item in architectures if isinstance(item, str)),
     )
 
 

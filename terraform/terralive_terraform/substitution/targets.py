@@ -39,9 +39,14 @@ def live_targets(
     return tuple(sorted(targets))
 
 
-def restore_targets(deployed: DeployedLambda) -> tuple[str, ...]:
-    """Return the functions of the state that hold a stub, with their aliases."""
-    stubs = {
+def restore_targets(deployed: DeployedLambda, found: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the functions of the state that hold a stub, with their aliases.
+
+    Args:
+        deployed: the functions and aliases of the state.
+        found: more functions that hold a stub: a look at AWS has found it.
+    """
+    stubs = set(found) | {
         address
         for address, function in deployed.functions.items()
         if is_stub(function.handler, function.description)

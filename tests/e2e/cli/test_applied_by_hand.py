@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from terralive_sandbox.info import attach, environment
+from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.substitution.marker import StageName, live_description
 from terralive_testing.deployers.terraform_account import actions, plan, terraform_in
 from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.plain_app import left, plain_project, start
@@ -55,6 +60,29 @@ def invoke(project: Project) -> bytes:
     return payload
 
 
+def configured(project: Project, name: str) -> object:
+    client = project.client("lambda")
+    return client.get_function_configuration(FunctionName="plain-greet").get(name)
+
+
+def code_of(project: Project) -> bytes:
+    """Download the deployed zip."""
+    client = project.client("lambda")
+    return httpx.get(client.get_function(FunctionName="plain-greet")["Code"]["Location"]).content
+
+
+@contextmanager
+def refused(project: Project, action: str) -> Iterator[None]:
+    """Deny an action to the developer while the context lasts."""
+    iam = project.client("iam")
+    user = project.client("sts").get_caller_identity()["Arn"].rpartition("/")[2]
+    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=user, PolicyName="denied", PolicyDocument=document)
+    yield
+    iam.delete_user_policy(UserName=user, PolicyName="denied")
+
+
 @pytest.mark.usefixtures("terraform")
 def test_functions_of_another_checkout_are_named_before_anything_is_created(
     project: Project, tmp_path: Path
@@ -90,7 +118,7 @@ def test_a_state_that_is_left_from_another_sandbox_is_not_used(
     assert (other.root / "terraform.tfstate").read_bytes() == state
 
 
-def test_start_uses_the_state_of_the_apply_by_hand(
+def test_the_state_of_an_apply_by_hand_is_used_and_what_terraform_takes_for_restored_is_healed(
     project: Project, terraform: Terraform, tmp_path: Path
 ) -> None:
     before = left(project)
@@ -98,15 +126,39 @@ def test_start_uses_the_state_of_the_apply_by_hand(
     (project.root / "functions" / "greet" / "app.py").write_text(edited, "utf-8")
 
     with start(project) as command:
-        command.wait_for_type("ready", timeout_s=200)
+        ready = command.wait_for_type("ready", timeout_s=200)
         assert invoke(project) == b'"edited"'
         changes = actions(plan(terraform, tmp_path))
         assert changes == [("update", "aws_lambda_function.greet")], "the state is the user's"
 
+    # AWS takes the configuration, and refuses the code that comes after it.
+    stub = code_of(project)
+    with refused(project, "lambda:UpdateFunctionCode"):
+        failed = run(["destroy", "--sandbox", "--yes"], project.root)
+    assert failed.process.returncode == 4, failed.story()
+    assert len(left(project)["apis"]) == 2, "the debug stack stays"
+    assert configured(project, "Handler") == "app.handler"
+    assert b"ImportModuleError" in invoke(project), "the stub's code under the function's handler"
+    assert actions(plan(terraform, tmp_path)) == [], "Terraform takes it for done"
+
     restored = run(["restore", "--sandbox", "--yes"], project.root)
     assert restored.process.returncode == 0, restored.story()
+    assert restored.of_type("note")[-1]["message"] == "Every live function has its own code back."
+    said = [event.get("message", "") for event in restored.of_type("stack")]
+    assert any("greet still has the stub's code" in text for text in said), restored.story()
     assert invoke(project) == b'"deployed"'
     assert actions(plan(terraform, tmp_path)) == []
+
+    # A state that knows nothing of the stub: whoever put it there was killed, or has another state.
+    client = project.client("lambda")
+    description = live_description(StageName("plain", ready["stage"]))
+    client.update_function_configuration(
+        FunctionName="plain-greet", Handler=STUB_HANDLER, Description=description
+    )
+    client.update_function_code(FunctionName="plain-greet", ZipFile=stub)
     gone = run(["destroy", "--sandbox", "--yes"], project.root)
     assert gone.process.returncode == 0, gone.story()
+    assert invoke(project) == b'"deployed"'
+    assert configured(project, "Description") == ""
+    assert actions(plan(terraform, tmp_path)) == []
     eventually(lambda: left(project) == before, "only what was applied by hand is left")

@@ -214,3 +214,23 @@ def test_a_caller_who_may_not_look_in_one_region_still_looks_in_the_other(
     look = DeployedCodeReader(clients).read(arns)
     assert list(look.code) == [arns[1]]
     assert "not authorized" in look.refusal
+
+
+def test_a_caller_who_may_not_list_all_functions_of_the_account_asks_one_by_one(
+    sandbox: SandboxInfo,
+) -> None:
+    aws = Aws(sandbox)
+    role = aws.role()
+    arns = [aws.function(CODE, role=role) for _ in range(11)]
+    allowed = {
+        "Effect": "Allow",
+        "Action": "lambda:GetFunctionConfiguration",
+        "Resource": arns[:10],
+    }
+    clients = CountedClients(sandbox, aws.role_keys(aws.role(allowed)))
+
+    look = DeployedCodeReader(clients).read(arns)
+
+    assert look.code.keys() == set(arns[:10])
+    assert "not authorized" in look.refusal
+    assert clients.calls == ["ListFunctions", *["GetFunctionConfiguration"] * 11]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -535,3 +536,18 @@ def signed_headers(aws: Aws, service: str) -> dict[str, str]:
         Credentials(aws.info.access_key_id, aws.info.secret_access_key), service, "us-east-1"
     ).add_auth(request)
     return dict(request.headers.items())
+
+
+def test_the_code_of_a_function_can_be_downloaded_until_it_is_replaced(aws: Aws) -> None:
+    arn = aws.function("def handler(event, context): return 1")
+    answer = aws.lambda_.get_function(FunctionName=arn)
+    location = answer["Code"]["Location"]
+
+    downloaded = httpx.get(location)
+
+    digest = base64.b64encode(hashlib.sha256(downloaded.content).digest()).decode()
+    assert digest == answer["Configuration"]["CodeSha256"]
+    assert httpx.get(f"{location[:-1]}-").status_code == 403
+    aws.lambda_.update_function_code(FunctionName=arn, ZipFile=code("handler = print"))
+    assert httpx.get(location).status_code == 403
+    assert aws.lambda_.get_function(FunctionName=arn)["Code"]["Location"] != location

@@ -91,6 +91,17 @@ def live_plan(*others: OtherChange, is_first: bool = False) -> LivePlan:
     return LivePlan(ready(STUB), (), mapped, {}, ACCOUNTS, others=others, is_first=is_first)
 
 
+def test_putting_back_code_that_terraform_does_not_see_is_asked_for_too() -> None:
+    terminal = Terminal("n\n")
+    unseen = RestorePlan(ready(), (), frozenset({STUB.address, "aws_lambda_function.b"}))
+    assert unseen.is_needed
+    with pytest.raises(approval.Declined):
+        approval.ask_restore(terminal.stage, terminal.ui, unseen)
+    assert terminal.asked() == [
+        "Put the functions' own code of orders/dev-ana back in the sandbox (2 functions)?"
+    ]
+
+
 def test_putting_code_back_is_one_question() -> None:
     terminal = Terminal("y\n")
     restore(terminal)

@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from terralive_cli.app.live_plan import LiveApp, LivePlan, RestorePlan
+from terralive_cli.app.live_plan import LiveApp, LivePlan, RestorePlan, Restoring
 from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.tables import TerraformConfig
 from terralive_cli.configuration.values import Config, Output
@@ -24,6 +24,8 @@ from terralive_cli.functions.mapping import Mapped
 from terralive_cli.output.progress import Phase
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
+from terralive_cli.restoring.examination import Examination
+from terralive_cli.restoring.restorer import Restorer
 from terralive_stub.errors import TerraformError
 from terralive_terraform.output.failures import failure
 from terralive_terraform.output.plans import TerraformPlan
@@ -46,12 +48,14 @@ class FakeTerraform:
 
     Attributes:
         stale: how many it refuses.
+        state: a state without functions.
         error: the error of a refusal.
         applied: what it was asked to apply.
     """
 
     def __init__(self, stale: int) -> None:
         self.stale = stale
+        self.state = SimpleNamespace(functions=dict)
         self.error = STALE
         self.applied: list[Path] = []
 
@@ -84,9 +88,12 @@ class FakeApp:
         )
 
     @contextmanager
-    def planned_restore(self) -> Iterator[RestorePlan]:
+    def planned_restore(self) -> Iterator[Restoring]:
         others = self.others.pop(0)
-        yield RestorePlan(self._ready("restore", others), tuple(others or ()))
+        ready = self._ready("restore", others)
+        # No function carries a stub when Terraform has applied the plan.
+        restorer = Restorer(ACCOUNTS, Examination(ACCOUNTS, ()), Path(), ready.phase)
+        yield Restoring(RestorePlan(ready, tuple(others or ())), restorer)
 
     def apply_live(self, plan: LivePlan) -> LiveApp:
         self.terraform.apply(plan.ready.plan.file)
@@ -156,7 +163,7 @@ class User:
         workflows.make_live(stack, cast("StageApp", app), self.ui, OUTPUTS)
 
     def restore(self, app: FakeApp) -> bool:
-        return workflows.restore(self.stage, cast("StageApp", app), self.ui)
+        return workflows.restore(self.stage, cast("StageApp", app), self.ui).changed
 
     def questions(self) -> list[str]:
         self._renderer.close()

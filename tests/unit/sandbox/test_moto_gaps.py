@@ -33,7 +33,7 @@ class Queue:
 
 def declared(seed: int) -> Replacements:
     """Return all replacements, declared by the services in an order that the seed decides."""
-    declarations = moto_gaps.declarations(DELIVERIES, print, POLLERS, 1000)
+    declarations = moto_gaps.declarations(DELIVERIES, print, POLLERS, 1000, str)
     random.Random(seed).shuffle(declarations)
     replacements = Replacements()
     for declare in declarations:

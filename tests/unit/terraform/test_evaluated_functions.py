@@ -153,6 +153,13 @@ def test_a_plan_is_limited_to_deployed_functions_and_to_those_that_hold_a_stub()
     )
     was_live = ("aws_lambda_alias.was", "aws_lambda_function.was_live")
     assert restore_targets(state) == was_live
+    # A look at AWS has found a stub's code in a function that the state takes for its own.
+    assert restore_targets(state, ["aws_lambda_function.other"]) == (
+        "aws_lambda_alias.other",
+        "aws_lambda_alias.was",
+        "aws_lambda_function.other",
+        "aws_lambda_function.was_live",
+    )
     assert live_targets(live, state) == (
         "aws_lambda_alias.live",
         *was_live,

@@ -19,6 +19,7 @@ _STARTS: Final = {
     "plan": "planning",
     "push": "pushing the stub's image",
     "apply": "applying",
+    "code": "putting code back",
 }
 _ENDS: Final = ("complete", "unchanged")
 _NOTHING: Final = "nothing to change"

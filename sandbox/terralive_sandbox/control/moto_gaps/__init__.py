@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from moto.awslambda.models import LambdaFunction
 from moto.core.config import default_user_config
 
 from terralive_sandbox.control.moto_gaps import (
@@ -47,6 +48,7 @@ def declarations(
     schedules_changed: Callable[[], None],
     pollers: MappingPollers,
     concurrency: int,
+    code_link: Callable[[LambdaFunction], str],
 ) -> list[Callable[[Replacements], None]]:
     """Return one function for each service that declares its replacements, in any order.
 
@@ -55,6 +57,7 @@ def declarations(
         schedules_changed: called when a rule or schedule may fire sooner than before.
         pollers: run event source mappings.
         concurrency: how many executions an account may have at once in a region.
+        code_link: returns the link to a function's code.
     """
     return [
         apigateway.declare,
@@ -64,7 +67,7 @@ def declarations(
         lambda replacements: dynamodb.declare(replacements, pollers.arrived),
         lambda replacements: rules.declare(replacements, deliveries, schedules_changed),
         lambda replacements: kinesis.declare(replacements, pollers),
-        lambda replacements: lambda_.declare(replacements, pollers, concurrency),
+        lambda replacements: lambda_.declare(replacements, pollers, concurrency, code_link),
         lambda replacements: scheduler.declare(replacements, schedules_changed),
         lambda replacements: s3.declare(replacements, deliveries),
         lambda replacements: sns.declare(replacements, deliveries),
@@ -90,10 +93,11 @@ def apply(
     schedules_changed: Callable[[], None],
     pollers: MappingPollers,
     concurrency: int,
+    code_link: Callable[[LambdaFunction], str],
 ) -> None:
     """Replace all of it. Call it once in a process; `declarations` describes the arguments."""
     replacements = Replacements()
-    for declare in declarations(deliveries, schedules_changed, pollers, concurrency):
+    for declare in declarations(deliveries, schedules_changed, pollers, concurrency, code_link):
         declare(replacements)
     replacements.apply()
     _log.debug("%d attributes of moto replaced", len(replacements.attributes))

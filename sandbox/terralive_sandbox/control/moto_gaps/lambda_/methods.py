@@ -28,17 +28,23 @@ from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import Map
 _FUNCTION_PATH: Final = re.compile(r"(?P<version>/[^/]+/functions/)(?P<name>[^/]+)(?P<rest>.*)")
 
 
-def declare(replacements: Replacements, pollers: MappingPollers, limit: int) -> None:
+def declare(
+    replacements: Replacements,
+    pollers: MappingPollers,
+    limit: int,
+    code_link: Callable[[LambdaFunction], str],
+) -> None:
     """Declare the replacements.
 
     Args:
         replacements: the list that gets them.
         pollers: run event source mappings; they get every change.
         limit: how many executions an account may have at once in a region.
+        code_link: returns the link to a function's code.
     """
     _replace_names(replacements)
     _replace_functions(replacements)
-    _replace_code(replacements)
+    _replace_code(replacements, code_link)
     _replace_layers(replacements)
     _replace_event_invoke_configs(replacements)
     _replace_aliases(replacements)
@@ -121,7 +127,7 @@ def _replace_functions(replacements: Replacements) -> None:
     replacements.replace(LambdaFunction, "invoke", invoke)
 
 
-def _replace_code(replacements: Replacements) -> None:
+def _replace_code(replacements: Replacements, code_link: Callable[[LambdaFunction], str]) -> None:
     """Check that code is a zip file, and keep the architectures that an update of it sets."""
     moto_set_code = LambdaFunction._set_function_code  # noqa: SLF001 - replaced below
     moto_update_code = LambdaFunction.update_function_code
@@ -147,11 +153,13 @@ def _replace_code(replacements: Replacements) -> None:
         return moto_update_code(self, updated_spec)
 
     def get_code(self: LambdaFunction) -> dict[str, Any]:
-        """Answer GetFunction. Moto leaves out a reserved concurrency of 0.
+        """Answer GetFunction. Moto leaves out a reserved concurrency of 0; its link leads nowhere.
 
         https://docs.aws.amazon.com/lambda/latest/api/API_GetFunction.html
         """
         found = moto_get_code(self)
+        if "Location" in found.get("Code", {}):
+            found["Code"]["Location"] = code_link(self)
         if self.reserved_concurrency is not None:
             reserved = int(self.reserved_concurrency)
             found["Concurrency"] = {"ReservedConcurrentExecutions": reserved}

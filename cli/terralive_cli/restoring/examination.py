@@ -1,0 +1,186 @@
+"""Looks at deployed functions: do they carry a stub?
+
+Few calls where nothing is wrong: one for each function, or one for 50 of many. Where the answer
+does not tell, one more shows the code itself; functions with the same code are one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from terralive_cli.deploy.accounts import Accounts
+from terralive_cli.live.deployed_code import (
+    CALLS_AT_ONCE,
+    Call,
+    DeployedCodeReader,
+    by_place,
+)
+from terralive_cli.live.stub_check import DeployedCode, Look
+from terralive_cli.network.trust import ca_bundle
+from terralive_cli.restoring.stub_code import (
+    TAIL_BYTES,
+    Carried,
+    carried,
+    is_stub_image,
+    is_stub_zip,
+)
+from terralive_stub.shared.arns import place_of
+from terralive_terraform.output.state import DeployedFunction
+
+if TYPE_CHECKING:
+    from types_boto3_lambda.client import LambdaClient
+
+_log: Final = logging.getLogger("terralive.cli")
+_DOWNLOAD_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What deployed functions carry.
+
+    Attributes:
+        functions: the functions by address, with the handler and description that Lambda has.
+        stubs: the addresses of those that carry a stub, in their configuration or their code.
+        unseen: address -> the reason why a function could not be looked at.
+    """
+
+    functions: Mapping[str, DeployedFunction] = field(default_factory=dict)
+    stubs: frozenset[str] = frozenset()
+    unseen: Mapping[str, str] = field(default_factory=dict)
+
+
+class NotSeenError(Exception):
+    """The code of a function cannot be looked at. Its text is the reason."""
+
+
+class Examination:
+    """Looks at functions with the credentials of their accounts.
+
+    Args:
+        accounts: sessions in the accounts of the functions.
+        own_images: the images of `[stub_image]`.
+    """
+
+    def __init__(self, accounts: Accounts, own_images: Collection[str]) -> None:
+        self._accounts = accounts
+        self._own_images = own_images
+
+    def examine(self, functions: Mapping[str, DeployedFunction]) -> Examined:
+        """Look at functions of a state, by address. One that does not exist carries nothing."""
+        codes, reasons = self._look({function.arn for function in functions.values()})
+        seen: dict[str, DeployedFunction] = {}
+        stubs: set[str] = set()
+        unseen: dict[str, str] = {}
+        unknown: dict[str, DeployedCode] = {}
+        for address, function in functions.items():
+            if function.arn not in codes:
+                unseen[address] = reasons[function.arn]
+                continue
+            code = codes[function.arn]
+            if code is None:
+                continue
+            seen[address] = replace(function, handler=code.handler, description=code.description)
+            match carried(code, function.package):
+                case Carried.STUB:
+                    stubs.add(address)
+                case Carried.UNKNOWN:
+                    unknown[address] = code
+        for address, answer in self._looked_into(functions, unknown).items():
+            if isinstance(answer, NotSeenError):
+                unseen[address] = str(answer)
+            elif answer:
+                stubs.add(address)
+        _log.debug("%d of %d functions carry a stub", len(stubs), len(functions))
+        return Examined(seen, frozenset(stubs), unseen)
+
+    def _look(
+        self, arns: Collection[str]
+    ) -> tuple[Mapping[str, DeployedCode | None], Mapping[str, str]]:
+        """Return the functions as Lambda describes them, and the reasons for those left out."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
+
+        reader = DeployedCodeReader(partial(self._accounts.client, "lambda"), Call.FUNCTION)
+        codes: dict[str, DeployedCode | None] = {}
+        reasons: dict[str, str] = {}
+        for place, group in by_place(arns).items():
+            try:
+                look = reader.read(group)
+            except (BotoCoreError, ClientError) as error:
+                look = Look({}, str(error))
+            reason = look.not_entered.get(place.account) or look.refusal
+            reasons.update(dict.fromkeys(group, reason))
+            codes.update(look.code)
+        return codes, reasons
+
+    def _looked_into(
+        self, functions: Mapping[str, DeployedFunction], unknown: Mapping[str, DeployedCode]
+    ) -> dict[str, bool | NotSeenError]:
+        """Look into the code of functions, by address: is it a stub's?"""
+        arns: dict[str, str] = {}
+        for address, code in unknown.items():
+            arns.setdefault(code.sha256 or address, functions[address].arn)
+        if not arns:
+            return {}
+        with ThreadPoolExecutor(CALLS_AT_ONCE, "code-look") as pool:
+            answers = dict(zip(arns, pool.map(self._is_stub, arns.values()), strict=True))
+        return {address: answers[code.sha256 or address] for address, code in unknown.items()}
+
+    def _is_stub(self, arn: str) -> bool | NotSeenError:
+        """Look into the code of one function."""
+        from botocore.exceptions import (  # noqa: PLC0415  # heavy
+            BotoCoreError,
+            ClientError,
+            HTTPClientError,
+        )
+
+        try:
+            place = place_of(arn)
+            client: LambdaClient = self._accounts.client("lambda", place.account, place.region)
+            code = client.get_function(FunctionName=arn)["Code"]
+            image = code.get("ImageUri", "")
+            if image:
+                return is_stub_image(image, self._own_images)
+            return is_stub_zip(_end_of(code.get("Location", "")))
+        except NotSeenError as error:
+            return error
+        except HTTPClientError:
+            # The text of such an error has the link, which is good for everybody who has it.
+            return NotSeenError("its code could not be downloaded")
+        except (BotoCoreError, ClientError) as error:
+            return NotSeenError(str(error))
+
+
+def _end_of(location: str) -> bytes:
+    """Download the end of a zip file, or all of it.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_FunctionCodeLocation.html
+
+    Raises:
+        NotSeenError, HTTPClientError: it cannot be downloaded, or an emulator gives no link.
+    """
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415  # heavy
+    from botocore.httpsession import URLLib3Session  # noqa: PLC0415  # heavy
+    from botocore.utils import get_environ_proxies  # noqa: PLC0415  # heavy
+
+    if not location.startswith("http"):
+        message = "its code cannot be downloaded from here"
+        raise NotSeenError(message)
+    # What boto3 uses for AWS's services.
+    verify: Any = ca_bundle() or True
+    session = URLLib3Session(
+        verify=verify,
+        proxies=get_environ_proxies(location),
+        timeout=_DOWNLOAD_SECONDS,
+    )
+    request = AWSRequest("GET", location, headers={"Range": f"bytes=-{TAIL_BYTES}"})
+    response: Any = session.send(request.prepare())
+    if response.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+        message = f"its code could not be downloaded (HTTP {response.status_code})"
+        raise NotSeenError(message)
+    return bytes(response.content)

@@ -1,0 +1,93 @@
+"""Puts a function's own code back by Lambda's API, where Terraform sees no change.
+
+The provider writes a function's configuration first and its code later. Where that second step
+fails or is interrupted, versions of it up to 5 at least keep the new hash in the state:
+https://github.com/hashicorp/terraform-provider-aws/issues/42826
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from terralive_terraform.output.state import Package
+
+if TYPE_CHECKING:
+    from types_boto3_lambda.client import LambdaClient
+
+_WAIT: Final[Any] = {"Delay": 1, "MaxAttempts": 300}
+
+
+class NotPutBackError(Exception):
+    """A function's code cannot be put back. Its text is the reason."""
+
+
+def put_back(client: LambdaClient, arn: str, package: Package, directory: Path) -> None:
+    """Give a function the code that its package names, and wait until it has it.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionCode.html
+
+    Args:
+        client: the client of Lambda for the function's account and region.
+        arn: the function's ARN.
+        package: the code, as Terraform's state names it.
+        directory: the folder that Terraform runs in.
+
+    Raises:
+        NotPutBackError: there is no such code, or AWS refuses it.
+    """
+    from botocore.exceptions import (  # noqa: PLC0415  # heavy
+        BotoCoreError,
+        ClientError,
+        WaiterError,
+    )
+
+    arguments = code_arguments(package, directory)
+    updated = client.get_waiter("function_updated_v2")
+    try:
+        # An update may be under way. One that has failed is no obstacle.
+        with suppress(WaiterError):
+            updated.wait(FunctionName=arn, WaiterConfig=_WAIT)
+        client.update_function_code(FunctionName=arn, **arguments)
+        updated.wait(FunctionName=arn, WaiterConfig=_WAIT)
+    except (BotoCoreError, ClientError) as error:
+        raise NotPutBackError(str(error)) from None
+
+
+def code_arguments(package: Package, directory: Path) -> dict[str, Any]:
+    """Return the arguments of UpdateFunctionCode for a package, as the provider sends them.
+
+    Raises:
+        NotPutBackError: the zip file cannot be read, or the state names no code.
+    """
+    arguments: dict[str, Any] = {}
+    if package.filename:
+        file = directory / package.filename
+        try:
+            arguments["ZipFile"] = file.read_bytes()
+        except OSError as error:
+            message = f"{package.filename} cannot be read ({error.strerror}); build it first"
+            raise NotPutBackError(message) from None
+    elif package.image:
+        arguments["ImageUri"] = package.image
+    elif package.bucket:
+        arguments["S3Bucket"] = package.bucket
+        arguments["S3Key"] = package.key
+        if package.object_version:
+            arguments["S3ObjectVersion"] = package.object_version
+    else:
+        message = "Terraform's state names no code of it"
+        raise NotPutBackError(message)
+    if package.kms_key:
+        arguments["SourceKMSKeyArn"] = package.kms_key
+    if package.architectures:
+        arguments["Architectures"] = list(package.architectures)
+    return arguments
+
+
+def described(package: Package) -> str:
+    """Return the name of a package for a person."""
+    if package.bucket:
+        return f"s3://{package.bucket}/{package.key}"
+    return package.filename or package.image

@@ -1,0 +1,77 @@
+"""Decides which deployed functions carry a stub, also one of another stage or version. Pure.
+
+A function's configuration and its code change one after the other. So its handler may be its own
+while its code is still a stub's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from enum import Enum, auto
+from pathlib import PurePath
+from typing import Final
+
+from terralive_cli.live.stub_check import DeployedCode
+from terralive_terraform.artifacts import STUB_IMAGE, STUB_PACKAGE, STUB_ZIP
+from terralive_terraform.output.state import Package
+from terralive_terraform.substitution.marker import stage_of
+
+# The end of a zip file that is read: it has the names of all files.
+# https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.12
+TAIL_BYTES: Final = 64 * 1024
+# A stub of this version has 280 KB.
+_STUB_BYTES: Final = range(32 * 1024, 2 * 1024 * 1024)
+_IN_EVERY_STUB: Final = (f"{STUB_PACKAGE}/live.py".encode(), b"terralive_settings.py")
+_STUB_REPOSITORY: Final = re.compile(rf"[^/]+/.+/{STUB_IMAGE}[:@].+")
+_WEBSOCKET: Final = ("wss://", "ws://")
+
+
+class Carried(Enum):
+    """What a function carries, as far as its configuration and its hash tell."""
+
+    STUB = auto()  # its configuration is a stub's
+    OWN = auto()  # its own code
+    UNKNOWN = auto()  # only its code itself tells
+
+
+def carried(code: DeployedCode, package: Package) -> Carried:
+    """Return what a function carries.
+
+    Args:
+        code: the function as Lambda describes it.
+        package: its code as Terraform's state names it.
+    """
+    if _is_configured(code):
+        return Carried.STUB
+    if code.is_image:
+        return Carried.UNKNOWN
+    if code.size not in _STUB_BYTES:
+        return Carried.OWN
+    # A state may name the stub's zip after the function's own handler was put back.
+    if code.sha256 == package.sha256 and PurePath(package.filename).name != STUB_ZIP:
+        return Carried.OWN
+    return Carried.UNKNOWN
+
+
+def _is_configured(code: DeployedCode) -> bool:
+    """Tell whether a function's configuration is that of a stub."""
+    # The URL of the debug stack is one of the first two arguments of every version of the image.
+    has_url = any(argument.startswith(_WEBSOCKET) for argument in code.command[:2])
+    is_handler = code.handler.startswith(f"{STUB_PACKAGE}.")
+    return is_handler or has_url or stage_of(code.description) is not None
+
+
+def is_stub_zip(tail: bytes) -> bool:
+    """Tell whether a zip file is a stub's, by its end of at least `TAIL_BYTES`."""
+    return all(name in tail for name in _IN_EVERY_STUB)
+
+
+def is_stub_image(name: str, own: Collection[str]) -> bool:
+    """Tell whether a container image is a stub's.
+
+    Args:
+        name: the image's name, with registry and tag or digest.
+        own: the images of `[stub_image]`.
+    """
+    return name in own or _STUB_REPOSITORY.fullmatch(name) is not None

@@ -1,0 +1,207 @@
+"""Functions whose code is a stub's under their own handler, in the sandbox: found and put right."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from pathlib import Path
+
+import boto3
+import pytest
+from types_boto3_lambda.client import LambdaClient
+
+from terralive_cli.deploy.accounts import Accounts
+from terralive_cli.output.events import TerraformProgress
+from terralive_cli.output.progress import Phase
+from terralive_cli.restoring.examination import Examination
+from terralive_cli.restoring.restorer import Restorer
+from terralive_relay.events import Event, Warned
+from terralive_sandbox.info import SandboxInfo
+from terralive_stub.errors import CredentialsError, TerraliveError
+from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
+from terralive_terraform.output.state import DeployedFunction, Package
+from terralive_testing.deployers.sandbox import Aws, code, unique
+
+OWN = code('def handler(event, context): return "own"')
+ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+API, JOB = "aws_lambda_function.api", "aws_lambda_function.job"
+
+
+class SandboxAccounts(Accounts):
+    """Clients with the developer's keys, who has a way into one account only, and their calls."""
+
+    def __init__(self, info: SandboxInfo) -> None:
+        self._info = info
+        self._lock = threading.Lock()
+        self.calls: list[str] = []
+
+    def client(self, service: str, account: str, region: str) -> LambdaClient:
+        if account != self._info.account_id:
+            raise CredentialsError("no-account-credentials", f"No way into {account}.")
+        client: LambdaClient = boto3.client(
+            service,  # type: ignore[call-overload]  # by name
+            region_name=region,
+            endpoint_url=self._info.endpoint,
+            aws_access_key_id=self._info.access_key_id,
+            aws_secret_access_key=self._info.secret_access_key,
+        )
+        client.meta.events.register("before-call", lambda model, **_: self._note(model.name))
+        return client
+
+    def _note(self, call: str) -> None:
+        with self._lock:
+            self.calls.append(call)
+
+
+class Functions:
+    """Functions of a test, and a restorer for them.
+
+    Attributes:
+        aws: the sandbox.
+        accounts: the accounts of the restorer.
+        events: what it has shown.
+    """
+
+    def __init__(self, info: SandboxInfo, folder: Path) -> None:
+        self.aws = Aws(info)
+        self.accounts = SandboxAccounts(info)
+        self.events: list[Event] = []
+        self.folder = folder
+        phase = Phase("restore", lambda *events: self.events.extend(events))
+        examination = Examination(self.accounts, ())
+        self.restorer = Restorer(self.accounts, examination, folder, phase)
+        # A stub of another stage, with another secret than any that is known here.
+        coordinates = StubCoordinates("wss://gone.example/stub", "other", "dev-ben", bytes(32))
+        self.stub = build_stub_zip(coordinates, folder / "stub").path.read_bytes()
+
+    def deployed(self, archive: bytes, package: Package) -> DeployedFunction:
+        arn = self.aws.function(archive)
+        return DeployedFunction(arn.rpartition(":")[2], arn, package=package)
+
+    def own_zip(self) -> Package:
+        """Write a zip of the function's own code, and name it as a state does."""
+        (self.folder / "api.zip").write_bytes(OWN)
+        digest = base64.b64encode(hashlib.sha256(OWN).digest()).decode()
+        return Package(filename="api.zip", sha256=digest)
+
+    def invoke(self, function: DeployedFunction) -> object:
+        answer = self.aws.lambda_.invoke(FunctionName=function.arn)
+        return json.loads(answer["Payload"].read())
+
+    def notes(self) -> list[str]:
+        progress = [event for event in self.events if isinstance(event, TerraformProgress)]
+        return [event.message for event in progress if event.action == "note"]
+
+    def warnings(self) -> list[str]:
+        return [event.message for event in self.events if isinstance(event, Warned)]
+
+
+@pytest.fixture
+def functions(sandbox: SandboxInfo, tmp_path: Path) -> Functions:
+    return Functions(sandbox, tmp_path)
+
+
+def test_a_zip_goes_back_and_the_code_that_is_right_stays(functions: Functions) -> None:
+    package = functions.own_zip()
+    broken = functions.deployed(functions.stub, package)
+    right = functions.deployed(OWN, package)
+    all_functions = {API: broken, JOB: right}
+
+    found = functions.restorer.examine(all_functions)
+    assert found.stubs == {API}
+    functions.restorer.finish({API: broken})
+
+    assert functions.invoke(broken) == functions.invoke(right) == "own"
+    (note,) = functions.notes()
+    assert "api still has the stub's code" in note
+    assert "api.zip" in note
+    assert functions.restorer.examine(all_functions).stubs == frozenset()
+    assert functions.warnings() == []
+
+
+def test_an_object_of_s3_goes_back(functions: Functions) -> None:
+    bucket = unique("code")
+    functions.aws.s3.create_bucket(Bucket=bucket)
+    functions.aws.s3.put_object(Bucket=bucket, Key="api.zip", Body=OWN)
+    broken = functions.deployed(functions.stub, Package(bucket=bucket, key="api.zip"))
+
+    functions.restorer.finish({API: broken})
+
+    assert functions.invoke(broken) == "own"
+
+
+def test_an_image_goes_back(functions: Functions) -> None:
+    arn = functions.aws.lambda_.create_function(
+        FunctionName=unique("image"),
+        PackageType="Image",
+        Role=functions.aws.role(),
+        Code={"ImageUri": f"{ECR}/terralive-other-dev-ben/terralive-stub:v2-1"},
+    )["FunctionArn"]
+    broken = DeployedFunction("image", arn, package=Package(image=f"{ECR}/acme/mail:1"))
+
+    assert functions.restorer.examine({API: broken}).stubs == {API}
+    functions.restorer.finish({API: broken})
+
+    code_now = functions.aws.lambda_.get_function(FunctionName=arn)["Code"]
+    assert code_now["ImageUri"] == f"{ECR}/acme/mail:1"
+    assert functions.restorer.examine({API: broken}).stubs == frozenset()
+
+
+def test_where_nothing_is_wrong_each_function_costs_one_call(functions: Functions) -> None:
+    package = functions.own_zip()
+    right = {f"{API}[{at}]": functions.deployed(OWN, package) for at in range(3)}
+
+    assert functions.restorer.examine(right).stubs == frozenset()
+
+    assert functions.accounts.calls == ["GetFunction"] * 3
+
+
+def test_functions_with_the_same_stub_are_looked_into_once(functions: Functions) -> None:
+    package = functions.own_zip()
+    broken = {f"{API}[{at}]": functions.deployed(functions.stub, package) for at in range(3)}
+
+    assert functions.restorer.examine(broken).stubs == broken.keys()
+
+    assert functions.accounts.calls == ["GetFunction"] * 4
+
+
+def test_what_cannot_be_looked_at_is_named_once_and_not_called_fine(functions: Functions) -> None:
+    right = functions.deployed(OWN, functions.own_zip())
+    arn = "arn:aws:lambda:us-east-1:999999999999:function:bills"
+    elsewhere = {
+        "module.bills.aws_lambda_function.this[0]": DeployedFunction("bills", arn),
+        "module.bills.aws_lambda_function.this[1]": DeployedFunction("bills2", f"{arn}2"),
+    }
+
+    found = functions.restorer.examine({API: right, **elsewhere})
+
+    assert found.unseen.keys() == elsewhere.keys()
+    assert found.functions.keys() == {API}
+    (warning,) = functions.warnings()
+    assert "module.bills.this[0], module.bills.this[1]. No way into 999999999999" in warning
+
+
+def test_a_function_that_was_deleted_carries_nothing(functions: Functions) -> None:
+    gone = functions.deployed(functions.stub, functions.own_zip())
+    functions.aws.lambda_.delete_function(FunctionName=gone.arn)
+
+    found = functions.restorer.examine({API: gone})
+
+    assert (found.stubs, dict(found.unseen)) == (frozenset(), {})
+
+
+def test_what_could_not_be_put_back_is_an_error_by_name_and_the_others_are_put_back(
+    functions: Functions,
+) -> None:
+    healed = functions.deployed(functions.stub, functions.own_zip())
+    unbuilt = functions.deployed(functions.stub, Package(filename="dist/job.zip"))
+
+    with pytest.raises(TerraliveError, match="still carry a stub") as raised:
+        functions.restorer.finish({API: healed, JOB: unbuilt})
+
+    assert raised.value.reference == "restore-incomplete"
+    assert "job: dist/job.zip cannot be read" in raised.value.message
+    assert "api" not in raised.value.message
+    assert functions.invoke(healed) == "own"
