@@ -148,9 +148,10 @@ def _build(
     if settings.dockerfile is not None:
         return built_from(_existing(settings, settings.dockerfile), repository, "terralive.toml")
     source = (function.image or ImageSource()).of_instance(key)
-    if len(source.builds) == 1:
+    is_certain = source.is_only or not source.is_guess
+    if len(source.builds) == 1 and is_certain:
         return source.builds[0]
-    if source.builds:
+    if source.builds and is_certain:
         return "several builds may make its image: " + ", ".join(
             build.found_by for build in source.builds
         )

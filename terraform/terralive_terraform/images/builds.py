@@ -54,6 +54,8 @@ def image_source(address: str, modules: Modules) -> ImageSource:
     label = address.rpartition(f"{FUNCTION_TYPE}.")[2].partition("[")[0]
     function = block(module, "resource", FUNCTION_TYPE, label)
     search = _Search(modules)
+    # Where the registry is a local value, no expression has all of the name.
+    search.names += _URI.findall(modules.text(module, function.get("image_uri")))
     search.follow(module, function.get("image_uri"))
     search.follow(module, function.get("depends_on"))
     if not search.builds:
@@ -61,6 +63,7 @@ def image_source(address: str, modules: Modules) -> ImageSource:
     return ImageSource(
         tuple(dict.fromkeys(search.builds)),
         tuple(name for name in dict.fromkeys(search.names) if name),
+        is_guess=search.is_guess,
     )
 
 
@@ -71,6 +74,8 @@ class _Search:
         self._modules = modules
         # The builds that were found, in their order.
         self.builds: list[ImageBuild] = []
+        # Whether the builds are those of a module that names no repository.
+        self.is_guess = False
         # The names of ECR repositories that were found.
         self.names: list[str] = []
         # Module and address of everything that was followed.
@@ -120,6 +125,7 @@ class _Search:
             self.builds = related
         elif len(others) == 1 and not self._images and not self.names:
             self.builds = others
+            self.is_guess = True
 
     def _follow_output(self, module: ModuleCall, name: str, output: str) -> None:
         called = self._modules.called(module, name)

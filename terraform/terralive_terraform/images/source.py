@@ -34,11 +34,13 @@ class ImageSource:
         repositories: the names of the ECR repositories that it may come from; what only Terraform
             knows is in them as `${…}`.
         is_only: whether no function of the app has an image from elsewhere.
+        is_guess: whether nothing but their place says that `builds` build the function's image.
     """
 
     builds: tuple[ImageBuild, ...] = ()
     repositories: tuple[str, ...] = ()
     is_only: bool = True
+    is_guess: bool = False
 
     def of_instance(self, key: str) -> ImageSource:
         """Return the source of one instance's image: its key in the place of `each.key`.

@@ -7,17 +7,31 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from terralive_cli.configuration.tables import TerraformConfig
+from terralive_cli.configuration.values import Config
+from terralive_cli.functions.mapping import map_functions
 from terralive_stub.shared.json_documents import parse_object
-from terralive_terraform.evaluation.code import FoundCode, find_code
+from terralive_terraform.discovery.files import Module, module_calls, modules_of
+from terralive_terraform.evaluation.code import CodeNotFound, FoundCode, find_code
 from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.functions import planned_functions
+from terralive_terraform.evaluation.merge import with_planned
+from terralive_terraform.evaluation.planned import PlannedFunction
+from terralive_terraform.images.builds import with_image_sources
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_testing.deployers.terraform_account import aws_environment
+from terralive_testing.drivers.team_repositories import (
+    Expected,
+    image_repository,
+    typescript_monorepo,
+    write,
+)
 from terralive_testing.machine.stand_in_providers import SHARED, with_stand_ins
 
 CONFIGURATIONS = SHARED / "configurations"
@@ -118,33 +132,114 @@ def test_the_code_of_a_configuration_is_found_with_no_edit(
     assert code == {prefix + address: FoundCode(folder, found_by)}
 
 
-def write(file: Path, content: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(content)
+@dataclass(frozen=True)
+class Repositories:
+    """One plan of three repositories, each of them a module: a plan for each takes long."""
+
+    evaluation: Evaluation
+    modules: tuple[Module, ...]
+    expected: dict[str, Expected]
+
+    def functions(self, name: str) -> list[PlannedFunction]:
+        planned = planned_functions(self.evaluation)
+        return [item for item in planned if item.address.startswith(f"module.{name}.")]
+
+    def top(self, name: str) -> Path:
+        return self.evaluation.directory / name
+
+    def code(self, name: str) -> dict[str, FoundCode | CodeNotFound]:
+        words: dict[str, Sequence[str]] = {}
+        for module in self.modules:
+            words.update(module.words)
+        return find_code(self.evaluation, self.functions(name), self.top(name), words=words)
+
+
+@pytest.fixture(scope="module")
+def repositories(tmp_path_factory: pytest.TempPathFactory, account: dict[str, str]) -> Repositories:
+    directory = tmp_path_factory.mktemp("repositories")
+    names = [f"fn{number:02}" for number in range(10)]
+    for name in names:
+        write(directory / "thirty" / "functions" / name / "app.py", HANDLER.format(name=name))
+    infra = directory / "thirty" / "infra"
+    write(infra / "main.tf", THIRTY.format(names=json.dumps(names)))
+    write(infra / "packaged" / "main.tf", PACKAGED)
+    write(infra / "packaged" / "prepare.py", PREPARE)
+    write(infra / "built" / "main.tf", BUILT)
+    expected = {
+        "images": image_repository(directory / "images"),
+        "monorepo": typescript_monorepo(directory / "monorepo"),
+    }
+    calls = ['provider "aws" { region = "us-east-1" }']
+    for name in ("thirty", *expected):
+        calls.append(f'module "{name}" {{\n  source = "./{name}/infra"\n}}')
+    write(directory / "main.tf", "\n".join(calls))
+    evaluation = evaluated(directory, account)
+    read = module_calls(directory, directory / ".terraform")
+    return Repositories(evaluation, with_image_sources(modules_of(read), read), expected)
 
 
 @pytest.mark.timeout(600)
-def test_thirty_functions_of_modules_have_their_own_folders(
-    tmp_path: Path, account: dict[str, str]
-) -> None:
-    names = [f"fn{number:02}" for number in range(10)]
-    for name in names:
-        write(tmp_path / "functions" / name / "app.py", HANDLER.format(name=name))
-    write(tmp_path / "infra" / "main.tf", ROOT.format(names=json.dumps(names)))
-    write(tmp_path / "infra" / "packaged" / "main.tf", PACKAGED)
-    write(tmp_path / "infra" / "packaged" / "prepare.py", PREPARE)
-    write(tmp_path / "infra" / "built" / "main.tf", BUILT)
-    evaluation = evaluated(tmp_path / "infra", account)
-    found = find_code(evaluation, planned_functions(evaluation), tmp_path)
+def test_thirty_functions_of_modules_have_their_own_folders(repositories: Repositories) -> None:
+    found = repositories.code("thirty")
     assert len(found) == 30
     for address, code in found.items():
         key = address.partition('["')[2].partition('"]')[0]
         assert isinstance(code, FoundCode), (address, code)
-        assert code.path == tmp_path / "functions" / key, (address, code)
+        assert code.path == repositories.top("thirty") / "functions" / key, (address, code)
 
 
-ROOT = """
-provider "aws" {{ region = "us-east-1" }}
+@pytest.mark.timeout(600)
+def test_the_functions_of_a_typescript_monorepo_are_live_or_come_with_their_build(
+    repositories: Repositories,
+) -> None:
+    found = repositories.code("monorepo")
+    expected = repositories.expected["monorepo"]
+    assert len(found) == 10
+    handlers = {item.address: item.handler for item in repositories.functions("monorepo")}
+    live: dict[str, tuple[str, str]] = {}
+    lines: dict[str, tuple[str, ...]] = {}
+    for address, code in found.items():
+        name = address.removeprefix("module.monorepo.")
+        if isinstance(code, FoundCode):
+            folder = code.path.relative_to(repositories.top("monorepo")).as_posix()
+            live[name] = (folder, code.handler or handlers[address] or "")
+        else:
+            lines[name] = code.settings
+    assert live == expected.live
+    assert lines == expected.lines
+
+
+@pytest.mark.timeout(600)
+def test_container_images_are_live_by_their_dockerfiles_or_say_what_they_need(
+    repositories: Repositories,
+) -> None:
+    project = repositories.top("images")
+    functions = repositories.functions("images")
+    declared = [item for module in repositories.modules for item in module.functions]
+    evaluated_functions = [
+        item
+        for item in with_planned(declared, functions)
+        if item.address.startswith("module.images.")
+    ]
+    own = Config(project, "orders", "dev", "ana", TerraformConfig(project))
+    mapped = map_functions(own, evaluated_functions, repositories.code("images"))
+    prefix = "module.images."
+    live = {
+        address.removeprefix(prefix): (code.path.relative_to(project).as_posix(), code.handler)
+        for address, code in mapped.code.items()
+    }
+    expected = repositories.expected["images"]
+    assert len(functions) == 12
+    assert live == expected.live
+    reasons = {address.removeprefix(prefix): item for address, item in mapped.unmapped.items()}
+    assert reasons.keys() == {*expected.lines, *expected.reasons}
+    for address, needed in expected.lines.items():
+        assert reasons[address].lines[1:] == needed
+    for address, reason in expected.reasons.items():
+        assert reasons[address].reason.startswith(reason)
+
+
+THIRTY = """
 locals {{ names = toset({names}) }}
 
 data "archive_file" "code" {{

@@ -155,6 +155,23 @@ build = "npm --prefix services/resize run build"
 watch = ["../src/**"]""")
 
 
+def test_a_build_that_only_stands_beside_images_is_not_taken_for_several(project: Path) -> None:
+    folder = project / "services" / "resize"
+    guess = ImageSource((ImageBuild(folder / "Dockerfile", folder, found_by="x"),), is_guess=True)
+
+    def function(label: str) -> DeclaredFunction:
+        address, image = (
+            f"aws_lambda_function.{label}",
+            f"1.dkr.ecr.eu-west-1.amazonaws.com/{label}",
+        )
+        planned = PlannedFunction(address, "", name=label, package_type="Image", image_uri=image)
+        return replace(IMAGE, address=address, label=label, instances=(planned,), image=guess)
+
+    assert list(map_functions(config(project), [function("one")]).functions)
+    several = map_functions(config(project), [function("one"), function("two")])
+    assert several.functions == {}
+
+
 def test_an_image_of_another_runtime_is_told_that_it_needs_a_program(project: Path) -> None:
     content = 'FROM public.ecr.aws/lambda/java:21\nCOPY target ./\nCMD ["com.acme.Main::run"]\n'
     (project / "services" / "resize" / "Dockerfile").write_text(content)

@@ -219,6 +219,40 @@ def test_a_build_of_another_repository_is_not_taken(tmp_path: Path) -> None:
     assert only.context == root / "other"
 
 
+def test_the_only_build_is_not_taken_for_a_name_that_a_local_value_begins(tmp_path: Path) -> None:
+    root = write(
+        tmp_path,
+        {
+            "main.tf": declared('"${local.registry}/vendor/scan:7"'),
+            "push.tf": """
+            locals { registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com" }
+            resource "null_resource" "push" {
+              provisioner "local-exec" { command = "docker build -t x services/api" }
+            }
+            """,
+        },
+    )
+    assert source_of(root) == ImageSource((), ("vendor/scan",))
+
+
+def test_the_only_build_beside_an_unknown_image_is_a_guess(tmp_path: Path) -> None:
+    root = write(
+        tmp_path,
+        {
+            "main.tf": declared("var.image"),
+            "push.tf": """
+            variable "image" {}
+            resource "null_resource" "push" {
+              provisioner "local-exec" { command = "docker build -t x services/api" }
+            }
+            """,
+        },
+    )
+    source = source_of(root)
+    assert source.is_guess
+    assert [build.found_by for build in source.builds] == ["null_resource.push"]
+
+
 def test_an_image_from_elsewhere_has_the_name_of_its_repository_only(tmp_path: Path) -> None:
     root = write(
         tmp_path,
