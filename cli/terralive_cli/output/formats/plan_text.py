@@ -15,8 +15,9 @@ from terralive_cli.output.events import LiveFunction, NotLiveFunction, PlanMade,
 from terralive_cli.output.formats.line import Line, Span, Style
 from terralive_cli.output.formats.words import plural, short_address
 
-# A longer name or path moves the rest of its own line, and not that of all lines.
-_WIDEST: Final = 40
+# A longer name, or handler and path, moves the rest of its own line, and not that of all lines.
+_WIDEST_NAME: Final = 40
+_WIDEST_CODE: Final = 60
 # Names that share a reason are wrapped at this column, also in files.
 _NAMES_WIDTH: Final = 76
 # Rows below the first begin under the second column, unless that is further right than this.
@@ -80,17 +81,19 @@ def function_lines(
     names = [function.name or short_address(function.address) for function in functions]
     codes = [_code(function, project) for function in functions]
     triggers = [", ".join(function.triggers) for function in functions]
-    indent = _width(names) + 4
+    name_width = _width(names, _WIDEST_NAME)
+    code_width = _width(codes, _WIDEST_CODE)
+    indent = name_width + 4
     if indent > _FURTHEST:
         indent = 4
     lines: list[Line] = []
     for name, code, trigger, function in zip(names, codes, triggers, functions, strict=True):
         spans = [
             Span("  "),
-            Span(name.ljust(_width(names)), Style.NAME),
+            Span(name.ljust(name_width), Style.NAME),
             Span(f"  {code}", Style.FAINT),
         ]
-        spans += _origin(function, trigger, gap=" " * (_width(codes) - len(code)))
+        spans += _origin(function, trigger, gap=" " * (code_width - len(code)))
         spans += _debugging(function)
         lines.append(Line(tuple(spans), at, indent=indent))
         lines += _note(at, function.note)
@@ -144,8 +147,8 @@ def _code(function: LiveFunction, project: str) -> str:
     return f"{function.handler} in {folder}"
 
 
-def _width(texts: Sequence[str]) -> int:
-    return min(max(map(len, texts), default=0), _WIDEST)
+def _width(texts: Sequence[str], widest: int) -> int:
+    return min(max(map(len, texts), default=0), widest)
 
 
 def _by_reason(functions: Sequence[NotLiveFunction]) -> list[list[NotLiveFunction]]:
