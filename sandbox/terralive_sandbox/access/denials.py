@@ -14,7 +14,7 @@ from typing import Final
 
 from terralive_sandbox.access import protocols
 from terralive_sandbox.access.sigv4 import Request, SignatureError
-from terralive_sandbox.front.responses import Response, error_response
+from terralive_sandbox.responses import Response, error_response
 
 # Services that answer in XML.
 _XML_SERVICES: Final = frozenset(

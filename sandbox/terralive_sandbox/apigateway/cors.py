@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from terralive_sandbox.front.responses import Headers
+from terralive_sandbox.responses import Headers
 
 _PREFIX: Final = "access-control-"
 

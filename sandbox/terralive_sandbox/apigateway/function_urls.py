@@ -28,11 +28,11 @@ from terralive_sandbox.apigateway.http_messages import HttpRequest
 from terralive_sandbox.apigateway.integration import ForbiddenError, authenticate
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.control.moto_gaps.lambda_.function_urls import FunctionUrl, urls_of
-from terralive_sandbox.front.responses import Response
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.places import Place
 from terralive_sandbox.refusals import Refusals
+from terralive_sandbox.responses import Response
 
 PATH: Final = re.compile(r"/_sandbox/url/(?P<id>[a-z0-9]+)(?P<path>/.*)?")
 # Since October 2025 a caller needs both, unless the account had function URLs before (urls-auth).

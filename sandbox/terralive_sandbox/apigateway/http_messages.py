@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from terralive_sandbox.access import sigv4
-from terralive_sandbox.front.responses import Headers
+from terralive_sandbox.responses import Headers
 
 
 @dataclass(frozen=True, slots=True)

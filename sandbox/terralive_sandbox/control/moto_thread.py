@@ -25,7 +25,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.test import run_wsgi_app
 
 from terralive_sandbox.access.sigv4 import Request
-from terralive_sandbox.front.responses import Response
+from terralive_sandbox.responses import Response
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,9 +15,9 @@ from terralive_sandbox import refusals
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.apigateway.websocket.connections import Connections
 from terralive_sandbox.faults import ConnectionChoice, FaultRule, FaultRules, InvalidRuleError
-from terralive_sandbox.front.responses import Response, error_response, json_response
 from terralive_sandbox.info import HEALTH_PATH, SandboxInfo
 from terralive_sandbox.refusals import Refusals
+from terralive_sandbox.responses import Response, error_response, json_response
 
 _log: Final = logging.getLogger("terralive.sandbox")
 

@@ -19,13 +19,13 @@ from terralive_sandbox.access.policy import AccessRequest
 from terralive_sandbox.access.resource_policies import find_policy
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.control.unsupported import is_made_up
-from terralive_sandbox.front.responses import Response, error_response
 from terralive_sandbox.function_names import FunctionName
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
 from terralive_sandbox.functions.invoke_api import InvokeError, invoke_headers, unqualified_arn
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.places import Place
 from terralive_sandbox.refusals import Refusals
+from terralive_sandbox.responses import Response, error_response
 
 _log: Final = logging.getLogger("terralive.sandbox")
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from moto.awslambda.models import LambdaFunction
 
-from terralive_sandbox.front.responses import Response, error_response
+from terralive_sandbox.responses import Response, error_response
 
 PREFIX: Final = "/_sandbox/code/"
 

@@ -44,12 +44,12 @@ from terralive_sandbox.front import code_links
 from terralive_sandbox.front.admin import Admin
 from terralive_sandbox.front.aws_api import AwsApi
 from terralive_sandbox.front.http_protocol import HEADER_NAMES, HttpProtocol
-from terralive_sandbox.front.responses import Headers, Response, error_response
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.refusals import PATH as REFUSALS_PATH
 from terralive_sandbox.refusals import Refusals
+from terralive_sandbox.responses import Headers, Response, error_response
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 from terralive_sandbox.triggers.rules.clock import Clock

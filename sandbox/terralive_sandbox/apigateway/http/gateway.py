@@ -29,7 +29,7 @@ from terralive_sandbox.apigateway.integration import (
     new_id,
 )
 from terralive_sandbox.apigateway.rest.gateway import RestGateway
-from terralive_sandbox.front.responses import Response
+from terralive_sandbox.responses import Response
 from terralive_stub.protocol.limits import HTTP_API_INTEGRATION_SECONDS
 
 # In an address of the sandbox: the path may begin with a stage's name, as on AWS.

@@ -15,7 +15,7 @@ from websockets.frames import CloseCode
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.apigateway.integration import ForbiddenError, Gateway
 from terralive_sandbox.apigateway.websocket.connections import Connections, OpenConnection
-from terralive_sandbox.front.responses import Response, error_response, json_response
+from terralive_sandbox.responses import Response, error_response, json_response
 from terralive_stub.protocol.limits import MESSAGE_BYTES
 from terralive_stub.shared.timestamps import format_epoch_seconds
 
