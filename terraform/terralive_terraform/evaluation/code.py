@@ -128,12 +128,14 @@ class _Unknown:
         zips: the files that its zip comes from.
         package: the content of its zip, where it is known and of no folder of the repository.
         is_placeholder: whether its zip only stands in for code that a pipeline deploys.
+        placeholder: the folder of that placeholder, where it is a file of the repository.
     """
 
     reason: str
     zips: tuple[Path, ...] = ()
     package: Package | None = None
     is_placeholder: bool = False
+    placeholder: FoundCode | None = None
 
     def zip_of(self, function: PlannedFunction) -> tuple[str, str]:
         """Return what tells the code of a function from that of others."""
@@ -169,7 +171,7 @@ class _Finder:
         if code is None and named is not None:
             code = self._of_archives(function, (named,))
         if code is not None:
-            return code
+            return self._unless_placeholder(function, code, zips)
         unknown: _Unknown | None = None
         for file in zips:
             of_zip = self._of_zip(function, file, zips)
@@ -195,6 +197,8 @@ class _Finder:
         if not names:
             return CodeNotFound(unknown.reason)
         candidates = self._handler_files.candidates(function, taken=taken)
+        if unknown.is_placeholder:
+            candidates = tuple(item for item in candidates if not self._is_stand_in(item.file))
         choice = choose(function, candidates, unknown.zips, self._directory)
         if choice.chosen is not None and not self._has_rivals(function, choice):
             file = choice.chosen.file
@@ -211,9 +215,27 @@ class _Finder:
                 f"{unknown.reason}, and several files may have its handler: {files}"
             )
         unbuilt = self._unbuilt.of_handler(function, unknown.zips, unknown.reason)
-        return unbuilt or CodeNotFound(
-            f"{unknown.reason}, and no {names[0]} of the repository is its handler"
+        return (
+            unbuilt
+            or unknown.placeholder
+            or CodeNotFound(f"{unknown.reason}, and no {names[0]} of the repository is its handler")
         )
+
+    def _unless_placeholder(
+        self, function: PlannedFunction, code: FoundCode, zips: tuple[Path, ...]
+    ) -> FoundCode | _Unknown:
+        """Return code, unless it is a file that stands in for what a pipeline deploys."""
+        for name in handler_files(code.handler or function.handler, function.runtime):
+            if self._is_stand_in(code.path / name):
+                reason = f"{code.found_by} has only a placeholder"
+                return _Unknown(reason, zips, is_placeholder=True, placeholder=code)
+        return code
+
+    def _is_stand_in(self, file: Path) -> bool:
+        """Tell whether a file is a placeholder by its path and by its content."""
+        if not is_placeholder(self._repository.shown(file), b""):
+            return False
+        return file.is_file() and is_placeholder("", self._repository.content(file))
 
     def _has_rivals(self, function: PlannedFunction, choice: Choice) -> bool:
         """Tell whether a handler may be built of TypeScript elsewhere, and no name tells."""

@@ -228,3 +228,25 @@ def test_a_folder_is_named_like_a_function_whatever_general_words_it_has(tmp_pat
     code = found(plan, tmp_path, "aws_lambda_function.mover")
     assert isinstance(code, FoundCode)
     assert code.path == tmp_path / "mover_src"
+
+
+@pytest.mark.parametrize("real", ["src/app.py", None])
+def test_a_placeholder_in_the_repository_is_code_only_where_there_is_no_other(
+    tmp_path: Path, real: str | None
+) -> None:
+    write(tmp_path / "infra" / "placeholder" / "app.py", f"# placeholder\n{HANDLER}")
+    if real is not None:
+        write(tmp_path / real, HANDLER)
+    plan = of_zip(**PYTHON)
+    plan.data(CODE, {"output_path": "code.zip", "source_file": "infra/placeholder/app.py"})
+    code = found(plan, tmp_path)
+    assert isinstance(code, FoundCode)
+    assert code.path == tmp_path / ("src" if real else "infra/placeholder")
+
+
+def test_code_that_only_speaks_of_placeholders_is_what_the_archive_says(tmp_path: Path) -> None:
+    write(tmp_path / "src" / "app.py", f"# fills a placeholder\n{HANDLER}")
+    write(tmp_path / "other" / "app.py", HANDLER)
+    plan = of_zip(**PYTHON)
+    plan.data(CODE, {"output_path": "code.zip", "source_dir": "src"})
+    assert found(plan, tmp_path) == FoundCode(tmp_path / "src", f"archive_file {CODE}")
