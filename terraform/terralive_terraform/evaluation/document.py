@@ -90,10 +90,6 @@ class Evaluation:
                 found += [item.address for item in several if item.is_new]
         return tuple(found)
 
-    def in_module(self, module: str, kind: str, mode: str = MANAGED) -> tuple[Evaluated, ...]:
-        """Return the instances of one type in one instance of a module; "" for the root module."""
-        return tuple(item for item in self.instances(kind, mode) if item.module == module)
-
     def instances_at(self, address: str) -> tuple[Evaluated, ...]:
         """Return the instances of one declared resource or data source.
 

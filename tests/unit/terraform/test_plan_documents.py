@@ -59,9 +59,9 @@ def test_a_data_source_of_a_new_module_is_in_the_planned_values() -> None:
         planned_values={"root_module": {"child_modules": [module]}},
         prior_state={"values": {"root_module": {"child_modules": [old_module]}}},
     )
-    (found,) = plan.in_module("module.a", "archive_file", DATA)
+    (found,) = plan.instances("archive_file", DATA)
     assert found.values == {"output_path": "new.zip"}
-    assert plan.in_module("", "archive_file", DATA) == ()
+    assert found.module == "module.a"
 
 
 def test_a_data_source_that_an_apply_reads_is_known_as_far_as_it_is_configured() -> None:
