@@ -47,7 +47,7 @@ from terralive_stub.stub.transport import Connection, Inbox, send_text
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
 from terralive_testing.deployers import debug_stack
 from terralive_testing.deployers.sandbox import Aws
-from terralive_testing.drivers.upgrades import relay_headers, stub_headers
+from terralive_testing.drivers.signed_requests import relay_headers, stub_headers
 from terralive_testing.oracles.costs import Costs, cost, counted, of_several
 from terralive_workers.function import LocalFunction
 

@@ -20,7 +20,7 @@ from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.transport_events import Closed, Opened, TransportEvent
 from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.project import EXAMPLE, Live, Project
-from terralive_testing.drivers.upgrades import token
+from terralive_testing.drivers.signed_requests import token
 from terralive_testing.servers.ministack import (
     PROGRAM,
     REGION,

@@ -50,7 +50,7 @@ from terralive_testing.deployers.sandbox import Aws, running_sandbox
 from terralive_testing.drivers.command import Command
 from terralive_testing.drivers.plain_app import add, plain_project, start
 from terralive_testing.drivers.project import Live, Project
-from terralive_testing.drivers.upgrades import signature, token
+from terralive_testing.drivers.signed_requests import signature, token
 from terralive_testing.drivers.websocket_clients import PATIENCE, client, upgrade_status
 from terralive_testing.machine.processes import descendants, running
 from terralive_testing.machine.waiting import eventually

@@ -46,7 +46,7 @@ from terralive_stub.protocol.messages import (
 )
 from terralive_stub.protocol.payloads import pack_invocation, unpack_outcome
 from terralive_stub.protocol.wire import decode, encode
-from terralive_testing.drivers.upgrades import SECRET
+from terralive_testing.drivers.signed_requests import SECRET
 from terralive_testing.drivers.workers import ARN, Recorder, invocation, local_function
 from terralive_testing.machine.processes import descendants, running
 from terralive_testing.machine.waiting import eventually

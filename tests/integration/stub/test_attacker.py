@@ -44,7 +44,7 @@ from terralive_stub.protocol.wire import decode, encode
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
 from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.deployers.stage import Stage, deploy
-from terralive_testing.drivers.upgrades import relay_headers, signature, stub_headers, token
+from terralive_testing.drivers.signed_requests import relay_headers, signature, stub_headers, token
 from terralive_testing.drivers.websocket_clients import PATIENCE, client, upgrade_status
 from terralive_testing.machine.waiting import eventually
 

@@ -11,7 +11,7 @@ from terralive_relay.connection.sigv4 import Credentials
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers import debug_stack
 from terralive_testing.deployers.sandbox import Aws, unique
-from terralive_testing.drivers.upgrades import relay_headers
+from terralive_testing.drivers.signed_requests import relay_headers
 from terralive_testing.drivers.websocket_clients import upgrade_status
 
 PAGE = Path(__file__).parents[3] / "docs" / "PERMISSIONS.md"
