@@ -361,7 +361,8 @@ def _not_in(
         texts = [archive.missing[name] for name in names if name in archive.missing]
         if any(not is_placeholder(archive.shown, text.encode(errors="replace")) for text in texts):
             return CodeNotFound(
-                f"no file of the repository is the text that {archive.shown} has as {names[0]}"
+                f"the configuration itself makes {names[0]} of {archive.shown} (a text or a "
+                "template), and no file of the repository has the same text"
             )
         if archive.missing:
             return _Unknown(f"{archive.shown} has only a placeholder", zips, is_placeholder=True)

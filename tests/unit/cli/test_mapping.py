@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from terralive_cli.configuration.loading import load
 from terralive_cli.configuration.tables import FunctionSettings, TerraformConfig
 from terralive_cli.configuration.values import Config
 from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
@@ -218,8 +219,16 @@ def test_the_lines_that_make_a_function_live_can_be_copied(code: Path) -> None:
     function = planned(code, "api.handler", "jobs.handler")
     place = CodeNotFound("it is not built: `npm run build` may build it", BUILD)
     located = {f"{FN}[0]": place, f"{FN}[1]": place}
-    reason = map_functions(config(code), [function], located).unmapped[FN].text
-    assert reason == f"{place.reason}. Add to terralive.toml:{TABLE}"
+    not_live = map_functions(config(code), [function], located).unmapped[FN]
+    assert not_live.text == f"{place.reason}. Add to terralive.toml:{TABLE}"
+
+    (code / "terralive.toml").write_text("\n".join(not_live.lines))
+    own = load(project=code, flags={}, environ={}, user="ana")
+    mapped = map_functions(own, [function], located)
+    for key, handler in ((0, "api.handler"), (1, "jobs.handler")):
+        item = mapped.code[f"{FN}[{key}]"]
+        assert (item.path, item.handler, item.watch) == (code / "dist", handler, ("../src/**",))
+        assert item.build == Build("npm run build", code)
 
 
 def test_lines_that_differ_by_instance_name_the_instance(code: Path) -> None:

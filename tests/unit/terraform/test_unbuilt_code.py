@@ -216,7 +216,8 @@ def test_a_template_that_an_apply_writes_is_no_code(tmp_path: Path) -> None:
     plan.data(CODE, {"output_path": "code.zip", "source_dir": "rendered"})
     plan.managed("local_file.app", {"filename": "rendered/app.py", "content": "HOST = 'x'\n"})
     assert found(plan, tmp_path) == CodeNotFound(
-        f"no file of the repository is the text that archive_file {CODE} has as app.py"
+        f"the configuration itself makes app.py of archive_file {CODE} (a text or a template), and "
+        "no file of the repository has the same text"
     )
 
 
