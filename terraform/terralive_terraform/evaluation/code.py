@@ -19,7 +19,12 @@ from typing import Final
 
 from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction
-from terralive_terraform.evaluation.shared_zips import taken_folders, zip_of, zips_by_handler
+from terralive_terraform.evaluation.shared_zips import (
+    taken_folders,
+    without_shared_evidence,
+    zip_of,
+    zips_by_handler,
+)
 from terralive_terraform.evaluation.sources.archives import Archive, Archives
 from terralive_terraform.evaluation.sources.builds import builder_of
 from terralive_terraform.evaluation.sources.bundles import build_note
@@ -81,7 +86,7 @@ def find_code(
         excluded: folders that are not the team's.
     """
     finder = _Finder(evaluation, Repository(top, excluded, project), words)
-    several = tuple(_unwrapped(function) for function in functions)
+    several = tuple(function.unwrapped() for function in functions)
     found: _Found = {}
     unknown: dict[str, _Unknown] = {}
     for function in several:
@@ -90,6 +95,7 @@ def find_code(
             unknown[function.address] = code
         else:
             found[function.address] = code
+    found.update(without_shared_evidence(several, found, finder.named))
     # A folder that is certainly the code of one zip is not taken for the code of another one.
     remaining = [function for function in several if function.address in unknown]
     zips = zips_by_handler(several, found)
@@ -100,13 +106,6 @@ def find_code(
         guessed[function.address] = finder.by_handler(function, unknown[function.address], taken)
     found.update(_without_shared(remaining, unknown, guessed))
     return {item.address: _with_wrapped(item, found[item.address]) for item in several}
-
-
-def _unwrapped(function: PlannedFunction) -> PlannedFunction:
-    """Return a function with the handler that a layer's handler calls, if it has one."""
-    if function.wrapped_handler is None:
-        return function
-    return replace(function, handler=function.wrapped_handler)
 
 
 def _with_wrapped(
@@ -155,6 +154,8 @@ class _Finder:
         self._archives = Archives(evaluation, repository)
         self._packages = Packages(evaluation, repository, words)
         self._handler_files = HandlerFiles(repository, self._directory, evaluation.module_folders())
+        # The functions whose code something names that their zip depends on.
+        self.named: set[str] = set()
         self._unbuilt = Unbuilt(repository, self._handler_files, self._directory)
 
     def by_package(self, function: PlannedFunction) -> FoundCode | CodeNotFound | _Unknown:
@@ -170,6 +171,7 @@ class _Finder:
         named = self._packages.named(function)
         if code is None and named is not None:
             code = self._of_archives(function, (named,))
+            self.named.add(function.address)
         if code is not None:
             return self._unless_placeholder(function, code, zips)
         unknown: _Unknown | None = None

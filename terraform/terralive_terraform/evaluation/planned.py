@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -86,6 +86,10 @@ class PlannedFunction:
     def is_image(self) -> bool:
         """Whether it is certainly a container image."""
         return self.package_type == "Image"
+
+    def unwrapped(self) -> PlannedFunction:
+        """Return the function with the handler that a layer's handler calls, if it has one."""
+        return replace(self, handler=self.wrapped_handler or self.handler)
 
 
 def image_architectures(functions: Iterable[PlannedFunction]) -> frozenset[str]:

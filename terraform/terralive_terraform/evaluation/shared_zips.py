@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from terralive_terraform.evaluation.planned import PlannedFunction
@@ -42,3 +42,31 @@ def taken_folders(
         if other_handler == handler and own not in several:
             taken.add(folder)
     return taken
+
+
+def without_shared_evidence(
+    functions: Iterable[PlannedFunction],
+    found: Mapping[str, FoundCode | CodeNotFound],
+    named: Collection[str],
+) -> dict[str, CodeNotFound]:
+    """Return the functions of several zips for which one thing names the same code.
+
+    One build that several functions wait for names the code of one of them.
+
+    Args:
+        functions: the functions.
+        found: their code.
+        named: the addresses of those whose code something names that their zip depends on.
+    """
+    zips: dict[tuple[str, Path, str | None], dict[str, tuple[str, str]]] = {}
+    for function in functions:
+        code = found.get(function.address)
+        if isinstance(code, FoundCode) and function.address in named:
+            key = (code.found_by, code.path, function.handler)
+            zips.setdefault(key, {})[function.address] = zip_of(function)
+    refused: dict[str, CodeNotFound] = {}
+    for (found_by, _, _), several in zips.items():
+        if len(set(several.values())) > 1:
+            reason = f"{found_by} is the code of one of several zips, and nothing says of which"
+            refused.update(dict.fromkeys(several, CodeNotFound(reason)))
+    return refused

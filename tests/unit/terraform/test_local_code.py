@@ -149,7 +149,7 @@ def test_code_that_stands_in_the_configuration_is_no_file(project: Path) -> None
     )
     code = found(plan, project)
     assert isinstance(code, CodeNotFound)
-    assert "no file of the repository is the text" in code.reason
+    assert code.reason.startswith("the configuration itself makes app.py of archive_file")
 
 
 def test_the_code_of_a_placeholder_is_found_by_its_handler(project: Path) -> None:

@@ -251,3 +251,60 @@ def test_code_that_only_speaks_of_placeholders_is_what_the_archive_says(tmp_path
     plan = of_zip(**PYTHON)
     plan.data(CODE, {"output_path": "code.zip", "source_dir": "src"})
     assert found(plan, tmp_path) == FoundCode(tmp_path / "src", f"archive_file {CODE}")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "file", "content"),
+    [
+        ("nodejs22.x", "web/index.js", "import React from 'react'\n// the click handler\n"),
+        ("nodejs22.x", "web/index.js", "element.handler = () => render()\n"),
+        ("python3.13", "tool/index.py", "import logging\nhandler = logging.StreamHandler()\n"),
+        ("python3.13", "tool/index.py", "# The handler is elsewhere.\nprint('handler')\n"),
+    ],
+)
+def test_a_file_that_only_speaks_of_a_handler_is_no_code(
+    tmp_path: Path, runtime: str, file: str, content: str
+) -> None:
+    write(tmp_path / file, content)
+    code = found(of_zip(runtime=runtime), tmp_path)
+    assert isinstance(code, CodeNotFound)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "content"),
+    [
+        ("nodejs22.x", "exports.handler = async () => 1\n"),
+        ("nodejs22.x", "export const handler = async () => 1\n"),
+        ("nodejs22.x", "const handler = async () => 1\nmodule.exports = { handler }\n"),
+        ("nodejs22.x", "async function run() {}\nexport { run as handler }\n"),
+        ("nodejs22.x", "__export(x, { handler: () => h });\nmodule.exports = to(x);\n"),
+        ("nodejs22.x", "module.exports = require('./app')\n"),
+        ("python3.13", "async def handler(event, context):\n    return 1\n"),
+        ("python3.13", "handler = Mangum(app)\n"),
+        ("python3.13", "handler: Handler = Mangum(app)\n"),
+        ("python3.13", "from app import handler\n"),
+        ("python3.13", "from app import (\n    other,\n    run as handler,\n)\n"),
+        ("python3.13", "from app import *\n"),
+    ],
+)
+def test_a_file_that_defines_the_handlers_function_is_its_code(
+    tmp_path: Path, runtime: str, content: str
+) -> None:
+    name = "index.py"
+    if runtime.startswith("nodejs"):
+        name = "index.js"
+    write(tmp_path / "src" / name, content)
+    code = found(of_zip(runtime=runtime), tmp_path)
+    assert code == FoundCode(tmp_path / "src", f"handler src/{name}")
+
+
+def test_one_build_that_several_functions_wait_for_is_the_code_of_none(tmp_path: Path) -> None:
+    plan = PlanDocument()
+    write(tmp_path / "first" / "app.py", HANDLER)
+    for name in ("first", "second"):
+        values: dict[str, Json] = {**PYTHON, "filename": f"{name}.zip", "function_name": "z"}
+        plan.managed(f"aws_lambda_function.{name}", values, depends_on=["null_resource.build"])
+    plan.managed("null_resource.build", {"triggers": {"folder": "first"}})
+    code = found(plan, tmp_path, "aws_lambda_function.second")
+    reason = "is the code of one of several zips, and nothing says of which"
+    assert code == CodeNotFound(f"folder of null_resource.build {reason}")

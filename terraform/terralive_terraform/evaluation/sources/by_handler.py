@@ -151,7 +151,7 @@ class HandlerFiles:
                     continue
                 is_program = name == "bootstrap"
                 content = self._repository.content(path)
-                if is_program or mentions(function.handler or "", content):
+                if is_program or mentions(function.handler or "", content, function.runtime):
                     folders.add(folder)
                     yield Candidate(folder, path)
 

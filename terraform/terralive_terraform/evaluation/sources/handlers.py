@@ -22,6 +22,13 @@ _EXPORTS_ALL: Final = re.compile(
     rb"import \*|export \*|module\.exports\s*=\s*require|__exportStar|__reExport"
 )
 
+_EXPORTS: Final = re.compile(rb"(?<![\w$])exports?(?![\w$])|__webpack_exports__")
+# A definition, an assignment (of no log handler), or a line of an import.
+_DEFINES: Final = (
+    rb"(?:def|class)\s+NAME\b|^NAME\s*(?::[^=\n]+)?=(?!=|\s*logging\.)|import[^\n]*\bNAME\b"
+    rb"|^\s+(?:\w+\s+as\s+)?NAME\s*,?\s*$"
+)
+
 
 def suffixes(runtime: str | None) -> tuple[str, ...]:
     """Return the suffixes of the files that a runtime runs; empty for compiled code."""
@@ -77,12 +84,21 @@ def renamed(handler: str, runtime: str | None, file: str) -> str:
     return f"{stem}.{name}"
 
 
-def mentions(handler: str, content: bytes) -> bool:
-    """Tell whether a file's content has the name of a handler's function."""
-    name = re.escape(handler.rpartition(".")[2].encode())
-    if re.search(rb"(?<![\w$])" + name + rb"(?![\w$])", content):
+def mentions(handler: str, content: bytes, runtime: str | None = None) -> bool:
+    """Tell whether a file may define the function of a handler.
+
+    A word in a text is not enough: a web page's script speaks of handlers, too.
+    """
+    if _EXPORTS_ALL.search(content) is not None:
         return True
-    return _EXPORTS_ALL.search(content) is not None
+    name = re.escape(handler.rpartition(".")[2].encode())
+    if re.search(rb"(?<![\w$])" + name + rb"(?![\w$])", content) is None:
+        return False
+    if is_javascript(runtime):
+        return _EXPORTS.search(content) is not None
+    if _family(runtime) == "python":
+        return re.search(_DEFINES.replace(b"NAME", name), content, re.MULTILINE) is not None
+    return True
 
 
 def _family(runtime: str | None) -> str:
