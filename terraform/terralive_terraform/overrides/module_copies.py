@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -98,6 +99,32 @@ class ModuleCopies:
                 in_copy = in_native_syntax(content, folder)
             (copy / file.name).write_bytes(in_copy.encode("utf-8", "surrogateescape"))
         write_override(copy, override_document(substitutions))
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedModules:
+    """The `AddedFiles` of a configuration whose root module's folder is terralive's own."""
+
+    copies: ModuleCopies
+
+    def are_possible(self, data_dir: Path) -> bool:
+        """Tell whether `terraform init` has noted all modules in which functions change."""
+        return self.copies.are_possible(data_dir)
+
+    def during_init(self) -> AbstractContextManager[tuple[int, ...]]:
+        """Add nothing."""
+        return nullcontext(())
+
+    def during_plan(self, data_dir: Path) -> AbstractContextManager[PlanView]:
+        """Add copies of the modules in which functions change."""
+        if not self.copies.changes:
+            return nullcontext(PlanView(data_dir))
+        return nullcontext(self.copies.written(data_dir))
+
+    def variables(self, data_dir: Path) -> Mapping[str, str]:
+        """Return none."""
+        del data_dir
+        return {}
 
 
 def _manifest(data_dir: Path) -> dict[str, Json]:

@@ -19,10 +19,11 @@ from typing import Final
 from terralive_stub.errors import TerraliveError
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json, section
-from terralive_terraform.discovery.declared import FUNCTION_TYPE, blocks
-from terralive_terraform.discovery.files import Module, read_synthesised
+from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction, blocks
+from terralive_terraform.discovery.files import module_calls, modules_of, read_synthesised
 from terralive_terraform.discovery.remote_execution import refuse_remote_execution
 from terralive_terraform.discovery.variables import GivenVariables
+from terralive_terraform.overrides.module_copies import CopiedModules, ModuleCopies
 from terralive_terraform.overrides.override_files import (
     ROOT,
     backend_override,
@@ -51,14 +52,18 @@ class _Synthesis:
 
     Attributes:
         directory: the stack's folder, which Terraform runs in.
-        module: that folder with its functions.
+        data_dir: its TF_DATA_DIR.
+        given: where its variables get their values.
+        functions: the functions of the stack itself, without those of modules.
         live_in_program: the addresses of the functions that the Aspect has made live.
         is_attached: whether the Aspect was attached, and there is a function.
         live: the settings that the program ran with.
     """
 
     directory: Path
-    module: Module
+    data_dir: Path
+    given: GivenVariables
+    functions: tuple[DeclaredFunction, ...]
     live_in_program: frozenset[str]
     is_attached: bool
     live: LiveSettings | None
@@ -80,12 +85,14 @@ class _Synthesis:
         if live is None or replace(live, exclude=self.live.exclude) != self.live:
             return False
         # Only the exclusions differ: do they concern a function that the Aspect has made live?
-        marked = [item for item in self.module.functions if item.address in self.live_in_program]
+        marked = [item for item in self.functions if item.address in self.live_in_program]
         return all(live.selects(function) for function in marked)
 
     def selected(self, live: LiveSettings | None) -> Selection:
         """Select the functions that become live."""
-        return select((self.module,), live, self.directory, self.live_in_program)
+        # They are read again: an init may have installed the modules that the stack calls.
+        calls = module_calls(self.directory, self.data_dir, given=self.given)
+        return select(modules_of(calls), live, self.directory, self.live_in_program)
 
 
 @dataclass(slots=True)
@@ -161,19 +168,21 @@ class _OpenCdktfApp:
             )
         # The output is in a folder of terralive's, so its override file may stay there.
         directory = synthesis.directory
-        changes = selected.changes_by_call().get(ROOT, {})
-        override = {**override_document(changes), **backend_override(self.state)}
+        changes = selected.changes_by_call()
+        of_stack = changes.pop(ROOT, {})
+        override = {**override_document(of_stack), **backend_override(self.state)}
         write_override(directory, override)
         backend_config = self.app.backend_config
         if self.state is not None:
             backend_config = ()
         return Prepared(
             directory=directory,
-            data_dir=self.work / "terraform-data" / directory.name,
+            data_dir=synthesis.data_dir,
             functions=selected.functions,
             refused=selected.refused,
             backend_config=backend_config,
             arguments=self.app.arguments,
+            files=CopiedModules(ModuleCopies(directory, self.work / "modules", changes)),
             state_file=state_of_workspace(self.state, self.environment.get("TF_WORKSPACE", "")),
         )
 
@@ -203,7 +212,9 @@ class _OpenCdktfApp:
         module, document = read_synthesised(directory, given)
         synthesis = _Synthesis(
             directory,
-            module,
+            self.work / "terraform-data" / directory.name,
+            given,
+            module.functions,
             live_in_program=frozenset(_marked(document, "live")),
             is_attached=any(_marked(document, "attached")),
             live=live,

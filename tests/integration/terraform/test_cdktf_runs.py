@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from terralive_stub.errors import TerraliveError
+from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
+from terralive_terraform.evaluation.functions import planned_functions
 from terralive_terraform.programs.cdktf_app import CdktfApp
+from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.substitution.rules import LiveSettings
 
 PLACEHOLDER = LiveSettings(Path("/stage/stub.zip"), "placeholder")
@@ -131,3 +135,74 @@ def test_a_program_with_the_aspect_runs_again_for_stubs(tmp_path: Path) -> None:
         opened.prepared(opened.discovered(None))
     assert live_after(app, tmp_path, DEPLOYED) == (["api", "job"], ["job"])
     assert runs(tmp_path) == 2
+
+
+# Two calls of a module, and a function of the stack's own.
+STACK = """
+import json, os, pathlib
+stack = pathlib.Path(os.environ["CDKTF_OUTDIR"], "stacks", "orders")
+stack.mkdir(parents=True, exist_ok=True)
+function = {{"function_name": "own", "role": "arn:aws:iam::123456789012:role/own",
+             "handler": "app.handler", "runtime": "python3.13", "filename": "code.zip"}}
+source = os.path.relpath("{module}", stack)
+provider = {{"region": "eu-west-1", "access_key": "a", "secret_key": "b",
+             "skip_credentials_validation": True, "skip_requesting_account_id": True,
+             "skip_metadata_api_check": "true"}}
+document = {{
+    "terraform": {{"required_providers": {{"aws": {{"source": "hashicorp/aws"}}}}}},
+    "provider": {{"aws": [provider]}},
+    "module": {{"orders": {{"source": source, "name": "orders"}},
+                "jobs": {{"source": source, "name": "jobs"}}}},
+    "resource": {{"aws_lambda_function": {{"own": function}}}},
+}}
+(stack / "cdk.tf.json").write_text(json.dumps(document))
+"""
+MODULE = """
+variable "name" {}
+resource "aws_lambda_function" "this" {
+  function_name    = var.name
+  role             = "arn:aws:iam::123456789012:role/own"
+  handler          = "app.handler"
+  runtime          = "python3.13"
+  filename         = "${path.module}/code.zip"
+  source_code_hash = filebase64sha256("${path.module}/code.zip")
+}
+"""
+
+
+def test_functions_in_modules_of_a_program_become_live(tmp_path: Path) -> None:
+    """As with `TerraformHclModule`. A module's folder is not written to."""
+    module = tmp_path / "module"
+    module.mkdir()
+    (module / "main.tf").write_text(MODULE)
+    (module / "code.zip").write_bytes(b"")
+    app = app_in(tmp_path, attached=False)
+    (tmp_path / "main.py").write_text(STACK.format(module=module))
+    environment = terraform_environment(os.environ, tmp_path / "work")
+    with app.opened(tmp_path / "work", environment) as opened:
+        prepared = opened.prepared(opened.discovered(None))
+        terraform = prepared.terraform("terraform", environment, lambda _: None)
+        evaluation = terraform.evaluate(tmp_path / "evaluation.tfplan").evaluation
+        planned = tuple(planned_functions(evaluation))
+        names = ["aws_lambda_function.own", "module.jobs.aws_lambda_function.this"]
+        live = replace(DEPLOYED, exclude=(names[1],))
+        selection = opened.discovered(live).evaluated(planned)
+        prepared = opened.prepared(selection)
+        assert [item.address for item in prepared.functions] == [
+            names[0],
+            "module.orders.aws_lambda_function.this",
+        ]
+        terraform = prepared.terraform("terraform", environment, lambda _: None)
+        out = tmp_path / "plans" / "live.tfplan"
+        terraform.plan(out)
+        handlers = {
+            item.address: item.after["handler"]
+            for item in terraform.show(out).of_type("aws_lambda_function")
+        }
+    assert handlers == {
+        names[0]: STUB_HANDLER,
+        "module.orders.aws_lambda_function.this": STUB_HANDLER,
+        names[1]: "app.handler",
+    }
+    assert sorted(path.name for path in module.iterdir()) == ["code.zip", "main.tf"]
+    assert len(list(tmp_path.glob("work/cdktf.out/stacks/*"))) == 1
