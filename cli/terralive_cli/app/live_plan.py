@@ -109,6 +109,7 @@ class LiveApp:
         refused: the functions that stay as they are, by address.
         accounts: sessions in the accounts of the functions.
         outputs: the app's outputs, without sensitive ones.
+        found_by: how the code was found, by the keys of `code`.
     """
 
     functions: tuple[LocalFunction, ...]
@@ -116,3 +117,4 @@ class LiveApp:
     refused: Mapping[str, NotLive]
     accounts: Accounts = field(repr=False)
     outputs: Mapping[str, Json] = field(default_factory=dict)
+    found_by: Mapping[str, str] = field(default_factory=dict)

@@ -238,7 +238,14 @@ class StageApp:
             plan.functions, plan.mapped.code.values(), functions
         )
         _log.debug("%d functions are live", len(functions))
-        return LiveApp(functions, plan.mapped.code, plan.refused, plan.accounts, outputs)
+        return LiveApp(
+            functions,
+            plan.mapped.code,
+            plan.refused,
+            plan.accounts,
+            outputs,
+            plan.mapped.found_by,
+        )
 
     @contextmanager
     def planned_restore(self) -> Iterator[Restoring]:

@@ -230,9 +230,13 @@ def _ready(stage: Stage, live: LiveApp) -> Ready:
             urls[name] = stage.target.url(value)
     info = stage.target.sandbox
     sandbox = SandboxAccess.of(info) if info else None
+    found_by = live.found_by
     return Ready(
         stage=stage.config.stage,
-        functions=tuple(LiveFunction.of(function) for function in live.functions),
+        functions=tuple(
+            LiveFunction.of(function, found_by=found_by.get(function.address, ""))
+            for function in live.functions
+        ),
         outputs=live.outputs,
         urls=urls,
         sandbox=sandbox,

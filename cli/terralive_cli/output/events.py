@@ -78,7 +78,7 @@ class LiveFunction:
         debug_port: port on 127.0.0.1 to which a debugger attaches; 0 for none.
         timeout_s: timeout to which the deployed one is raised, in seconds; 0 if it stays.
         arn: its ARN; "" before its first deployment.
-        found_by: how a plan has found its local code; "" where that is not shown.
+        found_by: how its local code was found; "" where only its deployed name selects a setting.
         note: what the user should know of that code, perhaps with lines for terralive.toml.
         triggers: the services that invoke it (`SQS`), as far as a plan tells.
     """
