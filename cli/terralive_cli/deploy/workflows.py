@@ -216,6 +216,14 @@ def destroy(stage: Stage, app: StageApp, ui: Ui) -> bool:
         approval.ask_destroy(stage, ui, removing)
         if removing is None:
             return False
-        plans.apply_always(removing.ready)
-        record.end_deployment(stage.target.work)
-        return True
+        with _StaleOnce(stage, app, "app"):
+            plans.apply_always(removing.ready)
+            record.end_deployment(stage.target.work)
+            return True
+    with app.planned_destroy() as again:
+        if again is not None:
+            if _changes(again) != _changes(removing):
+                approval.ask_destroy(stage, ui, again)
+            plans.apply_always(again.ready)
+    record.end_deployment(stage.target.work)
+    return True

@@ -95,6 +95,11 @@ class FakeApp:
         restorer = Restorer(ACCOUNTS, Examination(ACCOUNTS, ()), Path(), ready.phase)
         yield Restoring(RestorePlan(ready, tuple(others or ())), restorer)
 
+    @contextmanager
+    def planned_destroy(self) -> Iterator[RestorePlan]:
+        others = self.others.pop(0)
+        yield RestorePlan(self._ready("app", others), tuple(others or ()))
+
     def apply_live(self, plan: LivePlan) -> LiveApp:
         self.terraform.apply(plan.ready.plan.file)
         return LiveApp((), {}, {}, ACCOUNTS)
@@ -164,6 +169,9 @@ class User:
 
     def restore(self, app: FakeApp) -> bool:
         return workflows.restore(self.stage, cast("StageApp", app), self.ui).changed
+
+    def destroy(self, app: FakeApp) -> bool:
+        return workflows.destroy(self.stage, cast("StageApp", app), self.ui)
 
     def questions(self) -> list[str]:
         self._renderer.close()
@@ -257,3 +265,19 @@ def test_a_restore_that_is_stale_twice_ends_in_the_same_error(tmp_path: Path) ->
         user.restore(app)
     assert raised.value.reference == "plan-stale"
     assert "stays" not in raised.value.hint, "nothing was done"
+
+
+def test_a_destroy_of_the_same_resources_is_planned_once_more_without_a_question(
+    tmp_path: Path,
+) -> None:
+    user, app = User(tmp_path, "y\n"), FakeApp((ROLE,), (ROLE,))
+    assert user.destroy(app)
+    assert len(user.questions()) == 1
+    assert len(app.terraform.applied) == 2
+
+
+def test_a_destroy_that_would_remove_more_by_then_is_asked_for_anew(tmp_path: Path) -> None:
+    user, app = User(tmp_path, "y\nn\n"), FakeApp((), (ROLE,))
+    with pytest.raises(approval.Declined):
+        user.destroy(app)
+    assert len(app.terraform.applied) == 1
