@@ -31,7 +31,6 @@ from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import Build, LocalCode, LocalFunction, with_labels
 
 _log: Final = logging.getLogger("terralive.cli")
-_CONFIGURATION: Final = "the configuration"
 _NO_SETTINGS: Final = FunctionSettings(pattern="")
 
 
@@ -214,12 +213,12 @@ def _found_by(
     """Return how the code of an instance was found, for the screen."""
     if settings.path is not None:
         return FILE
-    if not isinstance(place, FoundCode):
-        return _CONFIGURATION
-    if place.path == function.path and place.found_by.startswith("content of "):
-        # The `Function` construct names the folder. Its zip only confirms that.
-        return _CONFIGURATION
-    return place.found_by
+    if isinstance(place, FoundCode):
+        # The `Function` construct names the folder, and its zip only confirms that.
+        confirms = place.path == function.path and place.found_by.startswith("content of ")
+        if not confirms:
+            return place.found_by
+    return "the configuration"
 
 
 def _mapped(config: Config, function: DeclaredFunction) -> MappedFunction | NotLive:
