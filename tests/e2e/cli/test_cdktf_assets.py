@@ -40,7 +40,7 @@ block(
     "aws_iam_role", "role", name="assets",
     assume_role_policy=cdktf.Fn.jsonencode({"Version": "2012-10-17", "Statement": [trust]}),
 )
-common = {"role": "${aws_iam_role.role.arn}", "runtime": "python3.13"}
+common = {"role": "${aws_iam_role.role.arn}", "runtime": "python3.13", "timeout": 60}
 block(
     "aws_lambda_function", "api", function_name="assets-api", handler="app.handler",
     filename=zips["api"].path, source_code_hash=zips["api"].asset_hash, **common,
@@ -71,6 +71,7 @@ resource "aws_lambda_function" "this" {
   runtime       = "python3.13"
   handler       = "app.handler"
   filename      = var.zip
+  timeout       = 60
 }
 """
 # Function -> its code's folder, handler, and how its place was found.
