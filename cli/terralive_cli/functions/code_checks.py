@@ -115,7 +115,10 @@ def _require_file(code: LocalCode, language: str, candidates: Sequence[Path], gl
         if item.is_file() and "node_modules" not in relative.parts:
             present.append(relative.as_posix())
     listed = f" (there is no {language} file at all)."
-    if present:
+    source = _typescript(candidates)
+    if source is not None:
+        listed = f" ({source.name} is there, and nothing has built it)."
+    elif present:
         listed = f" (there are: {', '.join(sorted(present)[:_MAX_PATHS])}, …)."
     raise ConfigurationError(
         "handler-missing",
@@ -123,6 +126,15 @@ def _require_file(code: LocalCode, language: str, candidates: Sequence[Path], gl
         hint="Correct the function's handler, or set handler or path in the table "
         f"[functions.'{code.address}'] of terralive.toml.",
     )
+
+
+def _typescript(candidates: Sequence[Path]) -> Path | None:
+    """Return the TypeScript that a missing JavaScript file may be built of."""
+    for file in candidates:
+        source = file.with_suffix(".ts")
+        if file.suffix == ".js" and source.is_file():
+            return source
+    return None
 
 
 def _require_bootstrap(code: LocalCode) -> None:

@@ -365,6 +365,14 @@ def test_a_node_handler_without_a_file_is_told_with_the_files_that_are_there(
     assert "node_modules" not in message
 
 
+def test_typescript_in_the_place_of_a_node_handler_is_named(tmp_path: Path) -> None:
+    (tmp_path / "app.ts").write_text("")
+    (tmp_path / "other.js").write_text("")
+    reference, message = refused(tmp_path, "nodejs22.x", node=executable(tmp_path / "node"))
+    assert reference == "handler-missing"
+    assert message.endswith("(app.ts is there, and nothing has built it).")
+
+
 def test_what_a_build_makes_need_not_be_there_before_it(tmp_path: Path) -> None:
     for runtime in ("nodejs20.x", "python3.12", "provided.al2023"):
         own = mapped(tmp_path / "dist", runtime, node=executable(tmp_path / "node"), build="make")
