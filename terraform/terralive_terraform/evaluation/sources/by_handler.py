@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -227,11 +228,8 @@ def _named(
 
 
 def _matched(folder: str, names: Iterable[tuple[str, ...]]) -> int:
-    """Return the length of a folder's name in characters if it is part of a name, else 0.
-
-    `src` of `sorter_src` says nothing.
-    """
-    words = tuple(word for word in _words(folder) if word not in _GENERAL)
+    """Return the length of a folder's name in characters if it is part of a name, else 0."""
+    words = _telling_words(folder)
     if words and any(_contains(name, words) for name in names):
         return sum(len(word) for word in words)
     return 0
@@ -248,6 +246,13 @@ def _names(function: PlannedFunction, zips: Collection[Path]) -> Iterator[str]:
     yield from PurePosixPath(function.s3_key or "").parts
 
 
+@lru_cache(maxsize=4096)
+def _telling_words(folder: str) -> tuple[str, ...]:
+    """Return the words of a folder's name that tell something: not `src` of `sorter_src`."""
+    return tuple(word for word in _words(folder) if word not in _GENERAL)
+
+
+@lru_cache(maxsize=4096)
 def _telling_names(folder: Path) -> tuple[str, ...]:
     """Return the names of a folder and those around it that tell something, the inner first."""
     names = [part for part in reversed(folder.parts) if part.lower() not in _GENERAL]

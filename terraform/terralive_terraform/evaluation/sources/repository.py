@@ -64,6 +64,8 @@ class Repository:
         self.top = top.resolve()
         self.project = (project or top).resolve()
         self._excluded = frozenset(str(folder.resolve()) for folder in excluded)
+        # Whether paths are in folders that builds write to.
+        self._built: dict[Path, bool] = {}
         # Contents of files that were compared, by path.
         self._contents: dict[Path, bytes] = {}
 
@@ -89,6 +91,11 @@ class Repository:
 
     def is_built(self, path: Path) -> bool:
         """Tell whether a path is in a folder that builds write to: by its name, or by git."""
+        if path not in self._built:
+            self._built[path] = self._is_built(path)
+        return self._built[path]
+
+    def _is_built(self, path: Path) -> bool:
         parts = self.parts(path)
         if not BUILT.isdisjoint(parts):
             return True
