@@ -545,7 +545,7 @@ def test_an_asset_of_a_cdktf_program_is_the_folder_that_it_was_made_of(project: 
     code = find_code(evaluation, planned_functions(evaluation), project)[API]
     assert isinstance(code, FoundCode)
     assert code.path == project / "src"
-    assert code.found_by.startswith("content of cdktf.out/")
+    assert code.found_by == "content of TerraformAsset code"
 
 
 def test_each_call_of_a_module_has_the_code_of_its_own_input(project: Path) -> None:
