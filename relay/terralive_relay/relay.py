@@ -10,15 +10,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
 
 from terralive_relay import stage_errors
 from terralive_relay.clock import clock_warning
-from terralive_relay.code.reload import CodeReload
 from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.connection.surroundings import Observation, Surroundings
 from terralive_relay.connection.transport import ClockRead, Transport
@@ -30,9 +29,11 @@ from terralive_relay.events import (
     Sink,
     Warned,
 )
+from terralive_relay.inbox import HandlerEnded, Item, Serve, ThreadFailed
 from terralive_relay.memory import limit_arenas
 from terralive_relay.pool.pool import Pool
 from terralive_relay.pool.records import PoolResult
+from terralive_relay.served import ServedFunctions
 from terralive_relay.session.effects import (
     Close,
     Effect,
@@ -58,9 +59,9 @@ from terralive_stub.protocol.transport_events import (
     Closed,
     Opened,
     TextReceived,
-    TransportEvent,
 )
 from terralive_stub.protocol.wire import decode, encode
+from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 
 # The time that the broker has to confirm a goodbye.
@@ -72,27 +73,13 @@ _SAME_WARNING_SECONDS: Final = 60.0
 # A new API, or a permission of a moment ago, takes some seconds to be known everywhere in AWS.
 # Until then API Gateway's refusals are no reason to give up.
 _FORBIDDEN_SECONDS: Final = 20.0
+# The time between two looks whether the session's thread still runs.
+_LOOK_SECONDS: Final = 1.0
 _log = logging.getLogger("terralive.relay")
 
 
-@dataclass(frozen=True, slots=True)
-class _ThreadFailed:
-    """A thread has ended by an exception that nobody expects."""
-
-    error: Exception
-
-
-@dataclass(frozen=True, slots=True)
-class _HandlerEnded:
-    """An invocation has an outcome."""
-
-    request_id: str
-    result: PoolResult
-
-
-_Event: TypeAlias = TransportEvent | ClockRead | _HandlerEnded | _ThreadFailed
 # None tells the session's thread to end.
-_Item: TypeAlias = _Event | None
+_Item: TypeAlias = Item | None
 
 
 class Relay:
@@ -144,6 +131,8 @@ class Relay:
             self._journal = Journal(settings.journal, int(time.time() * 1000))
             seen = self._journal.seen
         names = {function.arn: function.shown_name for function in settings.functions}
+        # By the functions' ARNs.
+        self._pools: Mapping[str, Pool] = {}
         self._session = RelaySession(settings.identity, renew_after_s, seen, names)
         # The time of the first of the gateway's refusals in a row; None while there is none.
         self._forbidden_since: float | None = None
@@ -159,26 +148,22 @@ class Relay:
         if settings.forward_logs:
             self._forwarding = Forwarding()
         self._api = RuntimeApi()
-        # By the functions' ARNs.
-        self._pools: dict[str, Pool] = {}
+        # Used by the thread that owns the relay only.
         try:
-            for function in settings.functions:
-                self._pools[function.arn] = Pool(
-                    function, self._api, self._publish_from_pool, failed=self._thread_failed
-                )
-            self._code = CodeReload(
-                settings.functions, self._pools, self._api.guardian, sink, self._thread_failed
+            self._served = ServedFunctions(
+                settings.functions, self._api, sink, self._publish_from_pool, self._thread_failed
             )
         except TerraliveError:
-            for pool in self._pools.values():
-                pool.close()
             self._api.close()
             raise
+        self._pools = self._served.pools
         self._thread = threading.Thread(target=self._run, name="relay-session", daemon=True)
 
         # Written by the session's thread, read by those that wait.
         # The relay has had the lease, or has failed.
         self._ready = threading.Event()
+        # The relay has the lease for all functions that it serves, or has failed.
+        self._serving = threading.Event()
         # The relay has stopped by itself.
         self._over = threading.Event()
         # The reason for that; set before `_ready` and `_over`.
@@ -190,7 +175,7 @@ class Relay:
 
     def start(self) -> None:
         """Start every thread; connecting goes on in the background."""
-        self._code.start()
+        self._served.start()
         self._thread.start()
         self._transport.start()
 
@@ -206,7 +191,30 @@ class Relay:
             raise stage_errors.not_connected(timeout_s, self._settings.url, self._last_loss)
         if self._failure is not None:
             raise self._failure
-        self._code.wait_ready()
+        self._served.wait_ready()
+
+    def serve(self, functions: Sequence[LocalFunction], timeout_s: float) -> None:
+        """Serve these functions from now on, and wait until the debug stack knows.
+
+        Invocations that run go on to their ends. Workers of functions that stay the same stay.
+        A session that has begun, and the lease, stay.
+
+        Raises:
+            ConfigurationError: a function's runtime cannot run here. Nothing has changed then.
+            StageHeldError: another relay holds the stage.
+            TerraliveError: the debug stack could not be reached in time.
+        """
+        if tuple(functions) != self._served.functions:
+            self._served.change(functions)
+            change = Serve(self._served.pools)
+            self._inbox.put(change)
+            while not change.taken.wait(_LOOK_SECONDS) and self._thread.is_alive():
+                pass
+            self._served.finish_replaced()
+        if not self._serving.wait(timeout_s):
+            raise stage_errors.not_connected(timeout_s, self._settings.url, self._last_loss)
+        if self._failure is not None:
+            raise self._failure
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the relay stops by itself; return True if it has.
@@ -221,10 +229,8 @@ class Relay:
 
     def stop(self) -> None:
         """End all invocations with a named error, give the lease back, end workers and threads."""
-        self._code.close()
         # Every invocation gets an outcome now, and the session's thread still sends it.
-        for pool in self._pools.values():
-            pool.close()
+        self._served.close()
         # Without an id the thread never started, because `start` failed before.
         if self._thread.ident is not None:
             self._inbox.put(None)
@@ -240,7 +246,8 @@ class Relay:
     def _run(self) -> None:
         try:
             while self._step():
-                pass
+                if self._session.leasing.is_serving:
+                    self._serving.set()
             self._leave()
         except Exception as error:  # noqa: BLE001  # a relay without this thread must not look alive
             self._fail(stage_errors.relay_failed(error))
@@ -308,16 +315,13 @@ class Relay:
             effects += sent
         return effects
 
-    def _take(self, item: _Event) -> list[Effect]:
+    def _take(self, item: Item) -> list[Effect]:
         now = time.monotonic()
         match item:
-            case _ThreadFailed(error=error):
+            case ThreadFailed(error=error):
                 raise error  # ends this thread, and the relay with it
             case ClockRead(offset_s=offset_s):
-                warning = clock_warning(offset_s)
-                if warning is not None:
-                    return [Publish(warning)]
-                return []
+                return self._clock_read(offset_s)
             case Opened(connection=connection):
                 self._forbidden_since = None
                 return self._session.leasing.opened(connection, now)
@@ -327,7 +331,7 @@ class Relay:
                 return self._session.leasing.closed(connection, now, reason, retry_in_s)
             case TextReceived(connection=connection, text=text):
                 return self._received(connection, text, now)
-            case _HandlerEnded(request_id=request_id, result=result):
+            case HandlerEnded(request_id=request_id, result=result):
                 _log.debug("invocation %s has ended", request_id)
                 logs = NOTHING_PRINTED
                 if self._forwarding is not None:
@@ -340,6 +344,24 @@ class Relay:
                     answered_by_lambda=result.timed_out,
                     waited_ms=result.waited_ms,
                 )
+            case Serve() as change:
+                return self._serve(change, now)
+
+    def _clock_read(self, offset_s: float) -> list[Effect]:
+        """Warn of a clock that differs from AWS's."""
+        warning = clock_warning(offset_s)
+        if warning is None:
+            return []
+        return [Publish(warning)]
+
+    def _serve(self, change: Serve, now: float) -> list[Effect]:
+        """Hand invocations to other pools from now on."""
+        self._pools = change.pools
+        if self._failure is None:
+            self._serving.clear()
+        change.taken.set()
+        names = {arn: pool.function.shown_name for arn, pool in change.pools.items()}
+        return self._session.serve(tuple(change.pools), names, now)
 
     def _count_refusals(self, closed: Closed, now: float) -> None:
         """Give up when the gateway has refused these credentials for too long."""
@@ -416,7 +438,7 @@ class Relay:
         else:
             text = f"The relay could not run the handler: {error}"
             result = PoolResult(error_outcome(ErrorName.PROTOCOL, text), 0.0)
-        self._inbox.put(_HandlerEnded(request_id, result))
+        self._inbox.put(HandlerEnded(request_id, result))
 
     def _stop_by_itself(self, stop: Stop) -> None:
         """Stop, because another relay holds the stage."""
@@ -434,13 +456,14 @@ class Relay:
     def _fail(self, error: TerraliveError) -> None:
         _log.debug("the relay stops by itself: %s", error.reference)
         self._failure = error
+        self._serving.set()
         self._ready.set()
         self._over.set()
 
     # Calls from other threads: the transport's, pools' and the watcher's
 
     def _thread_failed(self, error: Exception) -> None:
-        self._inbox.put(_ThreadFailed(error))
+        self._inbox.put(ThreadFailed(error))
 
     def _publish_from_pool(self, event: RelayEvent) -> None:
         if self._forwarding is not None and isinstance(event, LogLine):

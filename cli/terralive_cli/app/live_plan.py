@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from terralive_cli.deploy.accounts import Accounts
+from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.plans import ReadyPlan
 from terralive_cli.functions.mapping import Mapped
 from terralive_cli.protection.existing import NewFunction
@@ -50,6 +51,8 @@ class LivePlan:
         is_first: whether nothing of the app is deployed yet.
         is_whole: whether it is a plan of everything, and not of the functions only.
         accounts: sessions in the accounts of the functions.
+        outputs: those of the debug stack that its stubs connect to; None before it is deployed.
+        expected: the functions that will be live, as far as their names are known before an apply.
     """
 
     ready: ReadyPlan
@@ -61,6 +64,8 @@ class LivePlan:
     others: tuple[OtherChange, ...] = ()
     is_first: bool = False
     is_whole: bool = False
+    outputs: DebugStackOutputs | None = None
+    expected: tuple[LocalFunction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

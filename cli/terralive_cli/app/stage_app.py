@@ -7,12 +7,13 @@ and shown is what is applied.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
 from terralive_cli.app.checks import Inspection, check_changes, nothing_live
 from terralive_cli.app.evaluation import Evaluation
+from terralive_cli.app.expected import expected_functions
 from terralive_cli.app.live_plan import AppGuard, LiveApp, LivePlan, RestorePlan, Restoring
 from terralive_cli.app.plan_event import live_functions, unplanned_event
 from terralive_cli.app.source import AppSource
@@ -25,22 +26,31 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
 from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_cli.functions.mapping import Mapped, instances, map_functions
+from terralive_cli.live import last_session
 from terralive_cli.output.progress import Phase
 from terralive_cli.restoring.examination import Examination
 from terralive_cli.restoring.restorer import Restorer
-from terralive_stub.errors import CredentialsError, TerraformError, TerraliveError
+from terralive_stub.errors import (
+    ConfigurationError,
+    CredentialsError,
+    TerraformError,
+    TerraliveError,
+)
 from terralive_terraform.artifacts import Artifact
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.evaluation.planned import image_architectures
+from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import OpenApp, Prepared
 from terralive_terraform.substitution.other_changes import other_changes
 from terralive_terraform.substitution.rules import NotLive
 from terralive_terraform.substitution.selection import addresses_of
 from terralive_terraform.substitution.targets import live_targets, restore_targets
+from terralive_workers.function import LocalFunction
 
 _log: Final = logging.getLogger("terralive.cli")
+Serve: TypeAlias = Callable[[DebugStackOutputs, tuple[LocalFunction, ...]], None]
 
 
 class StageApp:
@@ -50,12 +60,21 @@ class StageApp:
         stage: the stage.
         guard: refuses what must not be touched, before anything is planned or applied.
         debugging: the functions to debug.
+        serve: serves functions before they are applied, as far as they are known: Terraform may
+            invoke them meanwhile. None where nobody is connected.
     """
 
-    def __init__(self, stage: Stage, guard: AppGuard, debugging: Debugging = NO_DEBUGGING) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        guard: AppGuard,
+        debugging: Debugging = NO_DEBUGGING,
+        serve: Serve | None = None,
+    ) -> None:
         self._stage = stage
         self._guard = guard
         self._debugging = debugging
+        self._serve = serve
         self._source = AppSource(stage)
         self._stub = StubSettings(stage, debugging)
         self._warnings = Warnings(stage, debugging.names)
@@ -129,6 +148,8 @@ class StageApp:
                 others=other_changes(shown, functions, live=live, raised=timeouts),
                 is_first=shown.is_first,
                 is_whole=not targets,
+                outputs=outputs,
+                expected=self._expected(functions, mapped, evaluated),
             )
 
     @contextmanager
@@ -160,6 +181,31 @@ class StageApp:
                 self._evaluation.show_declared(app)
         except TerraliveError as error:
             _log.debug("nothing can be shown of an app that cannot be planned: %s", error)
+
+    def _expected(
+        self, functions: Sequence[DeclaredFunction], mapped: Mapped, evaluated: EvaluatedApp
+    ) -> tuple[LocalFunction, ...]:
+        """Return the functions that will be live, as far as their ARNs are known."""
+        known = expected_functions(evaluated, self._evaluation.arns)
+        try:
+            return self._local(functions, mapped, known)
+        except ConfigurationError as error:
+            _log.debug("not known before the apply: %s", error.message)
+            return ()
+
+    def _local(
+        self,
+        functions: Sequence[DeclaredFunction],
+        mapped: Mapped,
+        deployed: Mapping[str, DeployedFunction],
+    ) -> tuple[LocalFunction, ...]:
+        """Attach local code and debuggers to deployed functions.
+
+        Raises:
+            ConfigurationError: see `mapping.instances`.
+        """
+        found = instances(self._stage.config, mapped, functions, deployed)
+        return self._debugging.with_debuggers(functions, mapped.code.values(), found)
 
     def _selected(
         self,
@@ -218,7 +264,10 @@ class StageApp:
 
         Raises:
             ConfigurationError, TerraformError: see `plans.apply` and `mapping.instances`.
+            StageHeldError: another user holds the stage.
         """
+        if self._serve is not None and plan.outputs is not None and plan.ready.plan.has_changes:
+            self._serve(plan.outputs, plan.expected)
         terraform, work = plan.ready.terraform, self._stage.target.work
         self._stub.push_images()
         if plan.is_whole:
@@ -231,13 +280,10 @@ class StageApp:
             for name, output in terraform.state.outputs().items()
             if not output.sensitive
         }
-        functions = instances(
-            self._stage.config, plan.mapped, plan.functions, terraform.state.functions()
-        )
-        functions = self._debugging.with_debuggers(
-            plan.functions, plan.mapped.code.values(), functions
-        )
+        functions = self._local(plan.functions, plan.mapped, terraform.state.functions())
         _log.debug("%d functions are live", len(functions))
+        if plan.outputs is not None:
+            last_session.write(record.session(work), plan.outputs.relay_url, functions)
         return LiveApp(
             functions,
             plan.mapped.code,

@@ -15,7 +15,7 @@ from terralive_cli.images.stage_images import StageImages
 from terralive_cli.output.progress import Phase
 from terralive_stub.shared.arns import partition_of
 from terralive_terraform.artifacts import Artifact, StubCoordinates, build_stub_zip
-from terralive_terraform.evaluation.planned import image_arns
+from terralive_terraform.evaluation.planned import planned_arns
 from terralive_terraform.substitution.marker import StageName, live_description
 from terralive_terraform.substitution.rules import ImageStub, LiveSettings
 
@@ -107,9 +107,9 @@ class StubSettings:
 
 
 def known_arns(stage: Stage, directory: Path, evaluated: EvaluatedApp) -> dict[str, str]:
-    """Return the ARNs of functions, by address: of deployed ones, and of images to be deployed.
+    """Return the ARNs of functions, by address: of deployed ones, and of ones to be deployed.
 
-    Where only the default provider exists, and acts as the caller, an image's name tells its ARN.
+    Where only the default provider exists, and acts as the caller, a function's name tells its ARN.
 
     Args:
         stage: the stage.
@@ -121,7 +121,7 @@ def known_arns(stage: Stage, directory: Path, evaluated: EvaluatedApp) -> dict[s
         if provider.alias or provider.profile != "" or provider.role_arn != "":
             return arns
     target = stage.target
-    planned = image_arns(
+    planned = planned_arns(
         evaluated.planned,
         partition=partition_of(target.caller.arn),
         account=target.caller.account,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy import approval, workflows
+from terralive_cli.deploy import approval, record, workflows
 from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output import failures
 from terralive_cli.output.events import Message
@@ -33,6 +33,8 @@ def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
         except approval.Declined as declined:
             ui.emit(Message(message=str(declined)))
             return failures.FAILED
+        if not restored.unseen:
+            record.forget_session(target.work)
         ui.emit(Message(message=_text(restored)))
         return 0
 

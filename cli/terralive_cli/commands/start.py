@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import socket
 import time
-import uuid
 from typing import Final
 
 from terralive_cli.app.live_plan import LiveApp
 from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy import approval, record, workflows
+from terralive_cli.deploy import approval, workflows
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage, opened, work_folder
 from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
 from terralive_cli.functions.debugging import Debugging
+from terralive_cli.live.stage_relay import StageRelay
 from terralive_cli.live.stub_check import Stub
 from terralive_cli.live.stub_watch import StubWatch
-from terralive_cli.network.trust import relay_trust
 from terralive_cli.output import failures
 from terralive_cli.output.events import LiveFunction, Message, Ready, SandboxAccess, Stopped
 from terralive_cli.output.interrupts import options_of
@@ -27,18 +26,14 @@ from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
 from terralive_relay.events import RelayEvent, Warned
-from terralive_relay.relay import Relay
-from terralive_relay.session.leasing import RelayIdentity
-from terralive_relay.settings import RelaySettings
 from terralive_relay.stage_errors import held_by
 from terralive_sandbox.refusals import RefusalReader
-from terralive_stub.broker.leases import LeaseState
+from terralive_stub.broker.leases import Lease, LeaseState
 from terralive_stub.errors import StageHeldError
 from terralive_terraform.substitution.marker import StageName
 from terralive_terraform.substitution.rules import NotLive
 from terralive_workers import loopback
 
-_CONNECT_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 1.0
 _URL_SCHEMES: Final = ("https://", "http://", "wss://", "ws://")
 
@@ -67,26 +62,69 @@ def run(
     with opened(config, may_start_sandbox=True) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)
-        app = StageApp(stage, Guard(stage, ui, takeover=takeover), debugging)
+        logs = LogFiles(
+            work_folder(config.project) / "logs",
+            warn=lambda text: ui.emit(Warned(reference="logs-not-kept", message=text)),
+        )
+
+        def publish(event: RelayEvent) -> None:
+            ui.emit(event)
+            logs(event)
+
+        relay = StageRelay.of(stage, publish, takeover=takeover)
+        guard = Guard(stage, ui, takeover=takeover)
+        app = StageApp(stage, guard, debugging, relay.serve_planned)
         try:
-            # The debug stack comes first, because the stubs contain its address.
-            debug_stack = DebugStack.opened(stage)
-            deployed = debug_stack.outputs()
-            if deployed is not None and not takeover:
-                _require_free(stage, deployed)
-            outputs, live = workflows.make_live(debug_stack, app, ui, deployed)
+            outputs, live = _make_live(stage, app, ui, relay, takeover=takeover)
+            _warn(ui, live)
+            stub = Stub(
+                app.stub(outputs).sha256_base64,
+                outputs.stub_url,
+                StageName(config.app, config.stage),
+            )
+            watch = StubWatch.of(stage, ui.emit, stub, live)
+            return _serve(stage, ui, outputs, live, relay, watch=watch)
         except approval.Declined as declined:
             ui.emit(Message(message=str(declined)))
             return failures.FAILED
-        _warn(ui, live)
-        stub = Stub(
-            app.stub(outputs).sha256_base64, outputs.stub_url, StageName(config.app, config.stage)
-        )
-        watch = StubWatch.of(stage, ui.emit, stub, live)
-        return _serve(stage, ui, outputs, live, watch, takeover=takeover)
+        finally:
+            _stop(relay)
+            logs.close()
 
 
-def _require_free(stage: Stage, outputs: DebugStackOutputs) -> None:
+def _make_live(
+    stage: Stage, app: StageApp, ui: Ui, relay: StageRelay, *, takeover: bool
+) -> tuple[DebugStackOutputs, LiveApp]:
+    """Deploy the debug stack and the stubs, while what is live already is served.
+
+    Raises:
+        Declined: the user said no.
+        StageHeldError: another user holds the stage.
+        TerraliveError: see `workflows.make_live`.
+    """
+    # The debug stack comes first, because the stubs contain its address.
+    debug_stack = DebugStack.opened(stage)
+    deployed = debug_stack.outputs()
+    if deployed is not None:
+        lease = _held_lease(stage, deployed)
+        if not takeover:
+            _require_mine(stage, lease)
+        if lease is None or not takeover:
+            # A relay that is connected is taken over when the user has agreed to the plan.
+            relay.resume(deployed)
+    return workflows.make_live(debug_stack, app, ui, deployed)
+
+
+def _held_lease(stage: Stage, outputs: DebugStackOutputs) -> Lease | None:
+    """Return the lease of the relay that is connected; None where none is."""
+    lease = stage.target.caller.lease(outputs.table_name)
+    now_ms = int(time.time() * 1000)
+    if lease is None or lease.state is not LeaseState.HELD or not lease.live(now_ms):
+        return None
+    return lease
+
+
+def _require_mine(stage: Stage, lease: Lease | None) -> None:
     """Check that no other user is connected, before anything of theirs is changed.
 
     The broker makes the final decision when the relay connects.
@@ -94,10 +132,7 @@ def _require_free(stage: Stage, outputs: DebugStackOutputs) -> None:
     Raises:
         StageHeldError: another user is connected.
     """
-    # The relay does not connect before the deployment, so the lease is read from the table.
-    lease = stage.target.caller.lease(outputs.table_name)
-    now_ms = int(time.time() * 1000)
-    if lease is None or lease.state is not LeaseState.HELD or not lease.live(now_ms):
+    if lease is None:
         return
     if (lease.owner, lease.machine) != (stage.config.user, socket.gethostname()):
         raise held_by(stage.config.stage, lease.owner, lease.machine, lease.since_ms)
@@ -132,33 +167,21 @@ def _serve(
     ui: Ui,
     outputs: DebugStackOutputs,
     live: LiveApp,
-    watch: StubWatch,
+    relay: StageRelay,
     *,
-    takeover: bool,
+    watch: StubWatch,
 ) -> int:
     """Run the relay until Ctrl-C, or until nobody reads the output any more.
 
     Raises:
         StageHeldError: another user holds the stage, or takes it over.
     """
-    logs = LogFiles(
-        work_folder(stage.config.project) / "logs",
-        warn=lambda text: ui.emit(Warned(reference="logs-not-kept", message=text)),
-    )
-
-    def publish(event: RelayEvent) -> None:
-        ui.emit(event)
-        logs(event)
-
     refusals = None
     if stage.target.sandbox is not None:
         refusals = RefusalReader(stage.target.sandbox)
-    settings = _relay_settings(stage, outputs, live, takeover=takeover)
-    relay = Relay(settings, stage.target.caller.credentials, publish)
     is_held = False
     try:
-        relay.start()
-        relay.wait_connected(_CONNECT_SECONDS)
+        relay.serve(outputs, live.functions)
         ui.emit(_ready(stage, live))
         watch.start()
         while not relay.wait(_LOOK_SECONDS):
@@ -173,13 +196,7 @@ def _serve(
         raise
     finally:
         watch.close()
-        # The relay stops first: its last events belong to the log files, too.
-        try:
-            relay.stop()
-        except KeyboardInterrupt:
-            # The second Ctrl-C ends at once. The workers see their pipes close, and end too.
-            os._exit(failures.INTERRUPTED)
-        logs.close()
+        _stop(relay)
         ui.emit(
             Stopped(
                 stage=stage.config.stage,
@@ -190,37 +207,20 @@ def _serve(
     return failures.INTERRUPTED
 
 
+def _stop(relay: StageRelay) -> None:
+    """Stop the relay, if it runs."""
+    try:
+        relay.stop()
+    except KeyboardInterrupt:
+        # The second Ctrl-C ends at once. The workers see their pipes close, and end too.
+        os._exit(failures.INTERRUPTED)
+
+
 def _show_refusals(ui: Ui, refusals: RefusalReader) -> None:
     """Show what the sandbox has refused meanwhile: its callers often get no reason."""
     for text in refusals.read():
         message = f"The sandbox refused a request: {text}"
         ui.emit(Warned(reference="refused-by-sandbox", message=message))
-
-
-def _relay_settings(
-    stage: Stage, outputs: DebugStackOutputs, live: LiveApp, *, takeover: bool
-) -> RelaySettings:
-    config = stage.config
-    identity = RelayIdentity(
-        relay=uuid.uuid4().hex,
-        functions=tuple(function.arn for function in live.functions),
-        owner=config.user,
-        machine=socket.gethostname(),
-        takeover=takeover,
-    )
-    return RelaySettings(
-        outputs.relay_url,
-        stage.target.region,
-        config.stage,
-        identity,
-        live.functions,
-        stage.target.caller.arn,
-        outputs.secret,
-        record.journal(stage.target.work),
-        config.forward_logs,
-        tls=relay_trust(outputs.relay_url),
-        clock_offset_s=stage.target.caller.clock_offset_s,
-    )
 
 
 def _ready(stage: Stage, live: LiveApp) -> Ready:

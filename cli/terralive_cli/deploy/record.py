@@ -1,4 +1,4 @@
-"""What this machine remembers of a stage: what its relays have run, unfinished deployments."""
+"""What this machine remembers of a stage: invocations, live functions, unfinished deployments."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 _JOURNAL: Final = "invocations"
+_SESSION: Final = "session.json"
 _UNFINISHED: Final = "unfinished"
 
 
@@ -18,9 +19,20 @@ def journal(work: Path) -> Path:
     return work / _JOURNAL
 
 
+def session(work: Path) -> Path:
+    """Return the file with the functions that the last session knew; see `live.last_session`."""
+    return work / _SESSION
+
+
+def forget_session(work: Path) -> None:
+    """Remove it: no function is live."""
+    session(work).unlink(missing_ok=True)
+
+
 def forget(work: Path) -> None:
-    """Remove it."""
+    """Remove what is remembered of invocations and functions."""
     journal(work).unlink(missing_ok=True)
+    forget_session(work)
 
 
 def begin_deployment(work: Path) -> None:

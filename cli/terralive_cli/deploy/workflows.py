@@ -10,8 +10,9 @@ Making an app live has these steps, and each leaves a state that `restore` and `
        messages to CloudWatch. Its address is in the stub's zip, so the app is planned again. If
        that plan changes other things than the one that was shown, it is shown, too, and the user
        is asked again.
-    4. The app is applied, if it changes. The names of the deployed functions are read from the
-       state and attached to the local code.
+    4. The app is applied, if it changes. Terraform may invoke functions meanwhile, so those that
+       are known are served before. The names of the deployed functions are read from the state and
+       attached to the local code.
 
 Something else may change the state between a plan of the app and its apply. Terraform then refuses
 the plan (https://developer.hashicorp.com/terraform/cli/commands/apply#saved-plan-mode), and nothing

@@ -1,1 +1,1 @@
-"""Work of `terralive start` beside the relay while functions are live."""
+"""The relay of `terralive start`, and the work beside it while functions are live."""

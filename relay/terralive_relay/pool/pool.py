@@ -91,11 +91,12 @@ class Pool:
         self._sink = sink
         self._launcher = Launcher(function, api, sink, command)
         self._enforce_deadline = enforce_deadline
-        self._idle_s = idle_s
         self._credentials_s = credentials_s
 
         # Guards every attribute below, and every field of every worker.
         self._lock = DeferringLock()
+        # The time after which an idle worker is ended; 0 once another pool has replaced this one.
+        self._idle_s = idle_s
         # Invocations that no worker has taken, oldest first.
         self._waiting: list[PendingInvocation] = []
         # Workers from the build of their process to its end, oldest first.
@@ -137,6 +138,11 @@ class Pool:
             invocation.deadline.remaining(now),
         )
         pending.future.set_running_or_notify_cancel()
+        self._take(pending, now)
+        return pending.future
+
+    def _take(self, pending: PendingInvocation, now: float) -> None:
+        """Answer an invocation, or find a worker for it. This takes the lock itself."""
         with self._lock:
             answer = self._answer_without_worker(pending, now)
             if answer is not None:
@@ -145,7 +151,6 @@ class Pool:
                 self._waiting.append(pending)
                 self._place()
                 self._clock.wake_by(self._next_due(now))
-        return pending.future
 
     def mark_stale(self) -> bool:
         """Have invocations from now on run by new workers, because the code has changed.
@@ -183,6 +188,24 @@ class Pool:
                 self._waiting.clear()
             self._place()
             self._start_ahead()
+
+    def finish(self, successor: Pool | None) -> None:
+        """End each worker as soon as it has nothing to do: this pool is not used any more.
+
+        Args:
+            successor: the pool that runs the invocations that no worker has taken; None where the
+                function is not served any more, so that they run here.
+        """
+        moved: list[PendingInvocation] = []
+        now = time.monotonic()
+        with self._lock:
+            if successor is not None:
+                moved, self._waiting = self._waiting, []
+            self._idle_s = 0.0
+            self._clock.wake_by(now)
+        if successor is not None:
+            for pending in moved:
+                successor._take(pending, now)  # noqa: SLF001  # another pool
 
     def close(self) -> None:
         """End all workers, and wait for the end of their processes.

@@ -95,6 +95,11 @@ class Invocations:
         self.assembler: Final = Assembler()
         self._environments = Environments()
 
+    def serve(self, functions: tuple[str, ...], names: Mapping[str, str]) -> None:
+        """Serve other functions from now on. Invocations under way go on to their ends."""
+        self._functions = functions
+        self._names = {**self._names, **names}
+
     def invoke(self, chunk: Chunk, now: float, now_ms: int) -> list[Effect]:
         """Take a part of an invocation; run the invocation when it is complete.
 

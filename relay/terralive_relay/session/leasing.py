@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from terralive_relay.events import ConnectionChanged, ConnectionState, Warned
@@ -115,6 +115,10 @@ class Leasing:
 
         self._leased = False
         self._was_leased = False
+        # The functions in the last Hello of each connection, and those of the lease, as far as the
+        # broker has confirmed them.
+        self._told: dict[int, tuple[str, ...]] = {}
+        self._confirmed: tuple[str, ...] = ()
         # The time at which the last connection was lost; None while there is one.
         self._lost_at: float | None = None
         # The reasons that have been published since then.
@@ -127,12 +131,37 @@ class Leasing:
         """Return whether this relay has the lease."""
         return self._leased
 
+    @property
+    def is_serving(self) -> bool:
+        """Return whether this relay has the lease, and the broker knows all of its functions."""
+        return self._leased and self._confirmed == self._identity.functions
+
     def send(self, message: Message) -> Send:
         """Return the effect that sends a message over the active connection.
 
         If there is none, the message is lost, and is repeated once the lease is held again.
         """
         return Send(self._active or 0, message)
+
+    def serve(self, functions: tuple[str, ...], now: float) -> list[Effect]:
+        """Serve other functions from now on, and tell the broker."""
+        self._identity = replace(self._identity, functions=functions)
+        return self._tell_functions(now)
+
+    def _tell_functions(self, now: float) -> list[Effect]:
+        """Send a Hello with the functions, if the broker does not know them.
+
+        One question is open at a time, so that a Welcome cannot be taken for the answer to another
+        one. Where a question is open, this is done after its answer.
+        """
+        active, functions = self._active, self._identity.functions
+        if active is None or not self._leased or self._answer_by != _NEVER:
+            return []
+        if self._told.get(active) == functions:
+            return []
+        self._answer_by = now + ANSWER_SECONDS
+        self._heartbeat_at = now + self._heartbeat_s
+        return [self._hello(active)]
 
     # The transport's events
 
@@ -162,6 +191,7 @@ class Leasing:
             why: the reason, in words for a user.
             retry_in_s: the time until the next attempt; None if there is another connection.
         """
+        self._told.pop(connection, None)
         if self._retired.pop(connection, None) is not None or self._stopped:
             return []
         if connection == self._active:
@@ -208,7 +238,7 @@ class Leasing:
             return []
         self._heartbeat_at = now + self._heartbeat_s
         self._answer_by = now + WAKE_SECONDS
-        if self._leased:
+        if self.is_serving:
             return [self.send(Heartbeat(self._identity.relay))]
         return [self._hello(self._active)]
 
@@ -277,6 +307,7 @@ class Leasing:
             return [], False
 
         self._answer_by = _NEVER
+        self._confirmed = self._told.get(connection, ())
         heartbeat_s = max(_SHORTEST_HEARTBEAT_SECONDS, heartbeat_s)
         self._heartbeat_s = min(_LONGEST_HEARTBEAT_SECONDS, heartbeat_s)
         if self._heartbeat_at == _NEVER:
@@ -286,7 +317,7 @@ class Leasing:
             if moved:
                 _log.debug("lease moved to connection %s", connection)
                 self._renew_at = now + self._renew_after_s
-            return [], moved
+            return self._tell_functions(now), moved
 
         _log.debug("lease granted to connection %s", connection)
         self._renew_at = now + self._renew_after_s
@@ -296,7 +327,8 @@ class Leasing:
         if self._lost_at is not None:
             reason = f"back after {now - self._lost_at:.1f} s"
         self._lost_at = None
-        return [Publish(ConnectionChanged(ConnectionState.CONNECTED, reason))], True
+        connected = Publish(ConnectionChanged(ConnectionState.CONNECTED, reason))
+        return [connected, *self._tell_functions(now)], True
 
     def _problem(self, connection: int, problem: Problem, now: float) -> list[Effect]:
         """Take a broker's answer to a message that it did not pass on."""
@@ -378,6 +410,7 @@ class Leasing:
     def _hello(self, connection: int, *, renewal: bool = False) -> Send:
         identity = self._identity
         takeover = identity.takeover and not self._was_leased
+        self._told[connection] = identity.functions
         return Send(
             connection,
             Hello(

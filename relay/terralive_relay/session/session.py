@@ -61,6 +61,19 @@ class RelaySession:
             identity.functions, self.leasing, seen or {}, names or {}, store
         )
 
+    def serve(
+        self, functions: tuple[str, ...], names: Mapping[str, str], now: float
+    ) -> list[Effect]:
+        """Serve other functions from now on.
+
+        Args:
+            functions: their ARNs.
+            names: their names in events, by ARN.
+            now: the present time.
+        """
+        self.invocations.serve(functions, names)
+        return self.leasing.serve(functions, now)
+
     def received(self, connection: int, message: Message, now: float, now_ms: int) -> list[Effect]:
         """Take one decoded message.
 

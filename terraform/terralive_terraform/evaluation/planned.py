@@ -105,10 +105,10 @@ def image_architectures(functions: Iterable[PlannedFunction]) -> frozenset[str]:
     return frozenset(found)
 
 
-def image_arns(
+def planned_arns(
     functions: Iterable[PlannedFunction], *, partition: str, account: str, region: str
 ) -> dict[str, str]:
-    """Return the ARN of each container image whose name is known, by its address.
+    """Return the ARN of each function whose name is known, by its address.
 
     Args:
         functions: functions of the default provider.
@@ -119,7 +119,7 @@ def image_arns(
     """
     arns: dict[str, str] = {}
     for function in functions:
-        if function.is_image and function.name is not None:
+        if function.name is not None:
             own = function.region or region
             arn = f"arn:{partition}:lambda:{own}:{account}:function:{function.name}"
             arns[function.address] = arn

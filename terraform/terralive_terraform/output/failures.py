@@ -51,6 +51,15 @@ PLAN_STALE: Final = "plan-stale"
 # The first one that fits counts.
 _KNOWN: Final = (
     _KnownFailure(
+        TerraformError,
+        "function-not-served",
+        # `aws_lambda_invocation` of a live function, with the stub's answer.
+        _any_of(r"Terralive\.No(Relay|tServed)"),
+        hint="The configuration invokes a live function (aws_lambda_invocation), and nobody is "
+        "connected to answer. Run `terralive start` where the function became live, and this "
+        "command beside it. Or put the functions' own code back first: `terralive restore`.",
+    ),
+    _KnownFailure(
         CredentialsError,
         "aws-credentials",
         _any_of(

@@ -205,6 +205,17 @@ resource "aws_api_gateway_stage" "live" {
   stage_name    = "live"
 }
 
+resource "aws_lambda_invocation" "first" {
+  function_name = aws_lambda_function.greet.function_name
+  input         = jsonencode({ rawPath = "/by-terraform" })
+  # The sandbox reads the role's policies when it starts an execution environment.
+  depends_on = [aws_iam_role_policy.greet]
+}
+
+output "FromTerraform" {
+  value = jsondecode(aws_lambda_invocation.first.result).body
+}
+
 output "HttpUrl" {
   value = aws_apigatewayv2_stage.shop.invoke_url
 }
@@ -219,6 +230,14 @@ output "FunctionUrl" {
 
 output "RestUrl" {
   value = aws_api_gateway_stage.live.invoke_url
+}
+"""
+
+# Terraform reads it in every plan: its arguments depend on nothing that changes.
+DATA_SOURCE = """
+data "aws_lambda_invocation" "every_plan" {
+  function_name = "plain-greet"
+  input         = jsonencode({ rawPath = "/in-every-plan" })
 }
 """
 
@@ -278,6 +297,10 @@ def queue_is_empty(project: Project) -> bool:
     return set(
         queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()
     ) == {"0"}
+
+
+def test_a_function_that_the_first_apply_invokes_answers_from_the_local_handler(live: Live) -> None:
+    assert live.ready["outputs"]["FromTerraform"] == "from the local handler: /by-terraform"
 
 
 def test_http_apis_rest_apis_and_function_urls_answer_from_the_local_handler(live: Live) -> None:
@@ -527,13 +550,29 @@ def test_a_streams_records_are_handled_in_their_order_when_the_relay_is_back_and
     assert handled() == list(ITEMS)
 
 
-def test_the_same_person_goes_on_at_once_after_a_kill(back: Live) -> None:
+@pytest.fixture(scope="module")
+def after_a_kill(back: Live) -> Iterator[Command]:
+    """`kill -9`, and `terralive start` again; Terraform invokes the function in every plan now."""
     back.command.process.kill()
     back.command.finish()
+    add(back.project, DATA_SOURCE)
     with start(back.project) as command:
         command.wait_for_type("ready")
-        assert (
-            httpx.get(f"{back.ready['urls']['FunctionUrl']}y", timeout=30).text
-            == "from the local handler: /y"
-        )
-        assert len(command.of_type("invocation")) == 1
+        yield command
+
+
+def test_a_function_that_a_plan_invokes_is_served_before_the_plan_is_made(
+    after_a_kill: Command,
+) -> None:
+    events = after_a_kill.events
+    before_ready = events[: events.index(after_a_kill.of_type("ready")[0])]
+    lines = [event["line"] for event in before_ready if event["type"] == "log"]
+    assert any("/in-every-plan" in line for line in lines), after_a_kill.story()
+    assert all(result["ok"] for result in after_a_kill.of_type("result"))
+
+
+def test_the_same_person_goes_on_at_once_after_a_kill(back: Live, after_a_kill: Command) -> None:
+    before = len(after_a_kill.of_type("invocation"))
+    answer = httpx.get(f"{back.ready['urls']['FunctionUrl']}y", timeout=30)
+    assert answer.text == "from the local handler: /y"
+    assert len(after_a_kill.of_type("invocation")) == before + 1

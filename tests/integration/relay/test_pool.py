@@ -527,6 +527,36 @@ def test_a_worker_without_work_is_let_go(make_pool: MakePool, tmp_path: Path) ->
     assert value(pool.submit(invocation())) != pid
 
 
+def test_a_pool_that_another_one_replaces_ends_what_runs_and_hands_on_what_waits(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    before = make_pool(local_function(tmp_path, GATED, max_workers=1))
+    after = make_pool(
+        local_function(tmp_path / "other", "def handler(event, context): return 'after'")
+    )
+    runs = before.submit(invocation(str(tmp_path / "go")))
+    eventually((tmp_path / "go.running").exists, "the handler runs")
+    waits = before.submit(invocation(str(tmp_path / "never")))
+    before.finish(after)
+    assert value(waits) == "after"
+    (tmp_path / "go").touch()
+    assert value(runs) == str(tmp_path / "go")
+    eventually(lambda: not before._workers, "its worker is gone")
+
+
+def test_a_pool_whose_function_is_not_served_any_more_runs_what_it_has(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
+    pool = make_pool(local_function(tmp_path, GATED, max_workers=1))
+    futures = [pool.submit(invocation(str(tmp_path / name))) for name in ("1", "2")]
+    pool.finish(None)
+    for name in ("1", "2"):
+        (tmp_path / name).touch()
+    assert [value(future) for future in futures] == [str(tmp_path / "1"), str(tmp_path / "2")]
+    eventually(lambda: not pool._workers, "its workers are gone")
+
+
 def test_a_callback_may_ask_for_more(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(local_function(tmp_path, "def handler(event, context): return event"))
     done = threading.Event()

@@ -54,6 +54,14 @@ from terralive_workers.function import Build
 
 CALLER = "arn:aws:iam::123456789012:user/ana"
 QUICK = "def handler(event, context): return event"
+GATED = """
+    import pathlib, time
+    def handler(event, context):
+        pathlib.Path("running").touch()
+        while not pathlib.Path("go").exists():
+            time.sleep(0.01)
+        return "before"
+    """
 ENDLESS = """
     import subprocess, time
     def handler(event, context):
@@ -72,6 +80,7 @@ class DebugStack:
     connections: list[ServerConnection] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    told: list[tuple[str, ...]] = field(default_factory=list)
     _assembler: Assembler = field(default_factory=Assembler)
 
     def __call__(self, connection: ServerConnection) -> None:
@@ -87,7 +96,11 @@ class DebugStack:
                 connection.close()
             case Hello() if self.held:
                 connection.send(encode(LeaseRefused("ben", "bens-laptop", 0)))
-            case Hello(relay=relay) | Heartbeat(relay=relay):
+            case Hello(relay=relay, functions=functions):
+                self.told.append(functions)
+                self.connections.append(connection)
+                connection.send(encode(Welcome(relay, 2**40, 20_000)))
+            case Heartbeat(relay=relay):
                 self.connections.append(connection)
                 connection.send(encode(Welcome(relay, 2**40, 20_000)))
             case Goodbye(relay=relay):
@@ -99,10 +112,10 @@ class DebugStack:
                 if payload is not None:
                     self.outcomes.append(unpack_outcome(payload))
 
-    def invoke(self) -> None:
-        sent = invocation({"order": 1}, seconds=900)
+    def invoke(self, function: str = ARN) -> None:
+        sent = replace(invocation({"order": 1}, seconds=900), function_arn=function)
         payload = pack_invocation(sent, now=time.monotonic())
-        for chunk in split(Kind.INVOKE, sent.request_id, ARN, payload, peer="stub"):
+        for chunk in split(Kind.INVOKE, sent.request_id, function, payload, peer="stub"):
             self.connections[-1].send(encode(chunk))
 
 
@@ -279,6 +292,83 @@ def test_a_syntax_error_is_reported_at_once_also_before_the_first_invocation(
         (tmp_path / "app.py").write_text("x = 1\ndef handler(:")
         eventually(lambda: bool(tell.of_type(Warned)), seconds=30)
     assert tell.of_type(Warned)[0].message.startswith("app.py:2: ")
+
+
+def other_folder(folder: Path, answer: str) -> Path:
+    code = folder / answer
+    code.mkdir()
+    (code / "app.py").write_text(f"def handler(event, context): return {answer!r}")
+    return code
+
+
+def test_other_functions_are_served_from_now_on_and_what_runs_is_not_dropped(
+    tmp_path: Path,
+) -> None:
+    stack, tell = DebugStack(), Recorder()
+    with serving(stack) as url, started(tmp_path, url, GATED, tell=tell) as relay:
+        relay.wait_connected(30)
+        stack.invoke()
+        eventually((tmp_path / "running").exists, seconds=30)
+        changed = replace(
+            local_function(tmp_path, GATED), path=other_folder(tmp_path, "changed"), watch=()
+        )
+        new = replace(changed, name="new", arn=f"{ARN}-new", path=other_folder(tmp_path, "new"))
+        relay.serve((changed, new), 30)
+        assert stack.told == [(ARN,), (ARN, new.arn)]
+        stack.invoke()
+        eventually(lambda: len(stack.outcomes) == 1, seconds=30)
+        stack.invoke(new.arn)
+        eventually(lambda: len(stack.outcomes) == 2, seconds=30)
+        (tmp_path / "go").touch()
+        eventually(lambda: len(stack.outcomes) == 3, seconds=30)
+        assert [outcome.body for outcome in stack.outcomes] == [b'"changed"', b'"new"', b'"before"']
+        # Edits of the new code are seen, and nobody watches the code of before.
+        (tmp_path / "source").touch()
+        (new.path / "app.py").write_text("def handler(event, context): return 'edited'")
+        eventually(lambda: bool(tell.of_type(Reloaded)), seconds=30)
+        stack.invoke(new.arn)
+        eventually(lambda: stack.outcomes[-1].body == b'"edited"', seconds=30)
+    assert {event.function for event in tell.of_type(Reloaded)} == {"new"}
+    states = [event.state for event in tell.of_type(ConnectionChanged)]
+    assert states == [ConnectionState.CONNECTED, ConnectionState.CLOSED]
+
+
+def test_functions_that_stay_the_same_keep_their_workers_and_the_broker_is_told_nothing(
+    tmp_path: Path,
+) -> None:
+    stack = DebugStack()
+    with serving(stack) as url, started(tmp_path, url) as relay:
+        relay.wait_connected(30)
+        stack.invoke()
+        eventually(lambda: len(stack.outcomes) == 1, seconds=30)
+        workers = running(descendants(os.getpid()))
+        relay.serve((replace(local_function(tmp_path, QUICK), watch=("source",)),), 30)
+        assert stack.told == [(ARN,)]
+        assert running(descendants(os.getpid())) == workers
+
+
+def test_functions_that_cannot_run_here_are_refused_and_those_of_before_are_served_on(
+    tmp_path: Path,
+) -> None:
+    stack = DebugStack()
+    with serving(stack) as url, started(tmp_path, url) as relay:
+        relay.wait_connected(30)
+        java = replace(local_function(tmp_path, QUICK), runtime="java21")
+        with pytest.raises(ConfigurationError, match="java21"):
+            relay.serve((java,), 30)
+        stack.invoke()
+        eventually(lambda: len(stack.outcomes) == 1, seconds=30)
+        assert stack.outcomes[0].ok
+
+
+def test_a_stage_that_is_refused_is_no_stage_to_serve_other_functions_in(tmp_path: Path) -> None:
+    stack = DebugStack(held=True)
+    with serving(stack) as url, started(tmp_path, url) as relay:
+        with pytest.raises(StageHeldError):
+            relay.wait_connected(30)
+        other = replace(local_function(tmp_path, QUICK), max_workers=1)
+        with pytest.raises(StageHeldError):
+            relay.serve((other,), 30)
 
 
 def test_stopping_ends_a_running_handler_and_its_children_and_its_caller_gets_an_error(

@@ -9,6 +9,7 @@ from terralive_cli.deploy import record
 
 def test_a_forgotten_stage_leaves_nothing(tmp_path: Path) -> None:
     record.journal(tmp_path).write_text("")
+    record.session(tmp_path).write_text("")
     record.forget(tmp_path)
     record.forget(tmp_path)
     assert list(tmp_path.iterdir()) == []

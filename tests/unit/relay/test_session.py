@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterator, ValuesView
+from dataclasses import replace
 
 import pytest
 
@@ -627,3 +628,78 @@ def test_after_a_takeover_the_end_of_the_connection_is_no_news() -> None:
     assert session.leasing.closed(1, 1.1, "closed", 0.1) == []
     assert [type(effect) for effect in session.leasing.opened(2, 1.3)] == [Close]
     assert session.received(1, LeaseRefused("ben", "vm", 1), 1.4, NOW_MS) == []
+
+
+# Other functions while the relay runs
+
+
+def serves_all(session: RelaySession) -> bool:
+    """Tell whether the broker knows all functions of the relay."""
+    return session.leasing.is_serving
+
+
+def test_the_broker_is_told_of_other_functions_and_the_lease_stays() -> None:
+    session = live()
+    assert serves_all(session)
+    effects = session.serve(("fn", "new"), {"new": "the new one"}, 1.0)
+    assert effects == [Send(1, Hello("life", ("fn", "new"), "ana", "laptop"))]
+    assert session.leasing.held
+    assert not serves_all(session)
+    assert receive(session, WELCOME) == []
+    assert serves_all(session)
+
+
+def test_the_same_functions_with_other_code_are_no_news_for_the_broker() -> None:
+    session = live()
+    assert session.serve(("fn",), {}, 1.0) == []
+    assert serves_all(session)
+
+
+def test_an_answer_to_a_heartbeat_is_not_taken_for_one_to_the_other_functions() -> None:
+    session = live()
+    (heartbeat,) = sent(session.tick(20.2))
+    assert isinstance(heartbeat, Heartbeat)
+    assert session.serve(("new",), {}, 20.3) == []
+    (hello,) = sent(receive(session, WELCOME, now=20.4))
+    assert hello == Hello("life", ("new",), "ana", "laptop")
+    assert not serves_all(session)
+    assert receive(session, WELCOME, now=20.5) == []
+    assert serves_all(session)
+
+
+def test_a_relay_without_a_connection_tells_its_functions_with_the_next_one() -> None:
+    session = live()
+    session.leasing.closed(1, 1.0, "gone", 0.5)
+    assert session.serve(("new",), {}, 1.1) == []
+    assert sent(session.leasing.opened(2, 2.0)) == [Hello("life", ("new",), "ana", "laptop")]
+    session.received(2, WELCOME, 2.1, NOW_MS)
+    assert serves_all(session)
+
+
+def test_functions_are_told_again_where_the_lease_moves_to_a_connection_that_knows_others() -> None:
+    session = live()
+    assert sent(session.leasing.opened(2, 1.0)) == [replace(HELLO, renewal=True)]
+    assert sent(session.serve(("new",), {}, 1.1)) == [replace(HELLO, functions=("new",))]
+    again = session.received(2, WELCOME, 1.2, NOW_MS)
+    assert again == [Send(2, replace(HELLO, functions=("new",)))]
+    assert not serves_all(session)
+    session.received(2, WELCOME, 1.3, NOW_MS)
+    assert serves_all(session)
+
+
+def test_functions_that_nobody_answers_to_cost_the_connection() -> None:
+    session = live()
+    session.serve(("new",), {}, 1.0)
+    assert session.tick(1.0 + ANSWER_SECONDS) == [
+        Close(1, "the debug stack did not answer in time")
+    ]
+
+
+def test_an_invocation_under_way_ends_after_its_function_is_not_served_any_more() -> None:
+    session = live()
+    receive(session, *invoke())
+    session.serve(("new",), {}, 1.1)
+    effects = session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=False)
+    assert outcome_in(effects, peer="c1") == OK
+    with pytest.raises(ProtocolError, match="is not a function"):
+        receive(session, replace(invoke()[0], request_id="r2"))

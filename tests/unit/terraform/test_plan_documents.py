@@ -9,7 +9,7 @@ import pytest
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.evaluation.document import DATA, Evaluation, call_names
 from terralive_terraform.evaluation.functions import planned_functions
-from terralive_terraform.evaluation.planned import PlannedFunction, image_arns
+from terralive_terraform.evaluation.planned import PlannedFunction, planned_arns
 from terralive_testing.fakes.plan_document import PlanDocument
 
 FUNCTION = "aws_lambda_function"
@@ -178,17 +178,18 @@ def test_environment_variables_have_names_also_where_their_values_are_unknown(
     assert function.environment_known is is_known
 
 
-def test_images_of_one_name_in_two_regions_have_arns_of_their_own() -> None:
+def test_functions_of_one_name_in_two_regions_have_arns_of_their_own() -> None:
     """Version 6 of the provider: `region` of a resource."""
     plan = PlanDocument()
     image: dict[str, Json] = {"function_name": "orders", "package_type": "Image"}
     plan.managed(API, image)
     plan.managed(f"{FUNCTION}.us", {**image, "region": "us-east-1"})
     plan.managed(f"{FUNCTION}.unnamed", {"package_type": "Image"})
-    plan.managed(f"{FUNCTION}.zip", {"function_name": "orders", "package_type": "Zip"})
+    plan.managed(f"{FUNCTION}.zip", {"function_name": "mails", "package_type": "Zip"})
     functions = planned_functions(plan.evaluation(Path("/app")))
-    arns = image_arns(functions, partition="aws-cn", account="1", region="cn-north-1")
+    arns = planned_arns(functions, partition="aws-cn", account="1", region="cn-north-1")
     assert arns == {
         API: "arn:aws-cn:lambda:cn-north-1:1:function:orders",
         f"{FUNCTION}.us": "arn:aws-cn:lambda:us-east-1:1:function:orders",
+        f"{FUNCTION}.zip": "arn:aws-cn:lambda:cn-north-1:1:function:mails",
     }

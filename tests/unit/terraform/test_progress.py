@@ -168,6 +168,17 @@ def test_a_file_that_is_not_built_is_named_as_such(said: str) -> None:
     assert (error.reference, "Build it" in error.hint) == ("build-missing", True)
 
 
+def test_a_live_function_that_nobody_serves_while_terraform_invokes_it_says_what_to_do() -> None:
+    said = (
+        "Lambda function (plain-greet) returned error: "
+        '({"errorMessage": "No relay is connected to app", "errorType": "Terralive.NoRelay"})'
+    )
+    error = failure("plan", [Diagnostic("error", "invoking Lambda Function", said)], "")
+    assert (error.reference, error.exit_code) == ("function-not-served", 3)
+    assert "terralive start" in error.hint
+    assert "terralive restore" in error.hint
+
+
 def test_a_held_state_lock_says_so() -> None:
     assert (
         failure("plan", [Diagnostic("error", "Error acquiring the state lock")], "").reference
