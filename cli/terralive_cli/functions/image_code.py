@@ -15,10 +15,9 @@ from typing import Final
 
 from terralive_cli.configuration.source import repository_top
 from terralive_cli.configuration.tables import FunctionSettings
+from terralive_cli.functions.builds import build_lines
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.evaluation.sources.builds import builder_of, lines
-from terralive_terraform.evaluation.sources.repository import Repository
 from terralive_terraform.images.code_folder import code_folder
 from terralive_terraform.images.dockerfile import final_stage
 from terralive_terraform.images.instructions import DockerfileError
@@ -96,17 +95,8 @@ def image_code(
         problem = f"{folder.problem}: {shown}"
         if folder.built is not None:
             problem += ". A build on this machine may make it"
-            settings_to_add = _build_lines(repository, project, folder.built)
+            settings_to_add = build_lines(project, folder.built)
     return ImageCode(folder.path, runtime, handler, problem, found_by, settings_to_add)
-
-
-def _build_lines(top: Path, project: Path, built: Path) -> tuple[str, ...]:
-    """Return the lines of terralive.toml that make a folder of an image on this machine."""
-    repository = Repository(top, project=project)
-    builder = builder_of(repository, built)
-    if builder is None:
-        return (f'path = "{repository.shown(built)}"', 'build = "…"')
-    return lines(repository, builder, built, (), is_known=False)
 
 
 def with_other_images(functions: Sequence[DeclaredFunction]) -> list[DeclaredFunction]:

@@ -20,6 +20,7 @@ from typing import Final
 from terralive_cli.configuration.tables import FunctionSettings
 from terralive_cli.configuration.values import FILE, Config
 from terralive_cli.functions import code_checks, interpreters, reasons
+from terralive_cli.functions.builds import archive_missing
 from terralive_cli.functions.image_code import ImageCode, image_code, with_other_images
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import instance_key, without_keys
@@ -169,7 +170,7 @@ def _mapped_instances(
         code[address] = own
         instances[address] = alone
         settings = config.function_for(address, name) or _NO_SETTINGS
-        found_by[address] = _found_by(settings, function, place)
+        found_by[address] = reasons.found_by(settings, function, place)
         if alone.is_image and alone.path is None and settings.path is None:
             image = image_code(config.project, settings, alone, instance_key(address))
             found_by[address] = image.found_by
@@ -203,22 +204,6 @@ def _alone(
         module_repeated=False,
         instances=None,
     )
-
-
-def _found_by(
-    settings: FunctionSettings,
-    function: DeclaredFunction,
-    place: FoundCode | CodeNotFound | None,
-) -> str:
-    """Return how the code of an instance was found, for the screen."""
-    if settings.path is not None:
-        return FILE
-    if isinstance(place, FoundCode):
-        # The `Function` construct names the folder, and its zip only confirms that.
-        confirms = place.path == function.path and place.found_by.startswith("content of ")
-        if not confirms:
-            return place.found_by
-    return "the configuration"
 
 
 def _mapped(config: Config, function: DeclaredFunction) -> MappedFunction | NotLive:
@@ -322,6 +307,9 @@ def _local_code(
         if to_add:
             return NotLive(address, unknown, lines=(f"[functions.'{address}']", *to_add))
         return reasons.unknown_code(settings, function, address, unknown)
+    is_guess = settings.path is None and not (function.path_is_noted or function.is_image)
+    if is_guess and settings.build is None and not path.is_dir():
+        return archive_missing(config.project, address, path)
     general = config.function_for(function.address, function.function_name or "")
     if _handlers_may_differ(function) and own is general:
         # Settings for the function as a whole do not say which handler each instance has.

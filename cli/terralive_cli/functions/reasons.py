@@ -70,6 +70,22 @@ def lines_of_all(
     return found
 
 
+def found_by(
+    settings: FunctionSettings,
+    function: DeclaredFunction,
+    place: FoundCode | CodeNotFound | None,
+) -> str:
+    """Return how the code of an instance was found, for the screen."""
+    if settings.path is not None:
+        return FILE
+    if isinstance(place, FoundCode):
+        # The `Function` construct names the folder, and its zip only confirms that.
+        confirms = place.path == function.path and place.found_by.startswith("content of ")
+        if not confirms:
+            return place.found_by
+    return "the configuration"
+
+
 def notes(
     function: DeclaredFunction, planned: Sequence[PlannedFunction], located: Places
 ) -> dict[str, str]:

@@ -266,6 +266,14 @@ def test_an_archive_that_the_plan_rejects_is_not_taken_from_the_files(code: Path
     assert map_functions(config(code), [noted], located).code[f"{FN}[0]"].path == code
 
 
+def test_an_archive_that_terraform_cannot_make_yet_is_named_with_its_build(code: Path) -> None:
+    (code / "package.json").write_text('{"scripts": {"build:all": "nx run-many"}}')
+    function = DeclaredFunction(FN, "fn", "main.handler", "nodejs22.x", code / "dist" / "orders")
+    assert map_functions(config(code), [function]).unmapped[FN].text == (
+        "its archive is made of dist/orders, which does not exist: `npm run build:all` may build it"
+    )
+
+
 def test_a_runtime_that_nothing_here_runs_is_the_reason_whatever_its_code_is(code: Path) -> None:
     function = planned(code, "com.acme.Orders::handle")
     assert function.instances is not None

@@ -122,6 +122,26 @@ def test_an_archive_of_a_folder_that_is_not_built_comes_with_the_build(tmp_path:
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "command"),
+    [
+        (["build:all", "build:a"], "npm run build:all"),
+        (["test", "build:lambda"], "npm run build:lambda"),
+        (["build:a", "build:b"], None),
+        (["test"], None),
+    ],
+)
+def test_a_script_that_builds_has_many_names(
+    tmp_path: Path, names: list[str], command: str | None
+) -> None:
+    write(tmp_path / "src" / "index.ts", TYPESCRIPT)
+    scripts(tmp_path, **dict.fromkeys(names, "x"))
+    code = found(of_zip(handler="dist/index.handler"), tmp_path)
+    assert isinstance(code, CodeNotFound)
+    expected = [f'build = "{command}"'] if command else []
+    assert [line for line in code.settings if line.startswith("build")] == expected
+
+
 def test_a_makefile_builds_as_well(tmp_path: Path) -> None:
     write(tmp_path / "src" / "index.ts", TYPESCRIPT)
     write(tmp_path / "Makefile", "clean:\n\trm -rf dist\n\nbuild-all: src\n\tesbuild\n")

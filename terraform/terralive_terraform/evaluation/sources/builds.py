@@ -54,7 +54,11 @@ def builder_of(repository: Repository, start: Path) -> Builder | None:
 
 def _of_scripts(repository: Repository, folder: Path) -> Builder | None:
     scripts = section(parse_object(_read(folder / "package.json")), "scripts")
-    names = [name for name in _SCRIPTS if text(scripts, name)]
+    names = [name for name in (*_SCRIPTS, "build:all") if text(scripts, name)]
+    # `build:lambda`, where there is no other.
+    special = [name for name in scripts if name.partition(":")[0] in _SCRIPTS]
+    if not names and len(special) == 1:
+        names = special
     if not names:
         return None
     command = f"npm run {names[0]}"
