@@ -14,7 +14,7 @@ from terralive_stub.protocol.transport_events import TransportEvent
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadFailed:
+class ThreadEnded:
     """A thread has ended by an exception that nobody expects."""
 
     error: Exception
@@ -41,4 +41,4 @@ class Serve:
     taken: threading.Event = field(default_factory=threading.Event)
 
 
-Item: TypeAlias = TransportEvent | ClockRead | HandlerEnded | ThreadFailed | Serve
+Item: TypeAlias = TransportEvent | ClockRead | HandlerEnded | ThreadEnded | Serve

@@ -29,7 +29,7 @@ from terralive_relay.events import (
     Sink,
     Warned,
 )
-from terralive_relay.inbox import HandlerEnded, Item, Serve, ThreadFailed
+from terralive_relay.inbox import HandlerEnded, Item, Serve, ThreadEnded
 from terralive_relay.memory import limit_arenas
 from terralive_relay.pool.pool import Pool
 from terralive_relay.pool.records import PoolResult
@@ -318,7 +318,7 @@ class Relay:
     def _take(self, item: Item) -> list[Effect]:
         now = time.monotonic()
         match item:
-            case ThreadFailed(error=error):
+            case ThreadEnded(error=error):
                 raise error  # ends this thread, and the relay with it
             case ClockRead(offset_s=offset_s):
                 return self._clock_read(offset_s)
@@ -463,7 +463,7 @@ class Relay:
     # Calls from other threads: the transport's, pools' and the watcher's
 
     def _thread_failed(self, error: Exception) -> None:
-        self._inbox.put(ThreadFailed(error))
+        self._inbox.put(ThreadEnded(error))
 
     def _publish_from_pool(self, event: RelayEvent) -> None:
         if self._forwarding is not None and isinstance(event, LogLine):

@@ -36,6 +36,7 @@ from terralive_terraform.evaluation.sources.by_handler import (
 )
 from terralive_terraform.evaluation.sources.contents import (
     Package,
+    cdktf_asset,
     copied_from,
     is_placeholder,
     read_zip,
@@ -314,7 +315,7 @@ class _Finder:
             return _Unknown(f"{shown} has only a placeholder", zips, is_placeholder=True)
         located = self._only(function, sources_of(package, function, self._repository), file)
         if located is not None:
-            return self._found(function, located, f"content of {_cdktf_asset(file) or shown}")
+            return self._found(function, located, f"content of {cdktf_asset(file) or shown}")
         return _Unknown(f"no folder of the repository has the files of {shown}", zips, package)
 
     def _only(
@@ -393,16 +394,3 @@ def _without_shared(
             )
         certain[function.address] = code
     return certain
-
-
-def _cdktf_asset(file: Path) -> str:
-    """Return what a `TerraformAsset` is called by whoever declared it; "" for another file.
-
-    A program's output has it as `assets/NAME/HASH/archive.zip`:
-    https://developer.hashicorp.com/terraform/cdktf/concepts/assets
-    """
-    match file.parts[-4:]:
-        case ("assets", name, _, "archive.zip"):
-            return f"TerraformAsset {name}"
-        case _:
-            return ""

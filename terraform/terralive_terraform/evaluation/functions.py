@@ -30,7 +30,10 @@ def planned_functions(evaluation: Evaluation) -> Iterator[PlannedFunction]:
 
 def _planned(item: Evaluated, directory: Path, declared: frozenset[str]) -> PlannedFunction:
     values = item.values
+    file: Path | None = None
     filename = _known(values, "filename")
+    if filename:
+        file = (directory / filename).resolve()
     names, names_known = _environment(item)
     handler = _known(values, "handler")
     return PlannedFunction(
@@ -44,7 +47,7 @@ def _planned(item: Evaluated, directory: Path, declared: frozenset[str]) -> Plan
         package_type=_known(values, "package_type"),
         architecture=_architecture(values),
         timeout=_seconds(values),
-        filename=(directory / filename).resolve() if filename else None,
+        filename=file,
         s3_bucket=_known(values, "s3_bucket"),
         s3_key=_known(values, "s3_key"),
         image_uri=_known(values, "image_uri"),

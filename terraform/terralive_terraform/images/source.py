@@ -50,16 +50,15 @@ class ImageSource:
         """
         if not key:
             return self
-        builds = tuple(
-            replace(
-                build,
-                dockerfile=Path(_with_key(str(build.dockerfile), key)),
-                context=Path(_with_key(str(build.context), key)) if build.context else None,
-            )
-            for build in self.builds
-        )
+        builds: list[ImageBuild] = []
+        for build in self.builds:
+            dockerfile = Path(_with_key(str(build.dockerfile), key))
+            context = build.context
+            if context is not None:
+                context = Path(_with_key(str(context), key))
+            builds.append(replace(build, dockerfile=dockerfile, context=context))
         repositories = tuple(_with_key(name, key) for name in self.repositories)
-        return replace(self, builds=builds, repositories=repositories)
+        return replace(self, builds=tuple(builds), repositories=repositories)
 
     @property
     def names(self) -> tuple[str, ...]:

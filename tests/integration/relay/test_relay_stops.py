@@ -157,9 +157,9 @@ def started(
     """A relay; after it has stopped, everything that came with it is gone."""
     before = held()
     identity = RelayIdentity("life", (ARN,), "ana", "laptop")
-    function = replace(
-        local_function(folder, code), build=Build(build, folder) if build else None, watch=watch
-    )
+    function = replace(local_function(folder, code), watch=watch)
+    if build:
+        function = replace(function, build=Build(build, folder))
     settings = RelaySettings(url, "eu-west-1", "dev", identity, (function,), CALLER, SECRET)
     credentials = Credentials("AKID", "secret")
     relay = Relay(

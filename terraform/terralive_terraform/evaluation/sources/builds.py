@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import parse_object, section, text
-from terralive_terraform.evaluation.sources.repository import Repository, is_below
+from terralive_terraform.evaluation.sources.repository import Repository, is_below, read
 
 _SCRIPTS: Final = ("build", "bundle", "compile", "package")
 _TARGET: Final = re.compile(r"^((?:build|bundle|compile|package)[\w.-]*)[ \t]*:(?!=)", re.MULTILINE)
@@ -53,7 +53,7 @@ def builder_of(repository: Repository, start: Path) -> Builder | None:
 
 
 def _of_scripts(repository: Repository, folder: Path) -> Builder | None:
-    scripts = section(parse_object(_read(folder / "package.json")), "scripts")
+    scripts = section(parse_object(read(folder / "package.json")), "scripts")
     names = [name for name in (*_SCRIPTS, "build:all") if text(scripts, name)]
     # `build:lambda`, where there is no other.
     special = [name for name in scripts if name.partition(":")[0] in _SCRIPTS]
@@ -75,14 +75,14 @@ def _output(folder: Path, script: str) -> Path | None:
     if match is not None:
         return (folder / match[2]).resolve()
     if "tsc" in script.split():
-        out = _OUT_DIR.search(_read(folder / "tsconfig.json").decode(errors="replace"))
+        out = _OUT_DIR.search(read(folder / "tsconfig.json").decode(errors="replace"))
         if out is not None:
             return (folder / out[1]).resolve()
     return None
 
 
 def _of_makefile(repository: Repository, folder: Path) -> Builder | None:
-    match = _TARGET.search(_read(folder / "Makefile").decode(errors="replace"))
+    match = _TARGET.search(read(folder / "Makefile").decode(errors="replace"))
     if match is None:
         return None
     if folder == repository.project:
@@ -155,10 +155,3 @@ def _patterns(builder: Builder, folder: Path, sources: Iterable[Path]) -> Iterat
 
 def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return b""

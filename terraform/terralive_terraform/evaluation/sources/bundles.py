@@ -12,7 +12,7 @@ from typing import Final
 
 from terralive_stub.shared.json_documents import items, parse_object, text
 from terralive_terraform.evaluation.sources.builds import builder_of, lines
-from terralive_terraform.evaluation.sources.repository import Repository
+from terralive_terraform.evaluation.sources.repository import Repository, read
 
 _MAP: Final = re.compile(rb"//[#@] sourceMappingURL=(\S+)\s*$")
 _INLINE: Final = b"base64,"
@@ -52,11 +52,11 @@ def _sources(file: Path) -> tuple[Path, ...]:
     match = _MAP.search(content[-_TAIL_BYTES:])
     where = file.parent
     if match is None and _INLINE not in content:
-        document = parse_object(_read(file.with_name(f"{file.name}.map")))
+        document = parse_object(read(file.with_name(f"{file.name}.map")))
     elif match is not None and not match[1].startswith(b"data:"):
         beside = file.parent / match[1].decode(errors="replace")
         where = beside.parent
-        document = parse_object(_read(beside))
+        document = parse_object(read(beside))
     else:
         line = content.rpartition(b"sourceMappingURL=")[2]
         document = parse_object(_decoded(line.partition(_INLINE)[2].strip()))
@@ -75,11 +75,4 @@ def _decoded(content: bytes) -> bytes:
     try:
         return base64.b64decode(content, validate=True)
     except ValueError:
-        return b""
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError:
         return b""

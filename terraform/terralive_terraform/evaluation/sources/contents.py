@@ -174,3 +174,16 @@ def _renamed(function: PlannedFunction, path: Path) -> Located:
     """Return the place of a handler's file that has another name in the repository."""
     handler = renamed(function.handler or "", function.runtime, path.name)
     return Located(path.parent, handler, path)
+
+
+def cdktf_asset(file: Path) -> str:
+    """Return the name of a `TerraformAsset`, for messages; "" for another file.
+
+    A program's output has it as `assets/NAME/HASH/archive.zip`:
+    https://developer.hashicorp.com/terraform/cdktf/concepts/assets
+    """
+    match file.parts[-4:]:
+        case ("assets", name, _, "archive.zip"):
+            return f"TerraformAsset {name}"
+        case _:
+            return ""

@@ -81,7 +81,7 @@ class Repository:
     def content(self, path: Path) -> bytes:
         """Return a file's content; b"" where it cannot be read."""
         if path not in self._contents:
-            self._contents[path] = _read(path)
+            self._contents[path] = read(path)
         return self._contents[path]
 
     def files_like(self, length: int, checksum: int) -> tuple[Path, ...]:
@@ -163,6 +163,7 @@ class Repository:
             try:
                 entries = list(os.scandir(folder))
             except OSError:
+                # The user may not read it, or it was removed meanwhile.
                 continue
             if folder != str(self.top) and _is_foreign(entries):
                 continue
@@ -189,11 +190,12 @@ def _is_foreign(entries: Iterable[os.DirEntry[str]]) -> bool:
         if entry.name == "pyvenv.cfg":
             return True
         if entry.name == ".git" and entry.is_file(follow_symlinks=False):
-            return b"/worktrees/" in _read(Path(entry.path))
+            return b"/worktrees/" in read(Path(entry.path))
     return False
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """Return a file's content; b"" where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError:
