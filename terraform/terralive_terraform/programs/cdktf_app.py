@@ -134,7 +134,8 @@ class _OpenCdktfApp:
         app: the app.
         work: the stage's own folder, which the output goes to.
         environment: the environment of the program.
-        state: the state file that replaces the team's; None for the team's.
+        state: the state file that replaces the team's, of which each stack has one in a folder
+            beside it; None for the team's.
     """
 
     app: CdktfApp
@@ -170,10 +171,11 @@ class _OpenCdktfApp:
         directory = synthesis.directory
         changes = selected.changes_by_call()
         of_stack = changes.pop(ROOT, {})
-        override = {**override_document(of_stack), **backend_override(self.state)}
+        state = self._state_of(directory)
+        override = {**override_document(of_stack), **backend_override(state)}
         write_override(directory, override)
         backend_config = self.app.backend_config
-        if self.state is not None:
+        if state is not None:
             backend_config = ()
         return Prepared(
             directory=directory,
@@ -183,8 +185,14 @@ class _OpenCdktfApp:
             backend_config=backend_config,
             arguments=self.app.arguments,
             files=CopiedModules(ModuleCopies(directory, self.work / "modules", changes)),
-            state_file=state_of_workspace(self.state, self.environment.get("TF_WORKSPACE", "")),
+            state_file=state_of_workspace(state, self.environment.get("TF_WORKSPACE", "")),
         )
+
+    def _state_of(self, stack: Path) -> Path | None:
+        """Return the state file of a stack; None for the team's."""
+        if self.state is None:
+            return None
+        return private_directory(self.state.parent / "states" / stack.name) / self.state.name
 
     def _synthesis(self, live: LiveSettings | None) -> _Synthesis:
         """Return the program's output for these settings; run it only where that is necessary."""

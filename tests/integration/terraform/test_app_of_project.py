@@ -8,8 +8,10 @@ import pytest
 from terralive_cli.app.source import app_of
 from terralive_cli.configuration.loading import load
 from terralive_stub.errors import ConfigurationError
+from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
 from terralive_terraform.programs.cdktf_app import CdktfApp
 from terralive_terraform.substitution.app import App
+from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.plain_app import PlainApp
 
 
@@ -76,6 +78,23 @@ def test_the_only_stack_with_functions_needs_no_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="stacks: none") as caught:
         stack_in(tmp_path)
     assert "app.synth()" in caught.value.hint
+
+
+def test_each_stack_has_a_state_of_its_own_in_the_sandbox(tmp_path: Path) -> None:
+    """Otherwise the second stack's plan would remove the first."""
+    (tmp_path / "main.py").write_text(STACKS.format(stacks=[("api", FUNCTION), ("job", FUNCTION)]))
+    environment = {"JSII_NODE": str(node_that_serves(tmp_path)), "TF_WORKSPACE": "blue"}
+    files = set()
+    for stack in ("api", "job"):
+        app = find_app(tmp_path, command="python main.py", stack=stack)
+        state = tmp_path / "app.tfstate"
+        with app.prepared(None, tmp_path / "work", environment, state) as prepared:
+            assert prepared.state_file is not None
+            files.add(prepared.state_file)
+            backend = json.loads((prepared.directory / OVERRIDE_FILE).read_text())["terraform"]
+            workspaces = Path(backend["backend"]["local"]["workspace_dir"])
+            assert prepared.state_file.is_relative_to(workspaces)
+    assert len(files) == 2
 
 
 def test_plain_terraform_below_the_project_is_found_there(tmp_path: Path) -> None:
