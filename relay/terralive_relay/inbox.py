@@ -34,7 +34,7 @@ class Serve:
 
     Attributes:
         pools: their pools, by ARN.
-        taken: set when invocations go to these pools.
+        taken: set by the session's thread when invocations go to these pools.
     """
 
     pools: Mapping[str, Pool]

@@ -1,7 +1,7 @@
 """The functions that a relay serves: their pools, and the watcher and builds of their code.
 
-They may change while the relay runs. A pool whose function stays the same goes on; one whose
-function has changed hands its waiting invocations to the next one, and finishes those that run.
+They may change while the relay runs. If a function stays the same, its pool stays. If it has
+changed, its pool hands the waiting invocations to the next pool, and finishes those that run.
 
 Only the thread that owns the relay uses it. The session's thread uses the pools alone.
 """
@@ -76,7 +76,7 @@ class ServedFunctions:
     def change(self, functions: Sequence[LocalFunction]) -> None:
         """Watch and build other functions from now on.
 
-        Invocations may be handed to the pools of before until `finish_replaced` is called.
+        Invocations may be handed to the earlier pools until `finish_replaced` is called.
 
         Raises:
             ConfigurationError: a function's runtime cannot run here. Nothing has changed then.
@@ -91,7 +91,7 @@ class ServedFunctions:
             if self._pools.get(arn) is not pool:
                 self._replaced.append(pool)
             elif pool.function.build is None:
-                # Nobody has seen an edit of the last moment.
+                # No watcher may have seen an edit of the last moment.
                 pool.mark_stale()
 
     def finish_replaced(self) -> None:

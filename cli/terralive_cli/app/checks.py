@@ -1,4 +1,4 @@
-"""What is refused in a plan of the app before it is shown."""
+"""Refuses plans of the app that must not be applied, before they are shown."""
 
 from __future__ import annotations
 

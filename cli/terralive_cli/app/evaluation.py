@@ -1,4 +1,4 @@
-"""Asks Terraform what the app without stubs is, once for each command."""
+"""Asks Terraform for the values of the app without stubs, once in each command."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Evaluation:
     stub: StubSettings
     warnings: Warnings
     arns: dict[str, str] = field(default_factory=dict)
-    # What Terraform has said, once it was asked.
+    # The answer of Terraform; None before it was asked, and after `forget`.
     _evaluated: EvaluatedApp | None = None
 
     def of(self, app: OpenApp, phase: Phase) -> EvaluatedApp:

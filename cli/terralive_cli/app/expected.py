@@ -1,4 +1,4 @@
-"""The functions that exist after an apply, as far as their ARNs are known before it. Pure."""
+"""Functions that exist after an apply, as far as their ARNs are known before it. Pure."""
 
 from __future__ import annotations
 

@@ -90,12 +90,12 @@ class RestorePlan:
 
 @dataclass(frozen=True, slots=True)
 class Restoring:
-    """What a restore has to do.
+    """The work of a restore.
 
     Attributes:
         plan: the plan; None where no function carries a stub.
-        restorer: sees to it that the functions have their own code after the plan's apply; None
-            where there is no plan.
+        restorer: checks that the functions have their own code after the plan's apply, and puts it
+            back; None where there is no plan.
         unseen: the addresses of functions that could not be looked at.
     """
 

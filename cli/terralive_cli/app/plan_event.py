@@ -38,7 +38,7 @@ def plan_event(config: Config, plan: LivePlan) -> PlanMade:
 def unplanned_event(
     config: Config, functions: tuple[LiveFunction, ...], refused: Mapping[str, NotLive]
 ) -> PlanMade:
-    """Return the event that shows what is known of an app which Terraform cannot plan.
+    """Return the event that shows the known functions of an app that Terraform cannot plan.
 
     Args:
         config: the configuration.

@@ -1,6 +1,7 @@
-"""What the sandbox does not do of what a configuration uses, said before anything is applied. Pure.
+"""Warnings about resources of a configuration that the sandbox does not emulate. Pure.
 
-sandbox/README.md has the complete list ("What it does not do"). Here is what a plan shows.
+A plan shows them before anything is applied. sandbox/README.md has the complete list ("What it does
+not do").
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class _Gap:
     Attributes:
         type: the type of the resources.
         missing: what does not happen, as the end of a sentence about them.
-        applies: tells by a resource's values whether it is meant.
+        applies: tells by a resource's values whether the gap concerns it.
     """
 
     type: str

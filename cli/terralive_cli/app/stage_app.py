@@ -316,7 +316,7 @@ class StageApp:
             targets = restore_targets(deployed, examined.stubs)
             unseen = tuple(sorted(examined.unseen))
             if not targets:
-                # What else the configuration changes is none of a restore's business.
+                # A restore leaves all other changes of the configuration alone.
                 phase.unchanged("no function is live")
                 yield Restoring(unseen=unseen)
                 return

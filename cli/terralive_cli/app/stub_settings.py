@@ -93,7 +93,7 @@ class StubSettings:
         )
 
     def push_images(self) -> None:
-        """Push the stub's images, before functions are made of them."""
+        """Push the stub's images, before functions use them."""
         names = self._images.pending
         if not names:
             return

@@ -42,7 +42,7 @@ class Warnings:
         self._stage.emit(*new)
 
     def emit_for(self, functions: Sequence[DeclaredFunction]) -> None:
-        """Warn of what functions may not do as their users expect while they are live."""
+        """Warn where functions may behave otherwise than users expect while they are live."""
         warnings = list(function_warnings(functions))
         for function in functions:
             if function.is_named(self._debugged):

@@ -1,4 +1,4 @@
-"""What this machine remembers of a stage: invocations, live functions, unfinished deployments."""
+"""Files that remember a stage: its invocations, live functions and unfinished deployments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds that the repository describes, for code that is not there. It reads files."""
+"""Builds that the repository describes for a folder that does not exist yet. It reads files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from terralive_terraform.substitution.rules import NotLive
 
 
 def build_lines(project: Path, folder: Path) -> tuple[str, ...]:
-    """Return the lines of terralive.toml that make a folder on this machine."""
+    """Return the lines of terralive.toml that build a folder on this machine."""
     repository = _repository(project)
     builder = builder_of(repository, folder)
     if builder is None:

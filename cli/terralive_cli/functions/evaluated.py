@@ -23,7 +23,7 @@ from terralive_terraform.output.state import DeployedLambda
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedApp:
-    """What Terraform says of an app without stubs, before anything is changed.
+    """An app without stubs as Terraform computes it, before anything is changed.
 
     Attributes:
         made: the plan.

@@ -81,7 +81,7 @@ class Mapped:
 
     @property
     def found_by(self) -> dict[str, str]:
-        """How the code was found, by the keys of `code`."""
+        """The ways in which the code was found, by the keys of `code`."""
         found: dict[str, str] = {}
         for function in self.functions.values():
             found.update(function.found_by)
@@ -89,7 +89,7 @@ class Mapped:
 
     @property
     def notes(self) -> dict[str, str]:
-        """What a user should know of the code, by the keys of `code`."""
+        """Notes for the user about the code, by the keys of `code`."""
         found: dict[str, str] = {}
         for function in self.functions.values():
             found.update(function.notes)

@@ -1,10 +1,10 @@
-"""The functions of a stage as its last session on this machine knew them.
+"""The functions of a stage in its last session on this machine.
 
 `start` and `apply` write them down when they are live. The next `start` serves them while Terraform
 evaluates, plans and applies, because Terraform itself may invoke one (`aws_lambda_invocation`).
 
-There is no environment variable's value and no secret in the file, and only its owner may read it.
-What cannot be read, or does not fit any more, is left out: a start without it works, too.
+The file has no values of environment variables and no secrets, and only its owner may read it.
+Functions that cannot be read, or whose code is gone, are left out. A start works without the file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from terralive_stub.shared.json_documents import Json, as_object, items, read_ob
 from terralive_workers.function import Build, LocalFunction
 
 _log: Final = logging.getLogger("terralive.cli")
-# Another one makes the files of before unreadable.
+# Files with another format are not used.
 _FORMAT: Final = "1"
 
 

@@ -5,11 +5,11 @@ resource), and its run fails where nobody answers. So the relay connects as soon
 known:
 
     1. before the app is evaluated, with the functions of the last session (`last_session`),
-    2. before the app is applied, with those of the plan, too,
+    2. before the app is applied, also with those of the plan,
     3. after that, with the functions that are live.
 
-What goes wrong in the first two steps is no reason to stop, except that another user holds the
-stage. Nothing has been changed then.
+A failure in the first two steps does not end the start, except if another user holds the stage.
+Nothing of the app has been changed then.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class StageRelay:
         except StageHeldError:
             raise
         except ConfigurationError as error:
-            # What is served already is served on.
+            # The functions that are served already stay served.
             _log.debug("some functions cannot be served yet: %s", error.message)
         except TerraliveError as error:
             _log.debug("nothing is served yet: %s", error.message)

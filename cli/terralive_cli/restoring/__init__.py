@@ -1,1 +1,1 @@
-"""What deployed functions carry, their own code or a stub, and how their own code comes back."""
+"""Finds deployed functions that carry a stub, and puts their own code back."""

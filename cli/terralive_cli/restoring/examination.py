@@ -1,7 +1,7 @@
-"""Looks at deployed functions: do they carry a stub?
+"""Finds the deployed functions that carry a stub.
 
-Few calls where nothing is wrong: one for each function, or one for 50 of many. Where the answer
-does not tell, one more shows the code itself; functions with the same code are one.
+If no function carries one, this takes one call for each function, or one for 50 functions of many.
+If the answer is not enough, another call gets the code itself, once for functions with equal code.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _DOWNLOAD_SECONDS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What deployed functions carry.
+    """The result of a look at deployed functions.
 
     Attributes:
         functions: the functions by address, with the handler and description that Lambda has.
@@ -121,7 +121,7 @@ class Examination:
     def _looked_into(
         self, functions: Mapping[str, DeployedFunction], unknown: Mapping[str, DeployedCode]
     ) -> dict[str, bool | NotSeenError]:
-        """Look into the code of functions, by address: is it a stub's?"""
+        """Look into the code of functions; return by address whether it is a stub's."""
         arns: dict[str, str] = {}
         for address, code in unknown.items():
             arns.setdefault(code.sha256 or address, functions[address].arn)
@@ -132,7 +132,7 @@ class Examination:
         return {address: answers[code.sha256 or address] for address, code in unknown.items()}
 
     def _is_stub(self, arn: str) -> bool | NotSeenError:
-        """Look into the code of one function."""
+        """Look into the code of one function; return whether it is a stub's."""
         from botocore.exceptions import (  # noqa: PLC0415  # heavy
             BotoCoreError,
             ClientError,
@@ -150,7 +150,7 @@ class Examination:
         except NotSeenError as error:
             return error
         except HTTPClientError:
-            # The text of such an error has the link, which is good for everybody who has it.
+            # The text of such an error contains the link, which works for everybody who has it.
             return NotSeenError("its code could not be downloaded")
         except (BotoCoreError, ClientError) as error:
             return NotSeenError(str(error))

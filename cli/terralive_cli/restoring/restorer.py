@@ -1,4 +1,4 @@
-"""Sees to it that functions have their own code after a restore, whatever the state says."""
+"""Checks that functions have their own code after a restore, and puts it back where they do not."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Restorer:
         return examined
 
     def finish(self, functions: Mapping[str, DeployedFunction]) -> Examined:
-        """Put back the code that an apply has left a stub's, and look at it again.
+        """Put functions' own code back where an apply has left a stub's, and look at them again.
 
         Args:
             functions: the functions that carried a stub, by address, as the state names them after
@@ -69,7 +69,7 @@ class Restorer:
                     reasons[address] = reason
         again = self.examine({address: functions[address] for address in examined.stubs})
         for address in again.stubs - reasons.keys():
-            reasons[address] = "Lambda has taken the code, and it is a stub's all the same"
+            reasons[address] = "Lambda has accepted the code, but it is still a stub's"
         if reasons:
             raise _incomplete(reasons)
         return Examined(examined.functions, frozenset(), {**examined.unseen, **again.unseen})

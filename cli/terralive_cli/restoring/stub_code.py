@@ -1,7 +1,7 @@
 """Decides which deployed functions carry a stub, also one of another stage or version. Pure.
 
-A function's configuration and its code change one after the other. So its handler may be its own
-while its code is still a stub's.
+A function's configuration changes before its code. So a function may have its own handler while its
+code is still a stub's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from terralive_terraform.substitution.marker import stage_of
 # The end of a zip file that is read: it has the names of all files.
 # https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.12
 TAIL_BYTES: Final = 64 * 1024
-# A stub of this version has 280 KB.
+# The sizes that a stub's zip may have. That of this version has 280 KB.
 _STUB_BYTES: Final = range(32 * 1024, 2 * 1024 * 1024)
 _IN_EVERY_STUB: Final = (f"{STUB_PACKAGE}/live.py".encode(), b"terralive_settings.py")
 _STUB_REPOSITORY: Final = re.compile(rf"[^/]+/.+/{STUB_IMAGE}[:@].+")
@@ -28,7 +28,7 @@ _WEBSOCKET: Final = ("wss://", "ws://")
 
 
 class Carried(Enum):
-    """What a function carries, as far as its configuration and its hash tell."""
+    """A function's code, stub or own, as far as its configuration and its hash tell."""
 
     STUB = auto()  # its configuration is a stub's
     OWN = auto()  # its own code

@@ -344,7 +344,7 @@ class Leasing:
             self._answer_by = now + ANSWER_SECONDS
             return [self._hello(connection)]
         if self._answer_by != _NEVER:
-            # It is about a message of before; a Hello is on its way.
+            # It is about an earlier message; a Hello is on its way.
             return []
         return [Publish(Warned(problem.reference, problem.message))]
 

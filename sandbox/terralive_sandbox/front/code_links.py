@@ -2,8 +2,8 @@
 
 https://docs.aws.amazon.com/lambda/latest/api/API_FunctionCodeLocation.html
 
-A link is good for everybody who has it, and cannot be guessed. AWS's are good for ten minutes; one
-of the sandbox's is good until the function gets other code.
+A link works for everybody who has it, and cannot be guessed. A link of AWS works for ten minutes.
+A link of the sandbox works until the function gets other code.
 """
 
 from __future__ import annotations

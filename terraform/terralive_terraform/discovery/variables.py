@@ -33,7 +33,7 @@ _CONVERSIONS: Final = {"string": as_text, "number": as_number, "bool": as_truth}
 
 @dataclass(frozen=True, slots=True)
 class GivenVariables:
-    """Where a root module's variables get their values.
+    """The sources from which a root module's variables get their values.
 
     Attributes:
         arguments: arguments for `terraform plan`, each of them one word; others are left out.

@@ -155,7 +155,7 @@ class _Finder:
         self._archives = Archives(evaluation, repository)
         self._packages = Packages(evaluation, repository, words)
         self._handler_files = HandlerFiles(repository, self._directory, evaluation.module_folders())
-        # The functions whose code something names that their zip depends on.
+        # The functions whose code was found by what their zip depends on.
         self.named: set[str] = set()
         self._unbuilt = Unbuilt(repository, self._handler_files, self._directory)
 

@@ -1,4 +1,4 @@
-"""A plan that was made for its values."""
+"""A plan of the app without stubs, which is made for its values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class EvaluatedPlan:
         evaluation: the values.
         plan: what the plan would do. Its file is removed.
         shown: its content.
-        summary: what Terraform counts in it; nobody was told of it.
+        summary: the counts of its changes, which were not shown yet.
     """
 
     evaluation: Evaluation

@@ -87,7 +87,7 @@ def _architecture(values: Mapping[str, Json]) -> str | None:
 
 
 def _wrapped_handler(handler: str, item: Evaluated) -> str | None:
-    """Return the team's own handler, where a layer's handler calls it by a variable's value.
+    """Return the team's own handler, which a variable names for a layer's handler; None for none.
 
     https://docs.datadoghq.com/serverless/aws_lambda/installation/
     https://docs.newrelic.com/docs/serverless-function-monitoring/aws-lambda-monitoring/

@@ -1,4 +1,4 @@
-"""What a plan says of the functions that static reading has found. Pure.
+"""Adds the values of a plan to the functions that static reading has found. Pure.
 
 Terraform computes what static reading cannot: variables, locals, `for_each`, inputs of modules. So
 its values come first. Static reading knows where a function is declared, and which attributes its

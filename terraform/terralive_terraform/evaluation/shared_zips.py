@@ -49,14 +49,14 @@ def without_shared_evidence(
     found: Mapping[str, FoundCode | CodeNotFound],
     named: Collection[str],
 ) -> dict[str, CodeNotFound]:
-    """Return the functions of several zips for which one thing names the same code.
+    """Return the functions of several zips whose code was found by the same evidence.
 
-    One build that several functions wait for names the code of one of them.
+    For example, one build that several functions depend on is the build of only one of them.
 
     Args:
         functions: the functions.
         found: their code.
-        named: the addresses of those whose code something names that their zip depends on.
+        named: the addresses of the functions whose code was found by what their zip depends on.
     """
     zips: dict[tuple[str, Path, str | None], dict[str, tuple[str, str]]] = {}
     for function in functions:

@@ -1,4 +1,4 @@
-"""Where the Terraform configuration says how a function's container image is built.
+"""Finds in the Terraform configuration how a function's container image is built.
 
 `image_uri` is an expression. The references in it are followed: through variables, locals and the
 outputs of modules to a `docker_image` of the kreuzwerker provider

@@ -25,7 +25,7 @@ _BUILDERS: Final = ("npm run", "yarn", "pnpm", "tsc", "esbuild", "webpack", "go 
 
 @dataclass(frozen=True, slots=True)
 class CodeFolder:
-    """Where the code of an image is.
+    """The folder with the code of an image.
 
     Attributes:
         path: the folder; None where it is not found.

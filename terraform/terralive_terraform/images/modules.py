@@ -1,7 +1,7 @@
-"""Modules of a configuration, as the search for an image's build follows references through them.
+"""Calls of modules, through which the search for an image's build follows references.
 
-A module is looked at once for each call. Values are those of `discovery`. A text that has unknown
-parts keeps them as `${…}`, because the rest of it may say enough.
+The values are those that `discovery` computes. Unknown parts of a text stay as `${…}`, because the
+rest of it may be enough.
 """
 
 from __future__ import annotations

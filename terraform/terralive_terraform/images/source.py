@@ -1,4 +1,4 @@
-"""How a function's container image is built, as values."""
+"""The build of a function's container image, as values."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class ImageBuild:
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """What the configuration says of a function's image.
+    """The builds and repositories that the configuration names for a function's image.
 
     Attributes:
         builds: the ways in which it is built; several where it cannot be decided.
         repositories: the names of the ECR repositories that it may come from; what only Terraform
             knows is in them as `${…}`.
         is_only: whether no function of the app has an image from elsewhere.
-        is_guess: whether nothing but their place says that `builds` build the function's image.
+        is_guess: whether only their module connects `builds` with the function's image.
     """
 
     builds: tuple[ImageBuild, ...] = ()

@@ -1,6 +1,6 @@
 """The error for a Terraform run that failed, by the texts of Terraform and of the AWS provider.
 
-There is no other sign of what went wrong. Pure.
+Terraform gives no other sign of the cause. Pure.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _any_of(*texts: str) -> re.Pattern[str]:
     return re.compile("|".join(texts), re.IGNORECASE)
 
 
-# What the network says, to Go's programs and to Git.
+# Texts of network errors in Go programs and in Git.
 _NO_ANSWER: Final = (
     "connection refused|no such host|dial tcp|i/o timeout|network is unreachable|Client.Timeout"
     "|TLS handshake timeout|failed to connect to|could not resolve host|connection timed out"
@@ -181,9 +181,6 @@ def needs_init(diagnostics: Sequence[Diagnostic]) -> bool:
 
 def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> TerraliveError:
     """Return the error for a Terraform run that failed.
-
-    Its family and hint follow from the texts of Terraform and of the AWS provider, as there is no
-    other sign.
 
     Args:
         command: the command: `plan`.

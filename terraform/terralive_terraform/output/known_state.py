@@ -1,4 +1,4 @@
-"""A state that is read when somebody asks for it, and only once: a backend may be slow."""
+"""A state that is read when it is first needed, and only once, because a backend may be slow."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Arguments that a user gives to Terraform by terralive: `terralive start -- -var a=b`.
+"""Arguments for Terraform that a user types after `--`: `terralive start -- -var a=b`.
 
 They are for the plans and applies of the app, and never for those of the debug stack. An argument
-that would change what terralive does itself is refused: a plan that was shown is what is applied.
+that would change what terralive itself does is refused, so that the plan that was shown is applied.
 
 https://developer.hashicorp.com/terraform/cli/commands/plan
 """
@@ -28,7 +28,7 @@ _OF_AN_INIT: Final = "`terraform init` runs with the settings of the table [terr
 _OWN_OUTPUT: Final = "terralive reads Terraform's output and shows it; see `--output`"
 _LOOKS_AT_AWS: Final = "the plan has to look at what is deployed"
 _WHERE_IT_RUNS: Final = "the backend says where the state is"
-# What contradicts terralive, and why.
+# Arguments that are refused, each with the reason.
 _REFUSED: Final = {
     "-out": _OWN_PLAN,
     "-state": _WHERE_IT_RUNS,

@@ -1,4 +1,4 @@
-"""What a plan is limited to, so that it leaves unrelated pending changes alone. Pure.
+"""The targets of a plan, which limit it so that it leaves unrelated changes alone. Pure.
 
 Plans with targets include everything that the targets depend on:
 https://developer.hashicorp.com/terraform/cli/commands/plan#resource-targeting.
@@ -34,7 +34,7 @@ def live_targets(
     if not targets:
         return ()
     targets.update(_aliases_of(targets, deployed))
-    # Functions that were live, and are so no more.
+    # Functions that were live before.
     targets.update(restore_targets(deployed))
     return tuple(sorted(targets))
 
@@ -44,7 +44,7 @@ def restore_targets(deployed: DeployedLambda, found: Collection[str] = ()) -> tu
 
     Args:
         deployed: the functions and aliases of the state.
-        found: more functions that hold a stub: a look at AWS has found it.
+        found: more functions that hold a stub, which a look at AWS has found.
     """
     stubs = set(found) | {
         address

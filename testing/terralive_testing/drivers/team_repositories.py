@@ -23,7 +23,7 @@ _ROLE: Final = "arn:aws:iam::123456789012:role/fn"
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a plan of a repository says of its functions, by their addresses in its module.
+    """The expected plan of a repository's functions, by their addresses in its module.
 
     Attributes:
         live: the folder of the code, relative to the repository, and the handler.

@@ -1,4 +1,4 @@
-"""What a user has set for Terraform: all of it at once, with a whole life of a stage."""
+"""Settings of a user for Terraform, all at once, during the whole life of a stage."""
 
 from __future__ import annotations
 

@@ -322,7 +322,7 @@ def test_other_functions_are_served_from_now_on_and_what_runs_is_not_dropped(
         (tmp_path / "go").touch()
         eventually(lambda: len(stack.outcomes) == 3, seconds=30)
         assert [outcome.body for outcome in stack.outcomes] == [b'"changed"', b'"new"', b'"before"']
-        # Edits of the new code are seen, and nobody watches the code of before.
+        # Edits of the new code are seen, and nobody watches the earlier code.
         (tmp_path / "source").touch()
         (new.path / "app.py").write_text("def handler(event, context): return 'edited'")
         eventually(lambda: bool(tell.of_type(Reloaded)), seconds=30)

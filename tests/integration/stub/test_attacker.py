@@ -198,7 +198,7 @@ def test_a_connection_without_a_token_costs_no_run_of_the_broker(
         return sum(event["message"].startswith("REPORT ") for event in events)
 
     victim.is_unharmed()
-    # The connections of before have ended, each with a run for `$disconnect`.
+    # The earlier connections have ended, each with a run for `$disconnect`.
     steady = eventually(lambda: settled(runs))
     assert steady is not None
     for _ in range(5):
@@ -359,7 +359,7 @@ def test_an_event_that_api_gateway_did_not_send_opens_no_connection(
 def test_a_colleague_without_the_lease_cannot_answer_for_its_holder(
     victim: Victim, sandbox: SandboxInfo
 ) -> None:
-    """Who may read the secret may connect as a relay, and still needs the lease."""
+    """A colleague who may read the secret may connect as a relay, and still needs the lease."""
     stage, aws = victim.stage, victim.aws
     headers = relay_headers(stage.url, sandbox.region, victim.ana, aws.caller_arn, stage.secret)
     with client(stage.url, headers) as second, victim.asked() as asked:

@@ -1,4 +1,4 @@
-"""What users set for their own Terraform: it reaches the app, and not the debug stack."""
+"""Settings of users for their own Terraform reach the app, and not the debug stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Terraform program a project's configuration leads to; no Terraform runs."""
+"""The Terraform program that a project's configuration leads to; no Terraform runs."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How often a CDKTF program runs, with a program that needs neither cdktf nor Node."""
+"""Runs of a CDKTF program that needs neither cdktf nor Node, and their number."""
 
 from __future__ import annotations
 

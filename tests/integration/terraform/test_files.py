@@ -1,4 +1,4 @@
-"""What terralive reads from and writes to a project's folder; no network."""
+"""Files that terralive reads from and writes to a project's folder; no network."""
 
 import json
 import os
@@ -210,7 +210,7 @@ def test_what_exists_several_times_is_known_also_inside_a_module_that_does(proje
 
 
 def manifest(data_dir: Path) -> Path:
-    """What `terraform init` would have written."""
+    """Write the manifest that `terraform init` would have written."""
     folders = {"": ".", "jobs": "jobs", "a": "jobs", "b": "jobs"}
     modules = [{"Key": key, "Source": "", "Dir": folder} for key, folder in folders.items()]
     (data_dir / "modules").mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Which interpreter a CDKTF program runs on: the one that the user's shell would use."""
+"""A CDKTF program runs on the interpreter that the user's shell would use."""
 
 from __future__ import annotations
 

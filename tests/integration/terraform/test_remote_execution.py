@@ -48,7 +48,7 @@ class HcpTerraform:
     asked: list[str] = field(default_factory=list)
 
     def environment(self, home: Path, *, token: str = TOKEN) -> dict[str, str]:
-        """What a user has who has signed in with `terraform login`."""
+        """Return the environment of a user who has signed in with `terraform login`."""
         credentials = home / ".terraform.d" / "credentials.tfrc.json"
         credentials.parent.mkdir(parents=True, exist_ok=True)
         credentials.write_text(json.dumps({"credentials": {self.host: {"token": token}}}))

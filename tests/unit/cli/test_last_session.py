@@ -1,4 +1,4 @@
-"""What a start knows of the functions that the last session on this machine served."""
+"""A start knows the functions that the last session on this machine served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine remembers of a stage."""
+"""The files in which this machine remembers a stage."""
 
 from __future__ import annotations
 

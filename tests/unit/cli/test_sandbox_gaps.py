@@ -1,4 +1,4 @@
-"""What the sandbox does not do of what a configuration uses is said before anything is applied."""
+"""Warnings about resources of a configuration that the sandbox does not emulate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `start` serves while Terraform still runs, and what cannot stop it."""
+"""Functions that `start` serves while Terraform still runs, and failures that do not end it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which deployed functions carry a stub, as far as their settings, hashes and zips tell."""
+"""Deployed functions that carry a stub, as far as their settings, hashes and zips tell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is computed of a configuration without Terraform, and what counts as unknown."""
+"""Values of a configuration that are computed without Terraform, and those that are unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan says of functions, and what later plans are limited to."""
+"""Functions as a plan describes them, and the targets of later plans."""
 
 from __future__ import annotations
 

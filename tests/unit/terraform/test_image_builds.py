@@ -1,4 +1,4 @@
-"""Which Dockerfile builds a function's image: by the Terraform configuration, or by its name."""
+"""The Dockerfile of a function's image, by the Terraform configuration or by its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan of the app without stubs says: resources, data sources, references, functions."""
+"""Resources, data sources, references and functions in a plan of the app without stubs."""
 
 from __future__ import annotations
 

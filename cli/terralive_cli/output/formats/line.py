@@ -30,7 +30,7 @@ class Span:
 
     Attributes:
         text: the words.
-        style: what they are.
+        style: their kind, which a format shows in a colour.
         starts_row: true if a new row begins here where the line is too long for the terminal.
     """
 

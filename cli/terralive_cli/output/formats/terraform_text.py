@@ -37,8 +37,8 @@ class _Phase:
         last_line: time of the last line that was no live line.
         total: number of resources that will change; None before the plan.
         done: number of resources that have changed.
-        begun: the steps whose beginning was shown. A step may have to be done again, which is no
-            news.
+        begun: the steps whose beginning was shown. A step that is done again is not
+            shown again.
     """
 
     began: datetime

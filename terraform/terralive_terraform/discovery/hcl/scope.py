@@ -55,7 +55,7 @@ _NEVER_NULL: Final = ("arn", "id")
 
 @dataclass(slots=True)
 class Scope:
-    """What expressions of one module refer to.
+    """The values and blocks that expressions of one module refer to.
 
     Attributes:
         variables: the values of its variables.

@@ -1,7 +1,7 @@
 """Words of expressions that may be paths. Pure.
 
-A command or a hash names the folder that it is about, also where terralive cannot compute all of
-it: `cd ${path.module}/../src && zip -r ${aws_s3_bucket.code.id}.zip .` names `./../src`.
+A command or a hash may name the folder of the code, even if terralive cannot compute all of it:
+`cd ${path.module}/../src && zip -r ${aws_s3_bucket.code.id}.zip .` names `./../src`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def words(value: Json, scope: Scope) -> Iterator[str]:
             if isinstance(named, str):
                 found[named] = None
         for word in _WORD.findall(known):
-            # A pattern is about the folder in front of it: `../src` of `../src/*.py`.
+            # Of a pattern, the folder before it counts: `../src` of `../src/*.py`.
             path = re.sub(r"/?[^/]*\*.*", "", word)
             if path and _UNKNOWN not in path:
                 found[path] = None

@@ -119,7 +119,7 @@ def lines(
     *,
     is_known: bool,
 ) -> tuple[str, ...]:
-    """Return the lines of terralive.toml that have a function built and watched.
+    """Return the lines of terralive.toml that build a function and watch its sources.
 
     Args:
         repository: the repository.

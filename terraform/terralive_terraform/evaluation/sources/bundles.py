@@ -22,9 +22,9 @@ _TAIL_BYTES: Final = 4096
 def build_note(
     repository: Repository, folder: Path, file: Path | None
 ) -> tuple[str, tuple[str, ...]]:
-    """Return what a user should know of a folder with built JavaScript; "" for other folders.
+    """Return a note about a folder with built JavaScript; "" for other folders.
 
-    The lines of terralive.toml that have it built after an edit come with it.
+    With it come the lines of terralive.toml that build the folder after an edit.
 
     Args:
         repository: the repository.

@@ -61,7 +61,7 @@ def is_placeholder(shown: str, content: bytes) -> bool:
     """Tell whether code only stands in for code that a pipeline deploys.
 
     Args:
-        shown: the name of its archive, as a user reads it.
+        shown: the name of its archive in messages.
         content: the content of the handler's file.
     """
     if len(content) > _PLACEHOLDER_BYTES:

@@ -201,7 +201,7 @@ class Packages:
 
 
 def _inputs(item: Evaluated) -> Iterator[tuple[str, str]]:
-    """Yield the inputs of a resource that runs a program, and how a user reads each."""
+    """Yield the inputs of a resource that runs a program: the name in messages, and the value."""
     for name in _INPUTS:
         inputs = item.values.get(name)
         for key, value in as_object(inputs).items():

@@ -1,7 +1,7 @@
 """Functions whose source is in the repository, and whose code is not built yet.
 
-They stay as they are: nothing is built that the user has not agreed to. The reason has the lines of
-terralive.toml with which terralive builds them.
+They stay as they are, because terralive runs no build that the user has not agreed to. The reason
+has the lines of terralive.toml with which terralive builds them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Unbuilt:
         Args:
             function: the function.
             folder: the folder.
-            shown: the archive, as a user reads it.
+            shown: the name of the archive in messages.
         """
         names = handler_files(function.handler, function.runtime)
         builder: Builder | None = None
