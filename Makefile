@@ -7,9 +7,9 @@ STAMP = .venv/.terralive-ready
 WITH_TERRAFORM = TERRALIVE_TERRAFORM_BINARY="$$(scripts/preflight --terraform)" \
 	TERRALIVE_PROVIDER_MIRROR="$$(scripts/provider-mirror)"
 
-# A Terraform run mostly waits, so there is one process more than there are cores. The tests of one file share what they
+# A Terraform run mostly waits, so there are two processes more than there are cores. The tests of one file share what they
 # have deployed, so a file stays in one process. The longest file begins.
-PROCESSES = $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+PROCESSES = $$($(BIN)/python -c 'import os; print(min(5, (os.cpu_count() or 1) + 2))')
 IN_PARALLEL = --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 ALL_TESTS = tests/integration/sandbox/test_everything.py tests/e2e tests/integration tests/contract tests/unit
 # What to test, and pytest's options: make test ARGS="tests/unit/relay -k lease"
