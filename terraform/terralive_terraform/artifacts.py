@@ -26,7 +26,6 @@ from terralive_stub.shared.atomic_files import write_atomically
 STUB_RUNTIME: Final = "python3.13"
 STUB_PACKAGE: Final = "terralive_stub"
 STUB_HANDLER: Final = f"{STUB_PACKAGE}.live.handler"
-STUB_ZIP: Final = "stub.zip"
 STUB_IMAGE: Final = "terralive-stub"
 # The tag of the stub's image begins with the version of its arguments.
 STUB_IMAGE_TAG: Final = ARGUMENTS_VERSION
@@ -104,7 +103,7 @@ def build_stub_zip(coordinates: StubCoordinates, out_dir: Path) -> Artifact:
     """
     files = stub_files()
     files["terralive_settings.py"] = _render_settings(coordinates)
-    return write_zip(files, out_dir / STUB_ZIP)
+    return write_zip(files, out_dir / "stub.zip")
 
 
 def write_stub_image(folder: Path) -> bool:

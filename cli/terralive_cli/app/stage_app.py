@@ -7,7 +7,7 @@ and shown is what is applied.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Final, TypeAlias
 
@@ -294,8 +294,11 @@ class StageApp:
         )
 
     @contextmanager
-    def planned_restore(self) -> Iterator[Restoring]:
+    def planned_restore(self, also: Collection[str] = ()) -> Iterator[Restoring]:
         """Plan the app as its configuration says, where a function carries a stub.
+
+        Args:
+            also: the addresses of more functions, whose aliases have to follow a new version.
 
         Raises:
             TerraformError: the plan failed.
@@ -313,7 +316,7 @@ class StageApp:
             restorer = self._restorer(prepared, phase)
             examined = restorer.examine(deployed.functions)
             self._guard.inspect(examined.functions)
-            targets = restore_targets(deployed, examined.stubs)
+            targets = restore_targets(deployed, {*examined.stubs, *also})
             unseen = tuple(sorted(examined.unseen))
             if not targets:
                 # A restore leaves all other changes of the configuration alone.
@@ -376,7 +379,8 @@ class StageApp:
     def _restorer(self, prepared: Prepared, phase: Phase) -> Restorer:
         accounts = self._source.accounts(prepared.directory)
         images = frozenset(self._stage.config.stub_images.values())
-        return Restorer(accounts, Examination(accounts, images), prepared.directory, phase)
+        examination = Examination(accounts, images, prepared.directory)
+        return Restorer(accounts, examination, prepared.directory, phase)
 
     def stub(self, outputs: DebugStackOutputs) -> Artifact:
         """Build the stub's zip for a debug stack. The same settings give the same bytes."""

@@ -103,6 +103,16 @@ def ask_restore(stage: Stage, ui: Ui, restore: RestorePlan, question: str = "") 
     ask_other_changes(ui, restore.others)
 
 
+def ask_following(stage: Stage, ui: Ui, plan: RestorePlan) -> None:
+    """Show and ask about what follows a restore that was agreed to; only other changes need it.
+
+    It raises what `ask_restore` raises.
+    """
+    show_other_changes(stage, ui, plan.others)
+    require_nothing_destroyed(stage, plan.others)
+    ask_other_changes(ui, plan.others)
+
+
 def ask_destroy(stage: Stage, ui: Ui, removing: RestorePlan | None) -> None:
     """Show everything that a destroy of the whole app removes, and ask.
 

@@ -24,6 +24,7 @@ A failed apply leaves its finished changes in Terraform's state, and the error s
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -148,10 +149,12 @@ class Restored:
     Attributes:
         changed: whether a function carried a stub.
         unseen: the addresses of functions that could not be looked at.
+        published: the addresses of functions of which terralive has published a version.
     """
 
     changed: bool
     unseen: tuple[str, ...] = ()
+    published: frozenset[str] = frozenset()
 
 
 def restore(stage: Stage, app: StageApp, ui: Ui, question: str = "") -> Restored:
@@ -169,6 +172,14 @@ def restore(stage: Stage, app: StageApp, ui: Ui, question: str = "") -> Restored
             raise.
     """
     plans.forget_plans(stage)
+    restored = _planned_and_restored(stage, app, ui, question)
+    if restored.published:
+        _let_aliases_follow(stage, app, ui, restored.published)
+    return restored
+
+
+def _planned_and_restored(stage: Stage, app: StageApp, ui: Ui, question: str) -> Restored:
+    """Plan a restore, ask, and carry it out; see `restore`."""
     with app.planned_restore() as restoring:
         plan = restoring.plan
         if plan is None or not plan.is_needed:
@@ -198,9 +209,17 @@ def _restored(restoring: Restoring) -> Restored:
     if plan.ready.plan.has_changes:
         plans.apply(plan.ready)
     functions = plan.ready.terraform.state.functions()
-    left = restorer.finish({at: functions[at] for at in plan.stubs & functions.keys()})
-    unseen = {*restoring.unseen, *left.unseen}
-    return Restored(changed=True, unseen=tuple(sorted(unseen)))
+    finished = restorer.finish({at: functions[at] for at in plan.stubs & functions.keys()})
+    unseen = {*restoring.unseen, *finished.unseen}
+    return Restored(True, tuple(sorted(unseen)), finished.published)
+
+
+def _let_aliases_follow(stage: Stage, app: StageApp, ui: Ui, published: Collection[str]) -> None:
+    """Let Terraform point aliases at versions that terralive has published."""
+    with app.planned_restore(also=published) as following:
+        if following.plan is not None and following.plan.ready.plan.has_changes:
+            approval.ask_following(stage, ui, following.plan)
+            plans.apply(following.plan.ready)
 
 
 def destroy(stage: Stage, app: StageApp, ui: Ui) -> bool:

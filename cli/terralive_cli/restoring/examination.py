@@ -1,17 +1,21 @@
 """Finds the deployed functions that carry a stub.
 
 If no function carries one, this takes one call for each function, or one for 50 functions of many.
-If the answer is not enough, another call gets the code itself, once for functions with equal code.
+If neither the answer nor a zip file on this machine is enough, another call gets the code itself,
+once for functions with equal code.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from terralive_cli.deploy.accounts import Accounts
@@ -31,7 +35,7 @@ from terralive_cli.restoring.stub_code import (
     is_stub_zip,
 )
 from terralive_stub.shared.arns import place_of
-from terralive_terraform.output.state import DeployedFunction
+from terralive_terraform.output.state import DeployedFunction, Package
 
 if TYPE_CHECKING:
     from types_boto3_lambda.client import LambdaClient
@@ -65,11 +69,13 @@ class Examination:
     Args:
         accounts: sessions in the accounts of the functions.
         own_images: the images of `[stub_image]`.
+        directory: the folder that Terraform runs in.
     """
 
-    def __init__(self, accounts: Accounts, own_images: Collection[str]) -> None:
+    def __init__(self, accounts: Accounts, own_images: Collection[str], directory: Path) -> None:
         self._accounts = accounts
         self._own_images = own_images
+        self._directory = directory
 
     def examine(self, functions: Mapping[str, DeployedFunction]) -> Examined:
         """Look at functions of a state, by address. One that does not exist carries nothing."""
@@ -86,10 +92,10 @@ class Examination:
             if code is None:
                 continue
             seen[address] = replace(function, handler=code.handler, description=code.description)
-            match carried(code, function.package):
+            match carried(code):
                 case Carried.STUB:
                     stubs.add(address)
-                case Carried.UNKNOWN:
+                case Carried.UNKNOWN if not self._is_on_this_machine(function.package, code):
                     unknown[address] = code
         for address, answer in self._looked_into(functions, unknown).items():
             if isinstance(answer, NotSeenError):
@@ -117,6 +123,21 @@ class Examination:
             reasons.update(dict.fromkeys(group, reason))
             codes.update(look.code)
         return codes, reasons
+
+    def _is_on_this_machine(self, package: Package, code: DeployedCode) -> bool:
+        """Tell whether the deployed zip is the function's own one, as it is on this machine."""
+        if not package.filename:
+            return False
+        file = self._directory / package.filename
+        try:
+            if file.stat().st_size != code.size:
+                return False
+            data = file.read_bytes()
+        except OSError:
+            return False
+        digest = base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")
+        # A state that is wrong may also name the stub's zip.
+        return digest == code.sha256 and not is_stub_zip(data[-TAIL_BYTES:])
 
     def _looked_into(
         self, functions: Mapping[str, DeployedFunction], unknown: Mapping[str, DeployedCode]

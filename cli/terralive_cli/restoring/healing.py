@@ -24,7 +24,9 @@ class NotPutBackError(Exception):
 
 
 def put_back(client: LambdaClient, arn: str, package: Package, directory: Path) -> None:
-    """Give a function the code that its package names, and wait until it has it.
+    """Give a function the code that its package names, and publish it where that is wanted.
+
+    Lambda publishes no second version of the same code and configuration.
 
     https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionCode.html
 
@@ -51,6 +53,8 @@ def put_back(client: LambdaClient, arn: str, package: Package, directory: Path) 
             updated.wait(FunctionName=arn, WaiterConfig=_WAIT)
         client.update_function_code(FunctionName=arn, **arguments)
         updated.wait(FunctionName=arn, WaiterConfig=_WAIT)
+        if package.publish:
+            client.publish_version(FunctionName=arn)
     except (BotoCoreError, ClientError) as error:
         raise NotPutBackError(str(error)) from None
 

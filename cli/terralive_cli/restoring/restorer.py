@@ -23,6 +23,19 @@ _log: Final = logging.getLogger("terralive.cli")
 
 
 @dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of a restore.
+
+    Attributes:
+        published: the addresses of functions of which terralive has published a version.
+        unseen: the addresses of functions that could not be looked at.
+    """
+
+    published: frozenset[str] = frozenset()
+    unseen: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Restorer:
     """Looks at the functions of an app, and puts their own code back.
 
@@ -46,7 +59,7 @@ class Restorer:
             self.phase.emit(*_unseen_warnings(examined.unseen))
         return examined
 
-    def finish(self, functions: Mapping[str, DeployedFunction]) -> Examined:
+    def finish(self, functions: Mapping[str, DeployedFunction]) -> Finished:
         """Put functions' own code back where an apply has left a stub's, and look at them again.
 
         Args:
@@ -57,10 +70,10 @@ class Restorer:
             TerraliveError: `restore-incomplete`.
         """
         if not functions:
-            return Examined()
+            return Finished()
         examined = self.examine(functions)
         if not examined.stubs:
-            return examined
+            return Finished(unseen=frozenset(examined.unseen))
         reasons: dict[str, str] = {}
         with self.phase.step("code"):
             for address in sorted(examined.stubs):
@@ -72,7 +85,8 @@ class Restorer:
             reasons[address] = "Lambda has accepted the code, but it is still a stub's"
         if reasons:
             raise _incomplete(reasons)
-        return Examined(examined.functions, frozenset(), {**examined.unseen, **again.unseen})
+        published = {address for address in examined.stubs if functions[address].package.publish}
+        return Finished(frozenset(published), frozenset(examined.unseen) | frozenset(again.unseen))
 
     def _put_back(self, address: str, known: DeployedFunction, deployed: DeployedFunction) -> str:
         """Put one function's code back; return the reason why it is not."""
@@ -110,6 +124,6 @@ def _incomplete(reasons: Mapping[str, str]) -> TerraliveError:
     lines = "".join(f"\n  {short_address(at)}: {reason}" for at, reason in reasons.items())
     return TerraliveError(
         "restore-incomplete",
-        f"These functions still carry a stub:{lines}",
+        f"These functions are not restored:{lines}",
         hint="Their invocations fail. Correct what is named above, and run the same command again.",
     )

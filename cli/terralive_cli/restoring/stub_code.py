@@ -9,49 +9,41 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from enum import Enum, auto
-from pathlib import PurePath
 from typing import Final
 
 from terralive_cli.live.stub_check import DeployedCode
-from terralive_terraform.artifacts import STUB_IMAGE, STUB_PACKAGE, STUB_ZIP
-from terralive_terraform.output.state import Package
+from terralive_terraform.artifacts import STUB_IMAGE, STUB_PACKAGE
 from terralive_terraform.substitution.marker import stage_of
 
 # The end of a zip file that is read: it has the names of all files.
 # https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.12
 TAIL_BYTES: Final = 64 * 1024
 # The sizes that a stub's zip may have. That of this version has 280 KB.
-_STUB_BYTES: Final = range(32 * 1024, 2 * 1024 * 1024)
+STUB_BYTES: Final = range(32 * 1024, 2 * 1024 * 1024)
 _IN_EVERY_STUB: Final = (f"{STUB_PACKAGE}/live.py".encode(), b"terralive_settings.py")
 _STUB_REPOSITORY: Final = re.compile(rf"[^/]+/.+/{STUB_IMAGE}[:@].+")
 _WEBSOCKET: Final = ("wss://", "ws://")
 
 
 class Carried(Enum):
-    """A function's code, stub or own, as far as its configuration and its hash tell."""
+    """A function's code, stub or own, as far as its configuration and its size tell."""
 
     STUB = auto()  # its configuration is a stub's
     OWN = auto()  # its own code
     UNKNOWN = auto()  # only its code itself tells
 
 
-def carried(code: DeployedCode, package: Package) -> Carried:
-    """Return what a function carries.
+def carried(code: DeployedCode) -> Carried:
+    """Return what a function carries, as Lambda describes it.
 
-    Args:
-        code: the function as Lambda describes it.
-        package: its code as Terraform's state names it.
+    Terraform's state is no help: its `source_code_hash` may be that of the function's own zip, or
+    of the stub's, whatever is deployed.
     """
     if _is_configured(code):
         return Carried.STUB
-    if code.is_image:
+    if code.is_image or code.size in STUB_BYTES:
         return Carried.UNKNOWN
-    if code.size not in _STUB_BYTES:
-        return Carried.OWN
-    # A state may name the stub's zip after the function's own handler was put back.
-    if code.sha256 == package.sha256 and PurePath(package.filename).name != STUB_ZIP:
-        return Carried.OWN
-    return Carried.UNKNOWN
+    return Carried.OWN
 
 
 def _is_configured(code: DeployedCode) -> bool:

@@ -40,8 +40,8 @@ class Package:
         object_version: its version there.
         kms_key: the ARN of the key that the zip file is encrypted with.
         image: the container image.
-        sha256: the configuration's hash of the zip file; usually SHA-256 in base64.
         architectures: the architectures of the code.
+        publish: whether every change of the function is published as a version.
     """
 
     filename: str = ""
@@ -50,8 +50,8 @@ class Package:
     object_version: str = ""
     kms_key: str = ""
     image: str = ""
-    sha256: str = ""
     architectures: tuple[str, ...] = ()
+    publish: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +221,8 @@ def _package(attributes: Mapping[str, Json]) -> Package:
         object_version=text(attributes, "s3_object_version"),
         kms_key=text(attributes, "source_kms_key_arn"),
         image=text(attributes, "image_uri"),
-        sha256=text(attributes, "source_code_hash"),
         architectures=tuple(item for item in architectures if isinstance(item, str)),
+        publish=attributes.get("publish") is True,
     )
 
 

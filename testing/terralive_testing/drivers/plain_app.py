@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,18 @@ def left(project: Project) -> dict[str, list[str]]:
         ],
     }
     return {kind: names for kind, names in found.items() if names}
+
+
+@contextmanager
+def refused(project: Project, action: str) -> Iterator[None]:
+    """Deny an action to the developer while the context lasts."""
+    iam = project.client("iam")
+    user = project.client("sts").get_caller_identity()["Arn"].rpartition("/")[2]
+    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=user, PolicyName="denied", PolicyDocument=document)
+    yield
+    iam.delete_user_policy(UserName=user, PolicyName="denied")
 
 
 def files(project: Project) -> dict[str, bytes]:

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from terralive_testing.drivers.command import Command, Event, run
-from terralive_testing.drivers.plain_app import left
+from terralive_testing.drivers.plain_app import left, refused
 from terralive_testing.drivers.project import Project
 from terralive_testing.machine.stand_in_providers import with_stand_ins
 
@@ -159,10 +159,25 @@ class TestWhileLive:
         assert json.loads(answer["Payload"].read()) == "vendor"
 
 
+def test_a_destroy_whose_code_is_refused_keeps_the_debug_stack(kinds: Kinds) -> None:
+    with refused(kinds.project, "lambda:UpdateFunctionCode"):
+        command = kinds.run("destroy")
+
+    assert command.process.returncode == 4, command.story()
+    assert len(left(kinds.project)["apis"]) == 2
+    # The provider has written the configuration, and its own state says that the code is there.
+    client = kinds.project.client("lambda")
+    answer = client.invoke(FunctionName="kinds-folder")
+    assert b"ImportModuleError" in answer["Payload"].read()
+
+
 def test_a_restore_brings_everything_back(kinds: Kinds) -> None:
+    """Also what Terraform takes for done: files, archives, modules, S3, a published version."""
     command = kinds.run("restore")
 
     assert command.process.returncode == 0, command.story()
+    said = [event["message"] for event in command.of_type("stack") if event["action"] == "note"]
+    assert any("folder still has the stub's code" in text for text in said), command.story()
     client = kinds.project.client("lambda")
     for name, (where, _) in EXPECTED.items():
         configuration = client.get_function_configuration(FunctionName=name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import threading
 from pathlib import Path
@@ -24,7 +22,8 @@ from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.output.state import DeployedFunction, Package
 from terralive_testing.deployers.sandbox import Aws, code, unique
 
-OWN = code('def handler(event, context): return "own"')
+# It is as large as a stub, so that its size tells nothing.
+OWN = code('def handler(event, context): return "own"', padding=f"{'#' * 100_000}")
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 API, JOB = "aws_lambda_function.api", "aws_lambda_function.job"
 
@@ -70,7 +69,7 @@ class Functions:
         self.events: list[Event] = []
         self.folder = folder
         phase = Phase("restore", lambda *events: self.events.extend(events))
-        examination = Examination(self.accounts, ())
+        examination = Examination(self.accounts, (), folder)
         self.restorer = Restorer(self.accounts, examination, folder, phase)
         # A stub of another stage, with another secret than any that is known here.
         coordinates = StubCoordinates("wss://gone.example/stub", "other", "dev-ben", bytes(32))
@@ -80,11 +79,10 @@ class Functions:
         arn = self.aws.function(archive)
         return DeployedFunction(arn.rpartition(":")[2], arn, package=package)
 
-    def own_zip(self) -> Package:
+    def own_zip(self, *, publish: bool = False) -> Package:
         """Write a zip of the function's own code, and name it as a state does."""
         (self.folder / "api.zip").write_bytes(OWN)
-        digest = base64.b64encode(hashlib.sha256(OWN).digest()).decode()
-        return Package(filename="api.zip", sha256=digest)
+        return Package(filename="api.zip", publish=publish)
 
     def invoke(self, function: DeployedFunction) -> object:
         answer = self.aws.lambda_.invoke(FunctionName=function.arn)
@@ -158,6 +156,34 @@ def test_where_nothing_is_wrong_each_function_costs_one_call(functions: Function
     assert functions.accounts.calls == ["GetFunction"] * 3
 
 
+def test_without_the_zip_on_this_machine_the_code_itself_tells(functions: Functions) -> None:
+    right = functions.deployed(OWN, functions.own_zip())
+    (functions.folder / "api.zip").unlink()
+
+    assert functions.restorer.examine({API: right}).stubs == frozenset()
+
+    assert functions.accounts.calls == ["GetFunction"] * 2
+    assert functions.warnings() == []
+
+
+def test_a_state_that_names_the_stubs_own_zip_is_not_believed(functions: Functions) -> None:
+    broken = functions.deployed(functions.stub, Package(filename="stub/stub.zip"))
+
+    assert functions.restorer.examine({API: broken}).stubs == {API}
+
+
+def test_a_version_is_published_where_the_configuration_publishes(functions: Functions) -> None:
+    broken = functions.deployed(functions.stub, functions.own_zip(publish=True))
+
+    finished = functions.restorer.finish({API: broken})
+
+    assert finished.published == {API}
+    listed = functions.aws.lambda_.list_versions_by_function(FunctionName=broken.arn)["Versions"]
+    (latest, published) = listed
+    assert (latest["Version"], published["Version"]) == ("$LATEST", "1")
+    assert latest["CodeSha256"] == published["CodeSha256"]
+
+
 def test_functions_with_the_same_stub_are_looked_into_once(functions: Functions) -> None:
     package = functions.own_zip()
     broken = {f"{API}[{at}]": functions.deployed(functions.stub, package) for at in range(3)}
@@ -198,7 +224,7 @@ def test_what_could_not_be_put_back_is_an_error_by_name_and_the_others_are_put_b
     healed = functions.deployed(functions.stub, functions.own_zip())
     unbuilt = functions.deployed(functions.stub, Package(filename="dist/job.zip"))
 
-    with pytest.raises(TerraliveError, match="still carry a stub") as raised:
+    with pytest.raises(TerraliveError, match="are not restored") as raised:
         functions.restorer.finish({API: healed, JOB: unbuilt})
 
     assert raised.value.reference == "restore-incomplete"

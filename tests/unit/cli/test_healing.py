@@ -13,7 +13,7 @@ from terralive_terraform.output.state import Package
 def test_a_zip_is_read_relative_to_the_folder_of_terraform(tmp_path: Path) -> None:
     (tmp_path / "dist").mkdir()
     (tmp_path / "dist" / "api.zip").write_bytes(b"zip")
-    package = Package(filename="dist/api.zip", sha256="x=", architectures=("arm64",))
+    package = Package(filename="dist/api.zip", architectures=("arm64",))
     expected = {"ZipFile": b"zip", "Architectures": ["arm64"]}
     assert code_arguments(package, tmp_path) == expected
     absolute = Package(filename=str(tmp_path / "dist" / "api.zip"))

@@ -92,7 +92,7 @@ class FakeApp:
         others = self.others.pop(0)
         ready = self._ready("restore", others)
         # No function carries a stub when Terraform has applied the plan.
-        restorer = Restorer(ACCOUNTS, Examination(ACCOUNTS, ()), Path(), ready.phase)
+        restorer = Restorer(ACCOUNTS, Examination(ACCOUNTS, (), Path()), Path(), ready.phase)
         yield Restoring(RestorePlan(ready, tuple(others or ())), restorer)
 
     @contextmanager

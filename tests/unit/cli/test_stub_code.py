@@ -16,25 +16,23 @@ from terralive_cli.restoring.stub_code import (
     is_stub_zip,
 )
 from terralive_terraform.artifacts import STUB_HANDLER, stub_files
-from terralive_terraform.output.state import Package
 from terralive_terraform.substitution.marker import StageName, live_description
 
 STUB_SIZE = 280_000
 STAGE = StageName("orders", "dev-ana")
-OWN_ZIP = Package(filename="dist/api.zip", sha256="own=")
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
 
 def test_a_stubs_configuration_is_enough_whatever_the_code() -> None:
     own = {"sha256": "own=", "size": STUB_SIZE}
-    assert carried(DeployedCode(**own, handler=STUB_HANDLER), OWN_ZIP) is Carried.STUB  # type: ignore[arg-type]
+    assert carried(DeployedCode(**own, handler=STUB_HANDLER)) is Carried.STUB  # type: ignore[arg-type]
     described = DeployedCode("own=", "app.handler", description=live_description(STAGE))
-    assert carried(described, OWN_ZIP) is Carried.STUB
+    assert carried(described) is Carried.STUB
 
 
 def test_a_handler_of_another_version_of_the_stub_is_a_stubs() -> None:
-    assert carried(DeployedCode("x=", "terralive_stub.main.handler"), OWN_ZIP) is Carried.STUB
-    assert carried(DeployedCode("x=", "terralive_stubs.handler"), OWN_ZIP) is Carried.OWN
+    assert carried(DeployedCode("x=", "terralive_stub.main.handler")) is Carried.STUB
+    assert carried(DeployedCode("x=", "terralive_stubs.handler")) is Carried.OWN
 
 
 @pytest.mark.parametrize(
@@ -43,41 +41,21 @@ def test_a_handler_of_another_version_of_the_stub_is_a_stubs() -> None:
 )
 def test_arguments_of_a_stub_image_of_every_version(command: tuple[str, ...]) -> None:
     code = DeployedCode("x=", command=command, is_image=True)
-    assert carried(code, Package(image="acme/mail:1")) is Carried.STUB
-
-
-def test_the_code_that_the_state_names_needs_no_further_look() -> None:
-    code = DeployedCode("own=", "app.handler", size=STUB_SIZE)
-    assert carried(code, OWN_ZIP) is Carried.OWN
+    assert carried(code) is Carried.STUB
 
 
 @pytest.mark.parametrize("size", [900, 5 * 1024 * 1024])
-def test_code_that_is_much_smaller_or_larger_than_a_stub_needs_none_either(size: int) -> None:
-    code = DeployedCode("other=", "app.handler", size=size)
-    assert carried(code, OWN_ZIP) is Carried.OWN
+def test_code_that_is_much_smaller_or_larger_than_a_stub_is_the_functions_own(size: int) -> None:
+    assert carried(DeployedCode("x=", "app.handler", size=size)) is Carried.OWN
 
 
-@pytest.mark.parametrize(
-    ("deployed", "package"),
-    [
-        # The provider has kept the hash of the function's own zip.
-        ("stub=", OWN_ZIP),
-        # A later provider has kept the stub's.
-        ("stub=", Package(filename="../.terralive/aws/1/dev/stub/stub.zip", sha256="stub=")),
-        # No hash in the configuration.
-        ("stub=", Package(bucket="artifacts", key="api.zip")),
-    ],
-)
-def test_a_stubs_code_under_the_functions_own_handler_is_looked_into(
-    deployed: str, package: Package
-) -> None:
-    code = DeployedCode(deployed, "app.handler", size=STUB_SIZE)
-    assert carried(code, package) is Carried.UNKNOWN
+def test_a_zip_of_the_stubs_size_under_the_functions_own_handler_has_to_be_looked_into() -> None:
+    assert carried(DeployedCode("x=", "app.handler", size=STUB_SIZE)) is Carried.UNKNOWN
 
 
 def test_an_image_tells_only_by_its_name() -> None:
     code = DeployedCode("digest", is_image=True)
-    assert carried(code, Package(image="acme/mail:1")) is Carried.UNKNOWN
+    assert carried(code) is Carried.UNKNOWN
     assert is_stub_image(f"{ECR}/terralive-orders-dev-ana/terralive-stub:v2-1234", ())
     assert is_stub_image(f"{ECR}/acme/stub:v2", [f"{ECR}/acme/stub:v2"])
     assert not is_stub_image(f"{ECR}/acme/stub:v3", [f"{ECR}/acme/stub:v2"])

@@ -16,9 +16,9 @@ def package(**attributes: Json) -> Package:
 
 def test_a_zip_an_object_of_s3_and_an_image() -> None:
     assert package(
-        filename="api.zip", source_code_hash="x=", architectures=["arm64"], s3_bucket=None
-    ) == Package(filename="api.zip", sha256="x=", architectures=("arm64",))
+        filename="api.zip", architectures=["arm64"], publish=True, s3_bucket=None
+    ) == Package(filename="api.zip", architectures=("arm64",), publish=True)
     assert package(
         s3_bucket="code", s3_key="api.zip", s3_object_version="7", source_kms_key_arn="arn:k"
     ) == Package(bucket="code", key="api.zip", object_version="7", kms_key="arn:k")
-    assert package(image_uri="acme/mail:1") == Package(image="acme/mail:1")
+    assert package(image_uri="acme/mail:1", publish=False) == Package(image="acme/mail:1")
