@@ -157,7 +157,7 @@ def _no_build(repository: Path, found: FoundBuild) -> str:
     if found.several:
         listed = ", ".join(os.path.relpath(file, repository) for file in found.several[:_MOST])
         if len(found.several) == 1:
-            return f"nothing says whether {listed} builds its image, or that of another function"
+            return f"nothing tells whether {listed} builds its image or that of another function"
         return f"several Dockerfiles may build its image: {listed}"
     return "no Dockerfile for Lambda that builds its image was found in the repository"
 

@@ -192,8 +192,8 @@ def handlers_may_differ(function: DeclaredFunction, address: str) -> NotLive:
 
 def _no_program(runtime: str) -> str:
     return (
-        f"terralive itself runs Python, Node.js and provided.*, and not {runtime}: {_COMMAND} "
-        "names a program that runs its handler"
+        f"terralive itself runs Python, Node.js and provided.*, and not {runtime}; set {_COMMAND} "
+        "to a program that runs its handler"
     )
 
 

@@ -22,10 +22,10 @@ _FOLDERS_OF_UNITS: Final = ("terragrunt.stack.hcl", "root.hcl")
 # https://terragrunt.gruntwork.io/docs/troubleshooting/debugging/
 _VARIABLES: Final = "terragrunt-debug.tfvars.json"
 _WHAT_TO_DO: Final = (
-    "Give Terraform what Terragrunt gives it, as Terragrunt's own debugging does. `terragrunt run "
-    f"--inputs-debug -- plan` writes the variables to {_VARIABLES}. Run terralive in the folder "
-    "that `source` names (not in .terragrunt-cache, which has copies of your code), with the "
-    "backend and provider files that Terragrunt generates, and with these variables: "
+    "Give Terraform the same inputs as Terragrunt does. `terragrunt run --inputs-debug -- plan` "
+    f"writes the variables to {_VARIABLES}. Run terralive in the folder that `source` "
+    "names (not in .terragrunt-cache, which has copies of your code), with the backend and "
+    "provider files that Terragrunt generates, and with these variables: "
     f'[terraform] var_files = ["{_VARIABLES}"] in terralive.toml.'
 )
 
@@ -46,8 +46,8 @@ def check_terragrunt(config: Config) -> Warned | None:
             return None
         raise ConfigurationError(
             "terragrunt-not-supported",
-            f"{program.dir} has {file} and no *.tf files. Terragrunt would bring them, and "
-            "terralive runs Terraform itself.",
+            f"{program.dir} has {file} and no *.tf files. Only Terragrunt would download or "
+            "write them, but terralive runs Terraform itself.",
             hint=_WHAT_TO_DO,
         )
     if unit is None:
@@ -58,10 +58,10 @@ def check_terragrunt(config: Config) -> Warned | None:
     if not has_backend and not config.sandbox:
         raise ConfigurationError(
             "terragrunt-not-supported",
-            f"{program.dir} has {unit}, and no `backend` block in its *.tf files: Terragrunt knows "
-            "where the state is, and terralive, which runs Terraform itself, does not. It would "
-            "deploy everything once more.",
-            hint=f"{_WHAT_TO_DO} If the state is a local file, say so with a block: "
+            f"{program.dir} has {unit}, and no `backend` block in its *.tf files: only Terragrunt "
+            "knows where the state is. terralive runs Terraform itself, and would deploy "
+            "everything once more.",
+            hint=f"{_WHAT_TO_DO} If the state is a local file, declare it with a block: "
             '`backend "local" {}`.',
         )
     return Warned(

@@ -81,7 +81,7 @@ def code_arguments(package: Package, directory: Path) -> dict[str, Any]:
         if package.object_version:
             arguments["S3ObjectVersion"] = package.object_version
     else:
-        message = "Terraform's state names no code of it"
+        message = "Terraform's state does not name its code"
         raise NotPutBackError(message)
     if package.kms_key:
         arguments["SourceKMSKeyArn"] = package.kms_key

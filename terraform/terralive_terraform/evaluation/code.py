@@ -218,11 +218,8 @@ class _Finder:
                 f"{unknown.reason}, and several files may have its handler: {files}"
             )
         unbuilt = self._unbuilt.of_handler(function, unknown.zips, unknown.reason)
-        return (
-            unbuilt
-            or unknown.placeholder
-            or CodeNotFound(f"{unknown.reason}, and no {names[0]} of the repository is its handler")
-        )
+        reason = f"{unknown.reason}, and no {names[0]} in the repository has its handler"
+        return unbuilt or unknown.placeholder or CodeNotFound(reason)
 
     def _unless_placeholder(
         self, function: PlannedFunction, code: FoundCode, zips: tuple[Path, ...]
@@ -365,7 +362,7 @@ def _not_in(
         if any(not is_placeholder(archive.shown, text.encode(errors="replace")) for text in texts):
             return CodeNotFound(
                 f"the configuration itself makes {names[0]} of {archive.shown} (a text or a "
-                "template), and no file of the repository has the same text"
+                "template), and no file in the repository has the same text"
             )
         if archive.missing:
             return _Unknown(f"{archive.shown} has only a placeholder", zips, is_placeholder=True)

@@ -67,6 +67,6 @@ def without_shared_evidence(
     refused: dict[str, CodeNotFound] = {}
     for (found_by, _, _), several in zips.items():
         if len(set(several.values())) > 1:
-            reason = f"{found_by} is the code of one of several zips, and nothing says of which"
+            reason = f"{found_by} is the code of only one of several zips, and nothing tells which"
             refused.update(dict.fromkeys(several, CodeNotFound(reason)))
     return refused

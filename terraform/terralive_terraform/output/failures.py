@@ -55,9 +55,9 @@ _KNOWN: Final = (
         "function-not-served",
         # `aws_lambda_invocation` of a live function, with the stub's answer.
         _any_of(r"Terralive\.No(Relay|tServed)"),
-        hint="The configuration invokes a live function (aws_lambda_invocation), and nobody is "
-        "connected to answer. Run `terralive start` where the function became live, and this "
-        "command beside it. Or put the functions' own code back first: `terralive restore`.",
+        hint="The configuration invokes a live function (aws_lambda_invocation), and no relay is "
+        "connected. Keep `terralive start` running where the function became live, and run this "
+        "command again. Or put the functions' own code back first: `terralive restore`.",
     ),
     _KnownFailure(
         CredentialsError,

@@ -40,11 +40,11 @@ def live_targets(
 
 
 def restore_targets(deployed: DeployedLambda, found: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the functions of the state that hold a stub, with their aliases.
+    """Return the functions of the state that carry a stub, with their aliases.
 
     Args:
         deployed: the functions and aliases of the state.
-        found: more functions that hold a stub, which a look at AWS has found.
+        found: more functions that carry a stub, which a look at AWS has found.
     """
     stubs = set(found) | {
         address

@@ -34,5 +34,5 @@ def test_an_object_of_s3_and_an_image_are_named(tmp_path: Path) -> None:
 def test_a_zip_that_is_not_built_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotPutBackError, match=r"dist/api.zip cannot be read .* build it first"):
         code_arguments(Package(filename="dist/api.zip"), tmp_path)
-    with pytest.raises(NotPutBackError, match="names no code"):
+    with pytest.raises(NotPutBackError, match="does not name its code"):
         code_arguments(Package(), tmp_path)

@@ -192,7 +192,7 @@ def test_the_only_dockerfile_is_not_that_of_every_image(project: Path, own: str)
     mapped = map_functions(config(project), [resize, scan])
     assert list(mapped.functions) == [ADDRESS]
     assert mapped.unmapped["aws_lambda_function.scan"].text.startswith(
-        "nothing says whether services/resize/Dockerfile builds its image, or that of another "
+        "nothing tells whether services/resize/Dockerfile builds its image or that of another "
     )
     both = [resize, function("scan", "1.dkr.ecr.eu-west-1.amazonaws.com/resize:2")]
     assert len(map_functions(config(project), both).functions) == 2

@@ -282,8 +282,8 @@ def test_a_runtime_that_nothing_here_runs_is_the_reason_whatever_its_code_is(cod
     located = {f"{FN}[0]": CodeNotFound("the plan does not name its source")}
     assert map_functions(config(code), [function], located).unmapped[FN] == NotLive(
         FN,
-        "terralive itself runs Python, Node.js and provided.*, and not java21: "
-        'command = ["…"] names a program that runs its handler',
+        "terralive itself runs Python, Node.js and provided.*, and not java21; set "
+        'command = ["…"] to a program that runs its handler',
         lines=(f"[functions.'{FN}[0]']", 'path = "…"', 'command = ["…"]'),
     )
 

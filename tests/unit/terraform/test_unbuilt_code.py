@@ -237,7 +237,7 @@ def test_a_template_that_an_apply_writes_is_no_code(tmp_path: Path) -> None:
     plan.managed("local_file.app", {"filename": "rendered/app.py", "content": "HOST = 'x'\n"})
     assert found(plan, tmp_path) == CodeNotFound(
         f"the configuration itself makes app.py of archive_file {CODE} (a text or a template), and "
-        "no file of the repository has the same text"
+        "no file in the repository has the same text"
     )
 
 
@@ -326,5 +326,5 @@ def test_one_build_that_several_functions_wait_for_is_the_code_of_none(tmp_path:
         plan.managed(f"aws_lambda_function.{name}", values, depends_on=["null_resource.build"])
     plan.managed("null_resource.build", {"triggers": {"folder": "first"}})
     code = found(plan, tmp_path, "aws_lambda_function.second")
-    reason = "is the code of one of several zips, and nothing says of which"
+    reason = "is the code of only one of several zips, and nothing tells which"
     assert code == CodeNotFound(f"folder of null_resource.build {reason}")
