@@ -1,7 +1,7 @@
 """Puts a function's own code back by Lambda's API, where Terraform sees no change.
 
-The provider writes a function's configuration first and its code later. Where that second step
-fails or is interrupted, versions of it up to 5 at least keep the new hash in the state:
+The provider writes a function's configuration first and its code later. If that second step fails
+or is interrupted, the provider keeps the new hash in the state, at least up to its version 5:
 https://github.com/hashicorp/terraform-provider-aws/issues/42826
 """
 
@@ -24,9 +24,10 @@ class NotPutBackError(Exception):
 
 
 def put_back(client: LambdaClient, arn: str, package: Package, directory: Path) -> None:
-    """Give a function the code that its package names, and publish it where that is wanted.
+    """Give a function the code that its package names, and wait until it has it.
 
-    Lambda publishes no second version of the same code and configuration.
+    Then publish a version, if the configuration sets `publish`. Lambda publishes no second version
+    of the same code and configuration.
 
     https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionCode.html
 

@@ -125,5 +125,6 @@ def _incomplete(reasons: Mapping[str, str]) -> TerraliveError:
     return TerraliveError(
         "restore-incomplete",
         f"These functions are not restored:{lines}",
-        hint="Their invocations fail. Correct what is named above, and run the same command again.",
+        hint="Invocations of functions with a stub's code fail. Correct what is named above, and "
+        "run the same command again.",
     )
