@@ -50,6 +50,7 @@ class ServedFunctions:
         self._pools: dict[str, Pool] = {}
         # Pools that others have replaced. Invocations may still run there.
         self._replaced: list[Pool] = []
+        # The watcher and builds of the present functions; None only before the first `_take`.
         self._code: CodeReload | None = None
         self._take(functions)
 

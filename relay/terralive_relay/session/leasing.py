@@ -102,6 +102,7 @@ class Leasing:
         self._answer_by = _NEVER
         # The time of the next Heartbeat.
         self._heartbeat_at = _NEVER
+        # The seconds between two Heartbeats, by the expiry of the lease.
         self._heartbeat_s = _LONGEST_HEARTBEAT_SECONDS
         # The time at which the active connection is to be replaced.
         self._renew_at = _NEVER
@@ -113,6 +114,7 @@ class Leasing:
         # once that was asked for.
         self._retired: dict[int, float] = {}
 
+        # Whether this relay has the lease, as far as it knows, and whether it ever had it.
         self._leased = False
         self._was_leased = False
         # The functions in the last Hello of each connection, and those of the lease, as far as the

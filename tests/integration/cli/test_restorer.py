@@ -193,7 +193,9 @@ def test_functions_with_the_same_stub_are_looked_into_once(functions: Functions)
     assert functions.accounts.calls == ["GetFunction"] * 4
 
 
-def test_what_cannot_be_looked_at_is_named_once_and_not_called_fine(functions: Functions) -> None:
+def test_a_function_that_cannot_be_looked_at_is_named_once_and_not_called_restored(
+    functions: Functions,
+) -> None:
     right = functions.deployed(OWN, functions.own_zip())
     arn = "arn:aws:lambda:us-east-1:999999999999:function:bills"
     elsewhere = {

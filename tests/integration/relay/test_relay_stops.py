@@ -361,7 +361,7 @@ def test_functions_that_cannot_run_here_are_refused_and_those_of_before_are_serv
         assert stack.outcomes[0].ok
 
 
-def test_a_stage_that_is_refused_is_no_stage_to_serve_other_functions_in(tmp_path: Path) -> None:
+def test_a_refused_relay_cannot_serve_other_functions(tmp_path: Path) -> None:
     stack = DebugStack(held=True)
     with serving(stack) as url, started(tmp_path, url) as relay:
         with pytest.raises(StageHeldError):

@@ -51,7 +51,7 @@ def ran(project: Path, command: str, **environment: str) -> str:
     return str(document["output"]["ran"])
 
 
-def test_terralives_own_python_runs_nobodys_program(project: Path, tmp_path: Path) -> None:
+def test_terralives_own_python_does_not_run_a_program(project: Path, tmp_path: Path) -> None:
     """As after `pipx install terralive`: its virtual environment is not on PATH."""
     shell = program_in(tmp_path / "shell", "shell")
     path = f"{shell}:/usr/bin:/bin"

@@ -70,7 +70,7 @@ def test_nothing_is_known_without_a_file_or_of_another_debug_stack(tmp_path: Pat
     assert last_session.read(file, "wss://other.example.com/relay") == ()
 
 
-def test_code_that_is_gone_costs_its_function_only(tmp_path: Path) -> None:
+def test_a_function_whose_code_is_gone_is_left_out(tmp_path: Path) -> None:
     file = tmp_path / "session.json"
     gone = replace(function(tmp_path, "gone"), path=tmp_path / "gone")
     without_python = replace(function(tmp_path, "venv"), python=tmp_path / "venv/bin/python")
@@ -81,14 +81,14 @@ def test_code_that_is_gone_costs_its_function_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "[]", "{", "{}", "\udcff", '{"format": 1}', '{"functions": [1]}']
 )
-def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: str) -> None:
+def test_a_damaged_file_is_ignored(tmp_path: Path, content: str) -> None:
     file = tmp_path / "session.json"
     file.write_bytes(content.encode("utf-8", "surrogateescape"))
     assert last_session.read(file, URL) == ()
 
 
 @pytest.mark.parametrize("key", ["format", "version"])
-def test_a_file_of_another_version_is_as_good_as_none(tmp_path: Path, key: str) -> None:
+def test_a_file_of_another_version_is_ignored(tmp_path: Path, key: str) -> None:
     file = tmp_path / "session.json"
     document = written(file, function(tmp_path))
     file.write_text(json.dumps({**document, key: "0.0.1"}))

@@ -218,7 +218,7 @@ def test_nothing_is_asked_where_somebody_else_has_made_the_same_changes(tmp_path
 
 
 @pytest.mark.parametrize("outputs", [OUTPUTS, CHANGED], ids=["as it is", "changed"])
-def test_a_second_staleness_is_an_error_that_says_what_to_do(
+def test_a_second_stale_plan_is_an_error_that_says_what_to_do(
     tmp_path: Path, outputs: DebugStackOutputs
 ) -> None:
     user, app = User(tmp_path, "y\n"), FakeApp((), (), (), stale=3)

@@ -649,7 +649,7 @@ def test_the_broker_is_told_of_other_functions_and_the_lease_stays() -> None:
     assert serves_all(session)
 
 
-def test_the_same_functions_with_other_code_are_no_news_for_the_broker() -> None:
+def test_the_broker_is_not_told_of_other_code_of_the_same_functions() -> None:
     session = live()
     assert session.serve(("fn",), {}, 1.0) == []
     assert serves_all(session)
@@ -687,7 +687,7 @@ def test_functions_are_told_again_where_the_lease_moves_to_a_connection_that_kno
     assert serves_all(session)
 
 
-def test_functions_that_nobody_answers_to_cost_the_connection() -> None:
+def test_a_connection_without_an_answer_about_other_functions_is_closed() -> None:
     session = live()
     session.serve(("new",), {}, 1.0)
     assert session.tick(1.0 + ANSWER_SECONDS) == [
