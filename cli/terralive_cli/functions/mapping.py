@@ -308,7 +308,8 @@ def _local_code(
             return NotLive(address, unknown, lines=(f"[functions.'{address}']", *to_add))
         return reasons.unknown_code(settings, function, address, unknown)
     is_guess = settings.path is None and not (function.path_is_noted or function.is_image)
-    if is_guess and settings.build is None and not path.is_dir():
+    is_run_here = settings.build is None and not reasons.needs_command(function, settings)
+    if is_guess and is_run_here and not path.is_dir():
         return archive_missing(config.project, address, path)
     general = config.function_for(function.address, function.function_name or "")
     if _handlers_may_differ(function) and own is general:

@@ -129,7 +129,7 @@ def of_place(
     """
     if place.settings:
         return replace(general, reason=place.reason, lines=tuple(to_add))
-    if function.is_image or _needs_command(function, settings):
+    if function.is_image or needs_command(function, settings):
         return general
     return replace(general, reason=place.reason)
 
@@ -139,13 +139,13 @@ def unknown_code(
 ) -> NotLive:
     """Return the reason of a function whose code folder is not known."""
     wanted = _wanted(settings, function)
-    if _needs_command(function, settings):
+    if needs_command(function, settings):
         unknown = _no_program(settings.runtime or function.runtime or "")
         wanted.append(_COMMAND)
     return _to_set(address, unknown, *wanted)
 
 
-def _needs_command(function: DeclaredFunction, settings: FunctionSettings) -> bool:
+def needs_command(function: DeclaredFunction, settings: FunctionSettings) -> bool:
     """Tell whether terralive certainly has no program for a function's runtime."""
     runtime = settings.runtime or function.runtime
     if not runtime or settings.command:

@@ -274,6 +274,14 @@ def test_an_archive_that_terraform_cannot_make_yet_is_named_with_its_build(code:
     )
 
 
+def test_the_runtime_comes_before_an_archive_that_is_not_built(code: Path) -> None:
+    function = DeclaredFunction(FN, "fn", "Api::Run", "dotnet8", code / "publish")
+    reason = map_functions(config(code), [function]).unmapped[FN].text
+    assert reason.startswith(
+        "terralive itself runs Python, Node.js and provided.*, and not dotnet8"
+    )
+
+
 def test_a_runtime_that_nothing_here_runs_is_the_reason_whatever_its_code_is(code: Path) -> None:
     function = planned(code, "com.acme.Orders::handle")
     assert function.instances is not None
