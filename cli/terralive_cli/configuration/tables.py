@@ -97,7 +97,7 @@ class TerraformConfig:
 
     @property
     def plan_arguments(self) -> tuple[str, ...]:
-        """Arguments for `terraform plan`. Those that the user has typed come last, and win."""
+        """Arguments for `terraform plan`. Those that the user has typed come last."""
         return (*(f"{VAR_FILE}={file}" for file in self.var_files), *self.arguments)
 
     @property
@@ -289,7 +289,8 @@ class FunctionSettings:
         CodeFolder(),
         "Folder of the function's local code.",
         default=None,
-        shown_default="as found in the Terraform configuration",
+        shown_default="found by the Terraform configuration, the function's zip or the handler's "
+        "file; `terralive plan` shows it",
     )
     handler: str | None = setting(
         Text(),
@@ -308,8 +309,8 @@ class FunctionSettings:
         "Dockerfile that builds the function's container image, or its folder. It tells the "
         "runtime, the folder of the code and the handler.",
         default=None,
-        shown_default="as found in the Terraform configuration, or by the name of the image's ECR "
-        "repository",
+        shown_default="found by the Terraform configuration, by the name of the ECR repository or "
+        "of the function, or as the only one of the repository",
     )
     python: Path | None = setting(
         Program(),

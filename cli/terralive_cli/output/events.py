@@ -79,8 +79,8 @@ class LiveFunction:
         timeout_s: timeout to which the deployed one is raised, in seconds; 0 if it stays.
         arn: its ARN; "" before its first deployment.
         found_by: how its local code was found; "" where only its deployed name selects a setting.
-        note: what the user should know of that code, perhaps with lines for terralive.toml.
-        triggers: the services that invoke it (`SQS`), as far as a plan tells.
+        note: a note about that code, perhaps with lines for terralive.toml; "" for none.
+        triggers: the services that invoke it (`SQS`), as far as the plan shows them.
     """
 
     name: str

@@ -164,7 +164,7 @@ class LiveSettings:
         debug: addresses or names of functions whose timeout is raised.
         image_stub: the stub for container images; None where they stay as they are.
         description: the description of functions while they are live (see `marker`).
-        is_trial: whether a plan with them is only looked at, because the debug stack is missing.
+        is_trial: whether a plan with them is only shown, because the debug stack is not deployed.
     """
 
     stub_zip: Path

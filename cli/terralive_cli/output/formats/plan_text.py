@@ -15,7 +15,7 @@ from terralive_cli.output.events import LiveFunction, NotLiveFunction, PlanMade,
 from terralive_cli.output.formats.line import Line, Span, Style
 from terralive_cli.output.formats.words import plural, short_address
 
-# A longer name, or handler and path, moves the rest of its own line, and not that of all lines.
+# A name, or a handler with its path, that is longer moves the rest of its own line only.
 _WIDEST_NAME: Final = 40
 _WIDEST_CODE: Final = 60
 # Names that share a reason are wrapped at this column, also in files.
@@ -185,7 +185,7 @@ def _sentence(function: NotLiveFunction) -> str:
     """Return the reason as a sentence, with the key that it is about."""
     reason = function.reason
     first = reason.partition(" ")[0]
-    # No name of a file, a runtime or a program.
+    # A name of a file, a runtime or a program keeps its small letter.
     if first.isalpha() and first != "terralive":
         reason = reason[:1].upper() + reason[1:]
     if function.key and function.key not in reason:
