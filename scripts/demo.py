@@ -7,6 +7,7 @@ line is `demo: ok` and the exit code 0, or it says what went wrong.
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -34,6 +35,8 @@ def main() -> int:
     # A script that runs the demo in the background has SIGINT ignored, and the Ctrl-C of the last
     # step would be ignored, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The app is a CDKTF program, and its packages are in this environment, as if it were active.
+    os.environ["VIRTUAL_ENV"] = sys.prefix
     say("terralive demo: deployed functions run on this machine, and an edit is live at once.")
     folder = Path(tempfile.mkdtemp(prefix="terralive-demo-"))
     try:
