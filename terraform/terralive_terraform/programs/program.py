@@ -18,8 +18,9 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError, TerraformError
 
-# Files in a project's top folder: a virtual environment is looked for up to there.
-_TOP_FILES: Final = ("terralive.toml", ".git")
+# Files that mark the top of a repository, or else of a project: a virtual environment is looked for
+# up to there.
+_TOPS: Final = (".git", "terralive.toml")
 _VIRTUAL_ENVIRONMENTS: Final = (".venv", "venv")
 # `uvx` sets it, and puts the folder of the program that it runs in front of PATH.
 _UV: Final = "UV"
@@ -137,9 +138,10 @@ def _project_environment(project: Path) -> Path | None:
     """Return the virtual environment in the project's folder, or above it in the repository."""
     above = (project, *project.parents)
     searched = above[:1]
-    for depth, folder in enumerate(above):
-        if any((folder / name).exists() for name in _TOP_FILES):
-            searched = above[: depth + 1]
+    for top in _TOPS:
+        tops = [depth for depth, folder in enumerate(above) if (folder / top).exists()]
+        if tops:
+            searched = above[: tops[0] + 1]
             break
     for folder in searched:
         for name in _VIRTUAL_ENVIRONMENTS:

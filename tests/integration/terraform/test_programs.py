@@ -67,6 +67,18 @@ def test_uvx_puts_terralives_own_python_on_the_path_and_it_is_not_used(
     assert ran(project, "python main.py", PATH=path, UV="/usr/bin/uv") == "shell main.py"
 
 
+def test_the_environment_of_a_repository_serves_all_of_its_projects(
+    project: Path, tmp_path: Path
+) -> None:
+    (project / "terralive.toml").touch()
+    program_in(project.parent / ".venv" / "bin", "repository")
+    program_in(tmp_path / ".venv" / "bin", "outside")
+    path = f"{program_in(tmp_path / 'shell', 'shell')}:/usr/bin:/bin"
+    assert ran(project, "python main.py", PATH=path) == "repository main.py"
+    (project.parent / ".git").rmdir()
+    assert ran(project, "python main.py", PATH=path) == "shell main.py"
+
+
 def test_the_active_environment_comes_before_the_projects(project: Path, tmp_path: Path) -> None:
     team = program_in(tmp_path / "team" / "bin", "team")
     program_in(project.parent / ".venv" / "bin", "project")
