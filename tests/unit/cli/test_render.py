@@ -299,11 +299,14 @@ def test_a_step_that_is_done_again_in_a_phase_is_said_once() -> None:
         TerraformProgress("app", action, StepState.STARTED)
         for action in ("synth", "init", "evaluate", "synth", "init", "plan")
     ]
-    assert show(Output.PLAIN, *begin).splitlines() == [
+    notes = [TerraformProgress("app", "note", message=text) for text in ("first", "first", "2nd")]
+    assert show(Output.PLAIN, *begin, *notes).splitlines() == [
         "App: reading the configuration",
         "App: initialising Terraform",
         "App: evaluating the configuration",
         "App: planning",
+        "App: first",
+        "App: 2nd",
     ]
 
 

@@ -85,6 +85,10 @@ def _step(event: TerraformProgress, phase: _Phase) -> list[Line]:
         phase.done = 0
         if not words:
             words = f"{event.total} to change" if event.total else _NOTHING
+    elif event.action == "note":
+        if words in phase.begun:
+            return []
+        phase.begun.add(words)
     elif not words and event.state is StepState.STARTED:
         if event.action == "apply":
             phase.began = event.at  # the time before the question does not count
