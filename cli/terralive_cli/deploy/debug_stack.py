@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, planned
+from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, applying, planned
 from terralive_cli.deploy.target import Stage
 from terralive_cli.joining.concurrency import broker_concurrency, low_limit
 from terralive_cli.joining.decision import IMAGE_REPOSITORY, Project
@@ -248,8 +248,8 @@ class DebugStack:
                 break
             if existing.imports:
                 self._import(existing)
-            with planned(self.stage, self.terraform, self.phase, destroy=True) as ready:
-                apply_always(ready)
+            with applying(self.phase):
+                self.terraform.destroy()
             if existing.of_another_state:
                 return True
             existing = self._look_again()

@@ -90,15 +90,22 @@ def apply(ready: ReadyPlan) -> None:
 def apply_always(ready: ReadyPlan) -> None:
     """Apply a plan, also one without changes; it raises what `apply` raises."""
     _log.debug("phase %s: applying %d changes", ready.phase.name, len(ready.plan.changes))
+    with applying(ready.phase):
+        ready.terraform.apply(ready.plan.file)
+
+
+@contextmanager
+def applying(phase: Phase) -> Iterator[None]:
+    """Report an apply. The hint of its failure says what stays."""
     try:
-        with ready.phase.step("apply", reports_its_end=True):
-            ready.terraform.apply(ready.plan.file)
+        with phase.step("apply", reports_its_end=True):
+            yield
     except TerraliveError as error:
         if error.reference == PLAN_STALE:
             raise
         # A failed apply may have left resources behind.
         more = (
-            f"What was done before the failure (phase {ready.phase.name}) stays, and Terraform's "
+            f"What was done before the failure (phase {phase.name}) stays, and Terraform's "
             "state knows it: the same command goes on from there, `terralive destroy` takes "
             "everything back."
         )

@@ -275,17 +275,41 @@ class Terraform:
         arguments = ["apply", "-json", "-input=false", _LOCK_TIMEOUT]
         arguments += apply_arguments(self._arguments)
         arguments.append(str(plan_file.resolve()))
+        try:
+            self._require_applied(self._apply(arguments))
+        finally:
+            plan_file.unlink(missing_ok=True)
+
+    def destroy(self) -> None:
+        """Remove everything of the configuration without a saved plan, in one run.
+
+        It is for what terralive has made itself, after the user's answer. It raises what `apply`
+        raises: https://developer.hashicorp.com/terraform/cli/commands/destroy.
+        """
+        arguments = ["apply", "-destroy", "-auto-approve", "-json", "-input=false", _LOCK_TIMEOUT]
+        arguments += self._arguments
+        finished = self._apply(arguments, hides=_needs_init)
+        if needs_init(finished.diagnostics):
+            self.init()
+            finished = self._apply(arguments)
+        self._require_applied(finished)
+
+    def _apply(
+        self, arguments: Sequence[str], hides: Callable[[Progress], bool] | None = None
+    ) -> FinishedRun:
         if self._state_file is not None:
             private_directory(self._state_file.parent)
         try:
-            finished = self._run_json(arguments, apply_environment(self._initialised()))
-            if finished.code != 0:
-                raise failure("apply", finished.diagnostics, finished.other_output)
+            environment = apply_environment(self._initialised())
+            return self._run_json(arguments, environment, hides=hides)
         finally:
             self.state.forget()
-            plan_file.unlink(missing_ok=True)
             if self._state_file is not None:
                 make_state_private(self._state_file)
+
+    def _require_applied(self, finished: FinishedRun) -> None:
+        if finished.code != 0:
+            raise failure("apply", finished.diagnostics, finished.other_output)
 
     def _read_state(self) -> Json:
         """Return the state; None where there is none."""
