@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from terralive_cli.output.formats.words import listed
 from terralive_relay.events import Warned
 from terralive_stub.shared.json_documents import Json, text
 from terralive_terraform.addresses import without_keys
@@ -135,12 +136,8 @@ def _runs(function: PlannedFunction) -> bool:
 
 
 def _warning(addresses: Sequence[str], missing: str) -> Warned:
-    named = ", ".join(addresses[:_NAMED])
-    more = len(addresses) - _NAMED
-    if more > 0:
-        named += f" and {more} more"
     return Warned(
         reference="sandbox-lacks",
-        message=f"In the sandbox these are {missing}: {named}. docs/SANDBOX.md says what the "
-        "sandbox does.",
+        message=f"In the sandbox these are {missing}: {listed(addresses, _NAMED)}. docs/SANDBOX.md "
+        "says what the sandbox does.",
     )

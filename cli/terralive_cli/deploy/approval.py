@@ -9,7 +9,7 @@ from terralive_cli.app.live_plan import LivePlan, RestorePlan
 from terralive_cli.app.plan_event import plan_event, resource_changes
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.events import ChangesListed
-from terralive_cli.output.formats.words import plural, spoken_name
+from terralive_cli.output.formats.words import listed, plural, spoken_name
 from terralive_cli.output.progress import changes_in_words
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import TerraliveError
@@ -224,12 +224,7 @@ def _deployment_question(stage: Stage, debug_stack: TerraformPlan, live: LivePla
 
 def _names(addresses: Iterable[str]) -> str:
     """Return the names of functions for a question; the plan above it has all of them."""
-    names = [spoken_name(address) for address in addresses]
-    text = ", ".join(names[:_NAMED_FUNCTIONS])
-    more = len(names) - _NAMED_FUNCTIONS
-    if more > 0:
-        text += f" and {more} more"
-    return text
+    return listed([spoken_name(address) for address in addresses], _NAMED_FUNCTIONS)
 
 
 def _counts(actions: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from terralive_cli.output.formats.words import listed
 from terralive_relay.events import Warned
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
@@ -109,15 +110,12 @@ def new_resource_warnings(new: Sequence[str], plan: ShownPlan) -> Iterator[Warne
     left = sorted(address for address in new if address not in created)
     if not left:
         return
-    named = ", ".join(left[:_NAMED_RESOURCES])
-    more = len(left) - _NAMED_RESOURCES
-    if more > 0:
-        named += f" and {more} more"
     yield Warned(
         reference="not-deployed",
-        message=f"The configuration has resources that are not deployed: {named}. terralive leaves "
-        "them alone: your own `terraform apply` creates them. Where terralive has deployed the "
-        "app (in a sandbox), `terralive destroy --app` and a new start do.",
+        message="The configuration has resources that are not deployed: "
+        f"{listed(left, _NAMED_RESOURCES)}. terralive leaves them alone: your own "
+        "`terraform apply` creates them. Where terralive has deployed the app (in a sandbox), "
+        "`terralive destroy --app` and a new start do.",
     )
 
 

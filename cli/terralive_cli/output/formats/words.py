@@ -42,8 +42,18 @@ def some_paths(paths: Sequence[str]) -> str:
     """Return the first few paths and the number of the others."""
     if not paths:
         return "something"
-    text = ", ".join(paths[:_SHOWN_PATHS])
-    more = len(paths) - _SHOWN_PATHS
+    return listed(paths, _SHOWN_PATHS)
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return names in one line: `a, b and 3 more`.
+
+    Args:
+        names: the names.
+        most: the number of names that are shown.
+    """
+    text = ", ".join(names[:most])
+    more = len(names) - most
     if more > 0:
         text += f" and {more} more"
     return text
