@@ -19,7 +19,7 @@ from terralive_cli.functions.builds import build_lines
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.images.code_folder import code_folder
-from terralive_terraform.images.dockerfile import final_stage
+from terralive_terraform.images.dockerfile import Stage, final_stage
 from terralive_terraform.images.instructions import DockerfileError
 from terralive_terraform.images.lambda_image import lambda_image
 from terralive_terraform.images.search import FoundBuild, built_from, find_build
@@ -73,15 +73,11 @@ def image_code(
     if isinstance(build, str):
         return ImageCode(problem=build)
     shown = os.path.relpath(build.dockerfile, project)
-    try:
-        content = build.dockerfile.read_text("utf-8")
-        stage = final_stage(content, dict(build.arguments), build.target)
-    except DockerfileError as error:
-        return ImageCode(problem=f"its Dockerfile cannot be read: {shown}:{error}")
-    except (OSError, UnicodeDecodeError) as error:
-        return ImageCode(problem=f"its Dockerfile ({build.found_by}) cannot be read: {error}")
+    stage = _final_stage(build, shown)
+    if isinstance(stage, str):
+        return ImageCode(problem=stage)
     image = lambda_image(stage)
-    handler = settings.handler or _handler(function, image.handler)
+    handler = _handler(settings, function, image.handler)
     runtime = settings.runtime or image.runtime
     found_by = f"{shown} ({build.found_by})"
     if not runtime or not (handler or runtime.startswith("provided")):
@@ -89,14 +85,25 @@ def image_code(
         return ImageCode(None, runtime, handler, f"{problem}: {shown}", found_by)
     context = build.context or build.dockerfile.parent
     folder = code_folder(stage, image, handler, context)
-    problem = ""
-    settings_to_add: tuple[str, ...] = ()
-    if folder.problem:
-        problem = f"{folder.problem}: {shown}"
-        if folder.built is not None:
-            problem += ". A build on this machine may make it"
-            settings_to_add = build_lines(project, folder.built)
+    if not folder.problem:
+        return ImageCode(folder.path, runtime, handler, "", found_by)
+    problem = f"{folder.problem}: {shown}"
+    if folder.built is None:
+        return ImageCode(folder.path, runtime, handler, problem, found_by)
+    problem += ". A build on this machine may make it"
+    settings_to_add = build_lines(project, folder.built)
     return ImageCode(folder.path, runtime, handler, problem, found_by, settings_to_add)
+
+
+def _final_stage(build: ImageBuild, shown: str) -> Stage | str:
+    """Return the last stage of a build's Dockerfile, or the reason why it cannot be read."""
+    try:
+        content = build.dockerfile.read_text("utf-8")
+        return final_stage(content, dict(build.arguments), build.target)
+    except DockerfileError as error:
+        return f"its Dockerfile cannot be read: {shown}:{error}"
+    except (OSError, UnicodeDecodeError) as error:
+        return f"its Dockerfile ({build.found_by}) cannot be read: {error}"
 
 
 def with_other_images(functions: Sequence[DeclaredFunction]) -> list[DeclaredFunction]:
@@ -122,8 +129,10 @@ def _image_of(function: DeclaredFunction) -> str:
     return ", ".join((function.image or ImageSource()).repositories)
 
 
-def _handler(function: DeclaredFunction, of_image: str) -> str:
+def _handler(settings: FunctionSettings, function: DeclaredFunction, of_image: str) -> str:
     """Return the handler: `image_config` takes precedence over the image's own command."""
+    if settings.handler:
+        return settings.handler
     if function.handler is not None:
         return function.handler
     if function.may_have("image_config"):
@@ -145,11 +154,16 @@ def _build(
         return "several builds may make its image: " + ", ".join(
             build.found_by for build in source.builds
         )
+    found = find_build(repository, _image_names(source, function), is_only=source.is_only)
+    return found.build or _no_build(repository, found)
+
+
+def _image_names(source: ImageSource, function: DeclaredFunction) -> list[str]:
+    """Return the names by which a folder may be that of a function's image."""
     names = [*source.names, function.function_name or ""]
     if function.label not in _GENERAL:
         names.append(function.label)
-    found = find_build(repository, [name for name in names if name], is_only=source.is_only)
-    return found.build or _no_build(repository, found)
+    return [name for name in names if name]
 
 
 def _no_build(repository: Path, found: FoundBuild) -> str:

@@ -157,25 +157,35 @@ def _mapped_instances(
         place = located.get(address)
         alone = _alone(function, instance, place)
         own = _local_code(config, alone, address, name)
+        settings = config.function_for(address, name) or _NO_SETTINGS
         if isinstance(own, NotLive):
-            table = reasons.table_address(function, planned, located, address)
-            given = config.function_for(address, name) or _NO_SETTINGS
-            if given.path is None and isinstance(place, CodeNotFound):
+            if settings.path is None and isinstance(place, CodeNotFound):
                 to_add = reasons.lines_of_all(function, planned, located, address)
-                own = reasons.of_place(place, to_add, alone, given, own)
-            reason = own.reason
-            if len(planned) > 1 and table == address:
-                reason = f"{address}: {reason}"
-            return replace(own, address=function.address, reason=reason)
+                own = reasons.of_place(place, to_add, alone, settings, own)
+            return _all_not_live(function, planned, located, own, address)
         code[address] = own
         instances[address] = alone
-        settings = config.function_for(address, name) or _NO_SETTINGS
         found_by[address] = reasons.found_by(settings, function, place)
         if alone.is_image and alone.path is None and settings.path is None:
             image = image_code(config.project, settings, alone, instance_key(address))
             found_by[address] = image.found_by
     known = {at: place for at, place in located.items() if found_by.get(at) != FILE}
     return MappedFunction(code, {}, instances, found_by, reasons.notes(function, planned, known))
+
+
+def _all_not_live(
+    function: DeclaredFunction,
+    planned: Sequence[PlannedFunction],
+    located: reasons.Places,
+    own: NotLive,
+    address: str,
+) -> NotLive:
+    """Return the reason of one instance as that of its function."""
+    reason = own.reason
+    table = reasons.table_address(function, planned, located, address)
+    if len(planned) > 1 and table == address:
+        reason = f"{address}: {reason}"
+    return replace(own, address=function.address, reason=reason)
 
 
 def _alone(
@@ -296,20 +306,14 @@ def _local_code(
     """
     own = config.function_for(address, name)
     settings = own or _NO_SETTINGS
-    unknown = "its local code is not known"
-    to_add: tuple[str, ...] = ()
+    image = ImageCode()
     if function.is_image:
         image = image_code(config.project, settings, function, instance_key(address))
-        unknown, to_add = image.problem or unknown, image.settings
         function = _with_image(function, image)
     path = settings.path or function.path
     if path is None:
-        if to_add:
-            return NotLive(address, unknown, lines=(f"[functions.'{address}']", *to_add))
-        return reasons.unknown_code(settings, function, address, unknown)
-    is_guess = settings.path is None and not (function.path_is_noted or function.is_image)
-    is_run_here = settings.build is None and not reasons.needs_command(function, settings)
-    if is_guess and is_run_here and not path.is_dir():
+        return _unknown_code(settings, function, address, image)
+    if _is_to_be_there(function, settings) and not path.is_dir():
         return archive_missing(config.project, address, path)
     general = config.function_for(function.address, function.function_name or "")
     if _handlers_may_differ(function) and own is general:
@@ -319,6 +323,22 @@ def _local_code(
     if isinstance(decided, NotLive):
         return decided
     return _checked(config.project, decided, settings)
+
+
+def _unknown_code(
+    settings: FunctionSettings, function: DeclaredFunction, address: str, image: ImageCode
+) -> NotLive:
+    """Return the reason of a function whose code is not known, with what its Dockerfile tells."""
+    unknown = image.problem or "its local code is not known"
+    if image.settings:
+        return NotLive(address, unknown, lines=(f"[functions.'{address}']", *image.settings))
+    return reasons.unknown_code(settings, function, address, unknown)
+
+
+def _is_to_be_there(function: DeclaredFunction, settings: FunctionSettings) -> bool:
+    """Tell whether the folder of the code was found by terralive, and nothing here builds it."""
+    is_guess = settings.path is None and not (function.path_is_noted or function.is_image)
+    return is_guess and settings.build is None and not reasons.needs_command(function, settings)
 
 
 def _checked(project: Path, decided: LocalCode, settings: FunctionSettings) -> LocalCode | NotLive:

@@ -204,14 +204,7 @@ class _Finder:
             candidates = tuple(item for item in candidates if not self._is_stand_in(item.file))
         choice = choose(function, candidates, unknown.zips, self._directory)
         if choice.chosen is not None and not self._has_rivals(function, choice):
-            file = choice.chosen.file
-            package = unknown.package
-            if package is not None and not package.is_made_of(self._repository.content(file)):
-                return CodeNotFound(unknown.reason)
-            found_by = f"handler {self._repository.shown(file)}"
-            if choice.why:
-                found_by = f"{found_by}, {choice.why}"
-            return self._found(function, Located(choice.chosen.folder, file=file), found_by)
+            return self._of_choice(function, choice.chosen, choice.why, unknown)
         if candidates:
             files = self._listed([item.file for item in candidates])
             return CodeNotFound(
@@ -220,6 +213,18 @@ class _Finder:
         unbuilt = self._unbuilt.of_handler(function, unknown.zips, unknown.reason)
         reason = f"{unknown.reason}, and no {names[0]} in the repository has its handler"
         return unbuilt or unknown.placeholder or CodeNotFound(reason)
+
+    def _of_choice(
+        self, function: PlannedFunction, chosen: Candidate, why: str, unknown: _Unknown
+    ) -> FoundCode | CodeNotFound:
+        """Return the code of the only certain file, unless the function's package is of another."""
+        package = unknown.package
+        if package is not None and not package.is_made_of(self._repository.content(chosen.file)):
+            return CodeNotFound(unknown.reason)
+        found_by = f"handler {self._repository.shown(chosen.file)}"
+        if why:
+            found_by = f"{found_by}, {why}"
+        return self._found(function, Located(chosen.folder, file=chosen.file), found_by)
 
     def _unless_placeholder(
         self, function: PlannedFunction, code: FoundCode, zips: tuple[Path, ...]
