@@ -84,7 +84,7 @@ class RestorePlan:
 
     @property
     def is_needed(self) -> bool:
-        """Whether Terraform, or a look at the functions, has found something to restore."""
+        """Tell whether Terraform, or a look at the functions, has found something to restore."""
         return self.ready.plan.has_changes or bool(self.stubs)
 
 

@@ -145,7 +145,7 @@ class Caller:
 
     @property
     def is_aws(self) -> bool:
-        """Whether AWS itself answers, and no emulator does.
+        """Tell whether AWS itself answers, and no emulator does.
 
         One service may have another address than the rest:
         https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html

@@ -1,1 +1,1 @@
-"""What exists of a debug stack in the account, and what may be done with it from here."""
+"""The look for a debug stack in the account, and the decision what is done with it here."""

@@ -1,1 +1,1 @@
-"""How terralive reaches AWS from this machine: certificates, the clock and the endpoint."""
+"""The way to AWS from this machine: certificates, the clock and the endpoint."""

@@ -89,12 +89,12 @@ class DeclaredFunction:
 
     @property
     def instanced(self) -> bool:
-        """Whether it, or a module around it, is repeated."""
+        """Tell whether it, or a module around it, is repeated."""
         return self.module_repeated or self.repeated is not None
 
     @property
     def is_image(self) -> bool:
-        """Whether it is certainly a container image.
+        """Tell whether it is certainly a container image.
 
         The provider deletes and creates a function whose package type changes, with everything
         that depends on it: https://github.com/hashicorp/terraform-provider-aws/issues/43636.

@@ -1,1 +1,1 @@
-"""What Terraform itself says about an app: a plan of the app without stubs."""
+"""Terraform's own answers about an app: a plan of the app without stubs."""

@@ -84,7 +84,7 @@ class PlannedFunction:
 
     @property
     def is_image(self) -> bool:
-        """Whether it is certainly a container image."""
+        """Tell whether it is certainly a container image."""
         return self.package_type == "Image"
 
     def unwrapped(self) -> PlannedFunction:

@@ -1,1 +1,1 @@
-"""How a function's container image is built: the Dockerfile, and what it says of the code."""
+"""The build of a function's container image: its Dockerfile, and the code that it names."""

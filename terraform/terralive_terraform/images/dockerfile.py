@@ -47,7 +47,7 @@ class Copy:
 
     @property
     def is_into_folder(self) -> bool:
-        """Whether the destination is certainly a folder."""
+        """Tell whether the destination is certainly a folder."""
         return self.destination.endswith("/") or len(self.sources) > 1
 
 

@@ -1,4 +1,4 @@
-"""What an image that a Dockerfile builds says of its function: runtime, handler, task root. Pure.
+"""Runtime, handler and task root of the function whose image a Dockerfile builds. Pure.
 
 https://docs.aws.amazon.com/lambda/latest/dg/images-create.html: Lambda's base images start the
 handler that CMD names; other images start a runtime interface client (`awslambdaric`,

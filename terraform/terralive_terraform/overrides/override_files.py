@@ -1,4 +1,4 @@
-"""What terralive adds to a folder of `*.tf` files, for each command of Terraform.
+"""The files that terralive adds to a folder of `*.tf` files, for each command of Terraform.
 
 With a state of terralive's own, init and plan need another backend in the team's root folder, and
 init needs the stage's dependency lock file there. A plan that makes functions live needs an

@@ -48,7 +48,7 @@ class OtherChange:
 
     @property
     def destroys(self) -> bool:
-        """Whether it destroys something that exists outside of Terraform's state."""
+        """Tell whether it destroys something that exists outside of Terraform's state."""
         if self.action == "replace" and self.type in _IN_STATE_ONLY:
             return False
         return self.action in ("delete", "replace")

@@ -1,1 +1,1 @@
-"""Where the local code of a function comes from."""
+"""Places that the local code of a function may come from."""
