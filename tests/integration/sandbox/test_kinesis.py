@@ -136,6 +136,8 @@ def test_each_shard_is_read_in_order_and_none_waits_for_another(aws: Aws) -> Non
     by_shard = {"a": "shardId-000000000000", "b": "shardId-000000000001"}
     settings: dict[str, Any] = {"StartingPosition": "TRIM_HORIZON", "BatchSize": 1}
     with mapping(aws, function, stream.arn, **settings):
+        # The shards are read at once: neither is known to be read first.
+        eventually(lambda: ["fail"] in got(aws, function))
         eventually(lambda: ["b2"] in got(aws, function))
         assert ["after it"] not in got(aws, function)
         with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*resharding"):
