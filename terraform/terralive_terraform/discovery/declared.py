@@ -46,6 +46,8 @@ class DeclaredFunction:
             followed an archive, and a plan of the app knows better.
         timeout: seconds.
         function_name: the function's name, where it is a literal.
+        written_name: `function_name` as its block has it, in Terraform's JSON syntax; "" where the
+            block cannot be read.
         package_type: `Zip` or `Image`, where it is a literal.
         architecture: `x86_64` or `arm64`, where it is a literal.
         attributes: the names of the attributes and blocks that are set.
@@ -72,6 +74,7 @@ class DeclaredFunction:
     path_is_noted: bool = False
     timeout: int = _TIMEOUT_SECONDS
     function_name: str | None = None
+    written_name: str = ""
     package_type: str | None = _PACKAGE_TYPE
     architecture: str | None = _ARCHITECTURE
     attributes: frozenset[str] = frozenset()
@@ -183,6 +186,7 @@ def declared_function(
         path_is_noted=path is not None,
         timeout=timeout,
         function_name=literal(text(block, "function_name")),
+        written_name=text(declared, "function_name"),
         package_type=literal(text(block, "package_type") or _PACKAGE_TYPE),
         architecture=_architecture(block.get("architectures")),
         attributes=values.is_set,

@@ -18,9 +18,13 @@ from typing import Final
 
 from terralive_stub.errors import TerraformError
 from terralive_stub.shared.atomic_files import write_atomically
-from terralive_stub.shared.json_documents import Json, items, read_object, text
+from terralive_stub.shared.json_documents import Json, as_object, items, read_object, text
 from terralive_terraform.discovery.hcl.folders import is_team_file
-from terralive_terraform.overrides.module_path import in_json_syntax, in_native_syntax
+from terralive_terraform.overrides.module_path import (
+    in_document,
+    in_json_syntax,
+    in_native_syntax,
+)
 from terralive_terraform.overrides.team_folder import write_override
 from terralive_terraform.runs.added_files import PlanView
 from terralive_terraform.runs.process import private_directory
@@ -98,7 +102,9 @@ class ModuleCopies:
             else:
                 in_copy = in_native_syntax(content, folder)
             (copy / file.name).write_bytes(in_copy.encode("utf-8", "surrogateescape"))
-        write_override(copy, override_document(substitutions))
+        # It may repeat an expression of the module's.
+        override = in_document(override_document(substitutions), folder)
+        write_override(copy, as_object(override))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,16 +42,17 @@ def in_json_syntax(content: str, path: str) -> str:
         document: Json = json.loads(content)
     except (ValueError, RecursionError):
         return content
-    return json.dumps(_in_document(document, path), indent=2)
+    return json.dumps(in_document(document, path), indent=2)
 
 
-def _in_document(value: Json, path: str) -> Json:
+def in_document(value: Json, path: str) -> Json:
+    """Return a value in Terraform's JSON syntax with a fixed path."""
     if isinstance(value, str):
         return _in_template(value, path)
     if isinstance(value, list):
-        return [_in_document(item, path) for item in value]
+        return [in_document(item, path) for item in value]
     if isinstance(value, dict):
-        return {_in_template(name, path): _in_document(item, path) for name, item in value.items()}
+        return {_in_template(name, path): in_document(item, path) for name, item in value.items()}
     return value
 
 

@@ -21,6 +21,7 @@ from terralive_stub.shared.json_documents import Json
 from terralive_terraform.addresses import instance_key, without_keys
 from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME, StubCoordinates
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.discovery.hcl.blocks import as_expression
 
 # The unpublished version of a function, which is what a stub replaces:
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
@@ -64,12 +65,12 @@ UNKNOWN_ARN: Final = (
 )
 # https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
 _ELSEWHERE: Final = (
-    "it is a container image in another region than the stage, and Lambda takes no image of "
-    "another region; leave it as it is"
+    "it is a container image in another region than the stage: Lambda takes an image from its own "
+    "region only, and the stub's image is in the stage's; leave it as it is"
 )
-_REPEATED_MODULE: Final = (
-    "it is a container image in a module with count or for_each, and the key of its stub is "
-    "another one in each instance of the module; leave it as it is"
+_UNREAD_NAME: Final = (
+    "it is a container image in a module with count or for_each, so the key of its stub is looked "
+    "up by its function_name, and the block that has it cannot be read"
 )
 
 
@@ -118,9 +119,10 @@ class ImageStub:
         """Return the image's command; None where the ARN of the function is not known.
 
         The key of an instance (`count`, `for_each`) is looked up in a table. An instance whose ARN
-        is not known finds "" there.
+        is not known finds "" there. The instances of a module have one block and cannot name their
+        module's key, so they are told apart by the names of their functions.
         """
-        if function.repeated is None:
+        if not function.instanced:
             arn = self._arn(function)
             if not arn:
                 return None
@@ -128,11 +130,16 @@ class ImageStub:
         keys: dict[str, str] = {}
         for address, arn in self.arns.items():
             if without_keys(address) == function.address:
-                keys[instance_key(address)] = self.coordinates.image_key(arn)
+                instance = instance_key(address)
+                if function.module_repeated:
+                    instance = arn.rpartition(":")[2]
+                keys[instance] = self.coordinates.image_key(arn)
         if not keys:
             return None
         index = "each.key"
-        if function.repeated == "count":
+        if function.module_repeated:
+            index = as_expression(function.written_name)
+        elif function.repeated == "count":
             index = "tostring(count.index)"
         table = json.dumps(keys).replace("${", "$${").replace("%{", "%%{")
         return self.coordinates.image_command(f'${{lookup({table}, {index}, "")}}')
@@ -283,8 +290,8 @@ def _reason_against_image(function: DeclaredFunction, stub: ImageStub | None) ->
         )
     if stub.is_elsewhere(function):
         return _ELSEWHERE
-    if function.module_repeated:
-        return _REPEATED_MODULE
+    if function.module_repeated and not as_expression(function.written_name):
+        return _UNREAD_NAME
     if stub.command(function) is None:
         return UNKNOWN_ARN
     return ""

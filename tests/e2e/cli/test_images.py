@@ -52,6 +52,10 @@ resource "aws_lambda_function" "service" {
   package_type  = "Image"
   image_uri     = "${aws_ecr_repository.service[each.key].repository_url}:1"
   timeout       = 30
+
+  environment {
+    variables = { KIND = each.key }
+  }
 }
 
 # One image for several functions, in the style of a registry's module.
@@ -71,17 +75,27 @@ resource "terraform_data" "jobs" {
 
 module "nightly" {
   source  = "./modules/function"
-  name    = "images-nightly"
+  name    = "nightly"
   role    = aws_iam_role.functions.arn
   image   = "${aws_ecr_repository.jobs.repository_url}:1"
   command = ["jobs.nightly"]
+  publish = true
 }
 
 module "hourly" {
   source = "./modules/function"
-  name   = "images-hourly"
+  name   = "hourly"
   role   = aws_iam_role.functions.arn
   image  = "${aws_ecr_repository.jobs.repository_url}:1"
+}
+
+# Instances of a module, also in a module, with a name that only the module knows.
+module "shift" {
+  source     = "./modules/shifts"
+  for_each   = toset(["early", "late"])
+  name       = each.key
+  role       = aws_iam_role.functions.arn
+  repository = aws_ecr_repository.jobs.repository_url
 }
 
 # A program that its image builds.
@@ -97,6 +111,7 @@ MODULE = """
 variable "name" {}
 variable "role" {}
 variable "image" {}
+variable "publish" { default = false }
 variable "package_type" { default = "Image" }
 variable "architectures" { default = null }
 variable "handler" { default = null }
@@ -107,15 +122,23 @@ variable "command" {
 }
 
 resource "aws_lambda_function" "this" {
-  count         = 1
-  function_name = var.name
+  count = 1
+  function_name = join("-", [
+    "images", # not those of "others"
+    replace(basename(path.module), "function", var.name),
+  ])
   role          = var.role
+  publish       = var.publish
   package_type  = var.package_type
   image_uri     = var.image
   architectures = var.architectures
   handler       = var.package_type == "Image" ? null : var.handler
   runtime       = var.package_type == "Image" ? null : var.runtime
   timeout       = 30
+
+  environment {
+    variables = { KIND = var.name }
+  }
 
   dynamic "image_config" {
     for_each = length(var.command) > 0 ? [true] : []
@@ -124,27 +147,61 @@ resource "aws_lambda_function" "this" {
     }
   }
 }
+
+resource "aws_lambda_alias" "live" {
+  count            = var.publish ? 1 : 0
+  name             = "live"
+  function_name    = aws_lambda_function.this[0].function_name
+  function_version = aws_lambda_function.this[0].version
+}
+"""
+
+SHIFTS = """
+variable "name" {}
+variable "role" {}
+variable "repository" {}
+
+module "job" {
+  source  = "../function"
+  count   = 2
+  name    = "${var.name}-${count.index}"
+  role    = var.role
+  image   = "${var.repository}:1"
+  command = ["jobs.shift"]
+}
 """
 
 SERVICE = 'FROM public.ecr.aws/lambda/python:3.13\nCOPY app.py ./\nCMD ["app.handler"]\n'
+SAYS = """
+import os
+
+def handler(event, context):
+    return ["{where}", os.environ["KIND"], context.invoked_function_arn]
+"""
 FILES = {
     "infra/main.tf": MAIN,
     "infra/modules/function/main.tf": MODULE,
+    "infra/modules/shifts/main.tf": SHIFTS,
     "services/mail/Dockerfile": SERVICE,
-    "services/mail/app.py": "def handler(event, context):\n    return 'mail'\n",
+    "services/mail/app.py": SAYS.format(where="mail"),
     "services/resize/Dockerfile": SERVICE,
-    "services/resize/app.py": "def handler(event, context):\n    return 'resize'\n",
+    "services/resize/app.py": SAYS.format(where="resize"),
     "infra/docker/jobs.Dockerfile": """
         FROM public.ecr.aws/lambda/python:3.13
         COPY src/ ${LAMBDA_TASK_ROOT}/
         CMD ["jobs.hourly"]
         """,
     "infra/src/jobs.py": """
+        import os
+
         def hourly(event, context):
-            return "hourly"
+            return ["hourly", os.environ["KIND"], context.invoked_function_arn]
 
         def nightly(event, context):
-            return "nightly"
+            return ["nightly", os.environ["KIND"], context.invoked_function_arn]
+
+        def shift(event, context):
+            return ["shift", os.environ["KIND"], context.invoked_function_arn]
         """,
     "services/program/Dockerfile": """
         FROM golang:1.23 AS build
@@ -160,6 +217,10 @@ EXPECTED = {
     "images-resize": "../services/resize/Dockerfile (the name acme/resize)",
     "images-nightly": "docker/jobs.Dockerfile (terraform_data.jobs)",
     "images-hourly": "docker/jobs.Dockerfile (terraform_data.jobs)",
+    "images-early-0": "docker/jobs.Dockerfile (terraform_data.jobs)",
+    "images-early-1": "docker/jobs.Dockerfile (terraform_data.jobs)",
+    "images-late-0": "docker/jobs.Dockerfile (terraform_data.jobs)",
+    "images-late-1": "docker/jobs.Dockerfile (terraform_data.jobs)",
 }
 
 
@@ -223,7 +284,20 @@ class TestWhileLive:
     def test_each_function_runs_its_own_code_here(self, images: Images, ready: Event) -> None:
         assert {item["name"] for item in ready["functions"]} == set(EXPECTED)
         for name in EXPECTED:
-            assert images.invoke(name) == name.removeprefix("images-")
+            kind = name.removeprefix("images-")
+            where = kind
+            if "-" in kind:
+                where = "shift"
+            assert images.invoke(name)[:2] == [where, kind]
+
+    @pytest.mark.usefixtures("ready")
+    def test_an_alias_leads_to_this_machine_and_no_stub_was_published(self, images: Images) -> None:
+        where, _, arn = images.invoke("images-nightly:live")
+        assert where == "nightly"
+        assert arn.endswith(":images-nightly:live")
+        client = images.project.client("lambda")
+        versions = client.list_versions_by_function(FunctionName="images-nightly")["Versions"]
+        assert [item["Version"] for item in versions] == ["$LATEST"]
 
     @pytest.mark.usefixtures("ready")
     def test_all_have_the_stubs_image_of_the_debug_stack(self, images: Images) -> None:
@@ -241,6 +315,19 @@ def test_a_restore_brings_the_images_back(images: Images) -> None:
     assert command.process.returncode == 0, command.story()
     assert images.image_of("images-mail").endswith("/acme/mail:1")
     assert images.image_of("images-nightly").endswith("/acme/workers:1")
+    assert images.image_of("images-late-1").endswith("/acme/workers:1")
+    alias = images.project.client("lambda").get_alias(FunctionName="images-nightly", Name="live")
+    assert alias["FunctionVersion"] == "1"
+
+
+def test_a_plan_after_a_restore_has_the_functions_and_nothing_else(images: Images) -> None:
+    command = images.run("plan")
+
+    assert command.process.returncode == 0, command.story()
+    (plan,) = command.of_type("plan")
+    assert plan["other_changes"] == []
+    # The functions, and the alias of one of them.
+    assert plan["changes"] == len(EXPECTED) + 1
 
 
 def test_destroy_leaves_no_repository(images: Images) -> None:

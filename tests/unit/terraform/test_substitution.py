@@ -272,11 +272,47 @@ def test_an_image_in_another_region_stays_and_says_why() -> None:
     assert "in another region than the stage" in decision.reason
 
 
-def test_an_image_in_a_repeated_module_stays_and_says_why() -> None:
-    function = declared_function(f"module.m.{ADDRESS}", IMAGE)
-    decision = substitute(replace(function, module_repeated=True), WITH_IMAGES)
+IN_MODULE = f"module.m.{ADDRESS}"
+
+
+@pytest.mark.parametrize(
+    ("name", "expression"),
+    [
+        ("${var.prefix}-api", '"${var.prefix}-api"'),
+        ('${join("-", [var.a, "api"])}', '"${join("-", [var.a, "api"])}"'),
+        ("${var.long ? var.a : var.b}${each.key}", '"${var.long ? var.a : var.b}${each.key}"'),
+    ],
+)
+def test_each_instance_of_a_module_looks_up_the_key_of_its_image_by_the_functions_name(
+    name: str, expression: str
+) -> None:
+    arns = {
+        'module.m["a"].aws_lambda_function.api': f"{ARN}-one",
+        'module.m["b"].aws_lambda_function.api': f"{ARN}-two",
+    }
+    function = declared_function(IN_MODULE, {**IMAGE, "function_name": name})
+    decision = substitute(replace(function, module_repeated=True), with_arns(**arns))
+    assert isinstance(decision, Substitution)
+    (config,) = items(decision.blocks, "image_config")
+    *_, key = items(as_object(config), "command")
+    assert isinstance(key, str)
+    table = key.removeprefix("${lookup(").removesuffix(f', {expression}, "")}}')
+    assert json.loads(table) == {
+        "api-one": function_key(SECRET, f"{ARN}-one").hex(),
+        "api-two": function_key(SECRET, f"{ARN}-two").hex(),
+    }
+
+
+@pytest.mark.parametrize("name", ["", 'a"b', "${var.a", "a\nb"])
+def test_an_image_in_a_repeated_module_whose_name_cannot_be_read_stays_and_says_why(
+    name: str,
+) -> None:
+    function = declared_function(IN_MODULE, {**IMAGE, "function_name": name})
+    arns = {'module.m["a"].aws_lambda_function.api': ARN}
+    decision = substitute(replace(function, module_repeated=True), with_arns(**arns))
     assert isinstance(decision, NotLive)
     assert "in a module with count or for_each" in decision.reason
+    assert "cannot be read" in decision.reason
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,26 @@ def as_json(expression: Expression) -> Json:
     return _literal_json(expression.expression, expression.text)
 
 
+def as_expression(text: str) -> str:
+    """Return a text of Terraform's JSON syntax as an expression; "" where it is empty or none.
+
+    It stands in quotes, so it may stand within another expression.
+
+    Args:
+        text: the text, perhaps with `${…}`.
+    """
+    written = f'"{text}"'
+    reader = ExpressionReader(written)
+    try:
+        read = reader.expression()
+    except (UnreadableError, RecursionError):
+        return ""
+    is_text = isinstance(read.expression, Literal | Template)
+    if not text or not is_text or reader.position < len(written):
+        return ""
+    return written
+
+
 @dataclass(frozen=True, slots=True)
 class _Outline:
     """The blocks of a file, and the values that stand outside of blocks."""
