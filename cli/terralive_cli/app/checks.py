@@ -6,16 +6,20 @@ from collections.abc import Mapping, Sequence
 
 from terralive_cli.app.live_plan import AppGuard
 from terralive_cli.app.source import AppSource
-from terralive_cli.configuration.values import Config
+from terralive_cli.configuration.rules import closest
+from terralive_cli.configuration.values import Config, matches, names_of
 from terralive_cli.deploy.plans import ReadyPlan
 from terralive_cli.deploy.target import Stage, aws_providers
 from terralive_cli.functions.mapping import Mapped, instances
 from terralive_cli.protection.existing import Located, created_functions, require_new
 from terralive_stub.errors import ConfigurationError
+from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.output.shown_plan import ShownPlan
-from terralive_terraform.output.state import functions_of_plan
+from terralive_terraform.output.state import DeployedFunction, functions_of_plan
 from terralive_terraform.substitution.app import Prepared
+from terralive_terraform.substitution.marker import is_stub
 from terralive_terraform.substitution.plan_checks import (
     functions_after,
     refuse_forgotten_stubs,
@@ -78,6 +82,71 @@ class Inspection:
         located = {new.located for new in created if new.located is not None}
         require_new(sorted(located - self._new), accounts, target.name)
         self._new |= located
+
+
+def left_out(
+    config: Config,
+    planned: Sequence[PlannedFunction],
+    deployed: Mapping[str, DeployedFunction],
+) -> dict[str, NotLive]:
+    """Return the functions that the user leaves out, by address without instance keys.
+
+    Terraform changes all instances of a block in the same way, so they become live together.
+
+    Args:
+        config: the configuration.
+        planned: the instances of the app's functions.
+        deployed: the deployed functions by address.
+
+    Raises:
+        ConfigurationError: `function-unknown`: an option names no function.
+    """
+    for option, patterns in (("--only", config.only), ("--except", config.except_)):
+        for pattern in patterns:
+            _require_function(option, pattern, planned)
+    reasons: dict[str, list[str]] = {}
+    with_stub: set[str] = set()
+    for instance in planned:
+        address = without_keys(instance.address)
+        reason = config.left_out(instance.address, instance.name or "")
+        reasons.setdefault(address, []).append(reason)
+        now = deployed.get(instance.address)
+        if now is not None and is_stub(now.handler, now.description):
+            with_stub.add(address)
+    found: dict[str, NotLive] = {}
+    for address, own in reasons.items():
+        given = [reason for reason in own if reason]
+        if not given:
+            continue
+        text = given[0]
+        if len(given) < len(own):
+            text = (
+                f"{given[0]} in part: {len(given)} of its {len(own)} instances. Terraform changes "
+                "all instances of a block together"
+            )
+        if address in with_stub:
+            text += ". It is live now, and gets its own code back"
+        found[address] = NotLive(address, text)
+    return found
+
+
+def _require_function(option: str, pattern: str, planned: Sequence[PlannedFunction]) -> None:
+    """Check that an option names at least one function.
+
+    Raises:
+        ConfigurationError: `function-unknown`.
+    """
+    names: set[str] = set()
+    for instance in planned:
+        names |= names_of(instance.address, instance.name or "")
+    if any(matches(pattern, name) for name in names):
+        return
+    known = ", ".join(sorted({instance.name or instance.address for instance in planned}))
+    raise ConfigurationError(
+        "function-unknown",
+        f"{option} {pattern}: no function of the app has this name.{closest(pattern, names)}",
+        hint=f"Its functions, by name: {known or 'none'}.",
+    )
 
 
 def check_changes(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Final, TypeAlias
 
-from terralive_cli.app.checks import Inspection, check_changes, nothing_live
+from terralive_cli.app.checks import Inspection, check_changes, left_out, nothing_live
 from terralive_cli.app.evaluation import Evaluation
 from terralive_cli.app.expected import expected_functions
 from terralive_cli.app.live_plan import AppGuard, LiveApp, LivePlan, RestorePlan, Restoring
@@ -218,6 +218,8 @@ class StageApp:
 
         Nothing of the team's changes.
         """
+        deployed = evaluated.deployed.functions
+        self._unmapped.update(left_out(self._stage.config, evaluated.planned, deployed))
         live = self._stub.live(
             outputs,
             architectures=image_architectures(evaluated.planned),

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from terralive_cli.configuration import rules
 from terralive_cli.configuration.kinds import Context, WrongValueError
-from terralive_cli.configuration.settings import Setting, settings_of
+from terralive_cli.configuration.settings import FlagValue, Setting, settings_of
 from terralive_cli.configuration.source import source_of
 from terralive_cli.configuration.tables import (
     AccountSettings,
@@ -31,7 +31,7 @@ from terralive_stub.shared.json_documents import read_object, text
 from terralive_terraform.data_folder import selected_workspace
 
 # The options that the user typed, by the names of `Config`'s fields.
-Flags: TypeAlias = Mapping[str, "str | bool"]
+Flags: TypeAlias = Mapping[str, FlagValue]
 # Values of a dataclass by field name. The kinds of the settings vouch for the types.
 _Values: TypeAlias = dict[str, Any]
 

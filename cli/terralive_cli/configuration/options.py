@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 
 import click
 
-from terralive_cli.configuration.kinds import Choice, Switch
-from terralive_cli.configuration.settings import Setting, all_settings
+from terralive_cli.configuration.kinds import Choice, Switch, Texts
+from terralive_cli.configuration.settings import FlagValue, Setting, all_settings
 from terralive_cli.configuration.values import Config
 
 _Decorated = TypeVar("_Decorated", bound="Callable[..., object]")
@@ -27,13 +27,16 @@ class Typed:
         arguments: the words after `--`, for Terraform. They may hold secrets.
     """
 
-    flags: dict[str, str | bool] = field(default_factory=dict)
+    flags: dict[str, FlagValue] = field(default_factory=dict)
     arguments: tuple[str, ...] = field(default=(), repr=False)
 
     def add(self, values: Mapping[str, object]) -> None:
         """Add options. Options after the command's name replace those before it."""
         for name, value in values.items():
             if isinstance(value, str | bool):
+                self.flags[name] = value
+            elif isinstance(value, tuple) and value:
+                # An option that may be given several times.
                 self.flags[name] = value
 
     def take(self, values: dict[str, object]) -> None:
@@ -58,7 +61,7 @@ def setting_options(
     """
     # An option that is added later stands earlier in `--help`.
     for setting in reversed(_FLAGS):
-        belongs = setting.command in ("", name)
+        belongs = not setting.commands or name in setting.commands
         if belongs and setting.name not in without:
             command = _option(setting)(command)
     return command
@@ -79,6 +82,8 @@ def _option(setting: Setting) -> Callable[[_Decorated], _Decorated]:
         words = [member.value for member in setting.kind.members]
         # click itself refuses other words, and shows them in `--help`.
         return click.option(*names, type=click.Choice(words), help=_help(setting))
+    if isinstance(setting.kind, Texts):
+        return click.option(*names, metavar=setting.metavar, multiple=True, help=_help(setting))
     if not isinstance(setting.kind, Switch):
         return click.option(*names, metavar=setting.metavar, help=_help(setting))
     if setting.in_file:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from terralive_cli.configuration.kinds import Kind
 
 _SETTING: Final = "setting"
 _TABLE: Final = "table"
+# The value of an option of the command line; a tuple where it may be given several times.
+FlagValue: TypeAlias = str | bool | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Setting:
         flag: option of the command line (`--stage`); "" if there is none.
         short: short form of the option (`-y`).
         metavar: name of the option's value in `--help`; "" for a switch.
-        command: the only command that has the option; "" for all commands.
+        commands: the only commands that have the option; () for all commands.
         env: environment variable; "" if there is none.
         shown_default: the default as the reference page shows it, if it is not a constant.
         rule: returns what is wrong with a value that the user gave, or "".
@@ -44,7 +46,7 @@ class Setting:
     flag: str = ""
     short: str = ""
     metavar: str = ""
-    command: str = ""
+    commands: tuple[str, ...] = ()
     env: str = ""
     shown_default: str = ""
     rule: Callable[[Any], str] | None = None

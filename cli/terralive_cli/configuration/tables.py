@@ -21,6 +21,7 @@ from terralive_cli.configuration.kinds import (
     Number,
     Program,
     ProgramName,
+    Switch,
     Text,
     Texts,
 )
@@ -285,6 +286,11 @@ class FunctionSettings:
     """
 
     pattern: str
+    live: bool = setting(
+        Switch(),
+        "`false` leaves the function as it is. `--only` can make it live all the same.",
+        default=True,
+    )
     path: Path | None = setting(
         CodeFolder(),
         "Folder of the function's local code.",

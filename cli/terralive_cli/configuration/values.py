@@ -38,6 +38,8 @@ from terralive_terraform.addresses import without_keys
 from terralive_terraform.artifacts import STUB_IMAGE_BASE
 
 FILE: Final = "terralive.toml"
+# The commands that make functions live, or show which of them would be.
+_LIVE_COMMANDS: Final = ("plan", "apply", "start")
 
 
 class Output(StrEnum):
@@ -157,8 +159,32 @@ class Config:
         "most 90 KB per second and invocation).",
         default=False,
         flag="--forward-logs",
-        command="start",
+        commands=("start",),
         env="TERRALIVE_FORWARD_LOGS",
+    )
+    only: tuple[str, ...] = setting(
+        Texts(),
+        "Make only these functions live, by name or Terraform address; `*` and `?` are wildcards. "
+        "The option may be given several times.",
+        default=(),
+        in_file=False,
+        flag="--only",
+        metavar="FUNCTION",
+        commands=_LIVE_COMMANDS,
+        env="TERRALIVE_ONLY",
+        shown_default="all functions",
+    )
+    except_: tuple[str, ...] = setting(
+        Texts(),
+        "Leave these functions as they are, by name or Terraform address; `*` and `?` are "
+        "wildcards. The option may be given several times.",
+        default=(),
+        in_file=False,
+        flag="--except",
+        metavar="FUNCTION",
+        commands=_LIVE_COMMANDS,
+        env="TERRALIVE_EXCEPT",
+        shown_default="none",
     )
     stub_check_seconds: int = setting(
         Number(0, 3600),
@@ -241,23 +267,46 @@ class Config:
         for item in self.functions:
             if item.pattern in exact:
                 ranks[0].append(item)
-            elif _names_instances(item.pattern) and _matches(item.pattern, address):
+            elif _names_instances(item.pattern) and matches(item.pattern, address):
                 ranks[1].append(item)
             elif item.pattern == declared:
                 ranks[2].append(item)
-            elif any(_matches(item.pattern, known) for known in all_names):
+            elif any(matches(item.pattern, known) for known in all_names):
                 ranks[3].append(item)
         for rank in ranks:
             if rank:
                 return rank[0]
         return None
 
+    def left_out(self, address: str, name: str) -> str:
+        """Return why the user leaves a function out, or one instance of it; "" where it is wanted.
+
+        `--only` and `--except` take precedence over `live = false` in the file.
+
+        Args:
+            address: its address, perhaps with instance keys.
+            name: its name; "" where it is not known.
+        """
+        names = names_of(address, name)
+
+        def is_named(patterns: tuple[str, ...]) -> bool:
+            return any(matches(pattern, known) for pattern in patterns for known in names)
+
+        if is_named(self.except_):
+            return "--except leaves it out"
+        if self.only:
+            return "" if is_named(self.only) else "--only leaves it out"
+        settings = self.function_for(address, name)
+        if settings is not None and not settings.live:
+            return f"live = false in {FILE} leaves it out"
+        return ""
+
     def of_instances(self, address: str) -> tuple[FunctionSettings, ...]:
         """Return the settings of single instances of a function (`….worker["eu"]`)."""
         found = []
         for item in self.functions:
             base = without_keys(item.pattern)
-            if _names_instances(item.pattern) and _matches(base, address):
+            if _names_instances(item.pattern) and matches(base, address):
                 found.append(item)
         return tuple(found)
 
@@ -291,7 +340,7 @@ class Config:
                 named.append(("Variables file", file.name.partition(".")[0]))
         for kind, name in named:
             for pattern in self.protected:
-                if _matches(pattern, name):
+                if matches(pattern, name):
                     raise _protected(kind, name, pattern)
 
 
@@ -337,6 +386,19 @@ def _names_instances(pattern: str) -> bool:
     return pattern != without_keys(pattern)
 
 
-def _matches(pattern: str, value: str) -> bool:
+def names_of(address: str, name: str) -> set[str]:
+    """Return all names that a user may give a function, or one instance of it.
+
+    Args:
+        address: its address, perhaps with instance keys.
+        name: its deployed name; "" where it is not known.
+    """
+    declared = without_keys(address)
+    label = declared.rpartition(".")[2]
+    return {address, declared, label, name} - {""}
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Tell whether a name or an address matches a pattern; `*` and `?` are wildcards."""
     # Brackets stand in Terraform addresses (`aws_lambda_function.api["eu"]`) and mean themselves.
     return fnmatchcase(value, pattern.replace("[", "[[]"))

@@ -209,6 +209,22 @@ def test_yes_makes_changes_of_a_function_and_of_what_it_depends_on_and_lists_the
     assert (topics(project), queues(project)) == (["plain-orders"], [])
 
 
+def test_functions_that_are_left_out_are_neither_planned_nor_changed(project: Project) -> None:
+    configure(project, QUEUE, SECOND, memory=256, description="Greets")
+
+    only = ["--only", "plain-g*"]
+    command = run(["plan", "--sandbox", *only], project.root)
+
+    assert command.process.returncode == 0, command.story()
+    (plan,) = command.of_type("plan")
+    assert [item["address"] for item in plan["functions"]] == ["aws_lambda_function.greet"]
+    assert plan["refused"] == {"aws_lambda_function.second": "--only leaves it out"}
+    applied = run(["apply", *SANDBOX, *only], project.root)
+    assert applied.process.returncode == 0, applied.story()
+    assert listed(applied) == []
+    assert "plain-second" not in left(project)["functions"]
+
+
 def test_restore_lists_what_it_changes_beside_the_code(project: Project) -> None:
     configure(project, QUEUE, memory=256, description="Greets people")
 

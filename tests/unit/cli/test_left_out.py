@@ -1,0 +1,124 @@
+"""Functions that the user leaves out: `--only`, `--except`, `live = false`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from terralive_cli.app.checks import left_out
+from terralive_cli.configuration.loading import load
+from terralive_stub.errors import ConfigurationError
+from terralive_terraform.artifacts import STUB_HANDLER
+from terralive_terraform.evaluation.planned import PlannedFunction
+from terralive_terraform.output.state import DeployedFunction
+from terralive_terraform.substitution.marker import StageName, live_description
+
+ORDERS = "module.orders.aws_lambda_function.this"
+MAILS = "aws_lambda_function.mails"
+WORKER = "aws_lambda_function.worker"
+PLANNED = (
+    PlannedFunction(f"{ORDERS}[0]", "module.orders", name="shop-orders"),
+    PlannedFunction(MAILS, "", name="shop-mails"),
+    PlannedFunction(f'{WORKER}["eu"]', "", name="shop-worker-eu"),
+    PlannedFunction(f'{WORKER}["us"]', "", name="shop-worker-us"),
+)
+ALL = {ORDERS, MAILS, WORKER}
+Option: TypeAlias = Callable[..., dict[str, str]]
+
+
+def reasons(
+    folder: Path,
+    file: str = "",
+    deployed: Mapping[str, DeployedFunction] | None = None,
+    **flags: tuple[str, ...],
+) -> dict[str, str]:
+    """Return why functions are left out, by address."""
+    (folder / "terralive.toml").write_text(file, "utf-8")
+    config = load(project=folder, flags=flags, environ={}, user="ana")
+    return {
+        address: item.reason for address, item in left_out(config, PLANNED, deployed or {}).items()
+    }
+
+
+def only(folder: Path, *names: str) -> dict[str, str]:
+    return reasons(folder, only=names)
+
+
+def all_but(folder: Path, *names: str) -> dict[str, str]:
+    return reasons(folder, except_=names)
+
+
+BOTH = pytest.mark.parametrize("option", [only, all_but], ids=["--only", "--except"])
+
+
+@pytest.mark.parametrize(
+    ("names", "live"),
+    [
+        (("shop-orders",), {ORDERS}),
+        ((f"{ORDERS}[0]",), {ORDERS}),
+        (("module.orders.*",), {ORDERS}),
+        (("mails", WORKER), {MAILS, WORKER}),
+        (("shop-worker-*",), {WORKER}),
+        (("*",), ALL),
+    ],
+)
+def test_only_some_functions_by_every_name_and_by_wildcards(
+    tmp_path: Path, names: tuple[str, ...], live: set[str]
+) -> None:
+    found = only(tmp_path, *names)
+
+    assert set(found) == ALL - live
+    assert set(found.values()) <= {"--only leaves it out"}
+
+
+def test_except_takes_precedence_over_only(tmp_path: Path) -> None:
+    found = reasons(tmp_path, only=("shop-*",), except_=("mails",))
+
+    assert found == {MAILS: "--except leaves it out"}
+
+
+def test_the_file_leaves_functions_out_and_only_brings_them_back(tmp_path: Path) -> None:
+    file = "[functions.shop-mails]\nlive = false\n"
+
+    reason = "live = false in terralive.toml leaves it out"
+    assert reasons(tmp_path, file) == {MAILS: reason}
+    assert set(reasons(tmp_path, file, only=("mails",))) == ALL - {MAILS}
+
+
+@BOTH
+def test_instances_of_one_block_become_live_together(tmp_path: Path, option: Option) -> None:
+    found = option(tmp_path, "shop-worker-eu")
+
+    assert "1 of its 2 instances" in found[WORKER]
+    assert "all instances of a block together" in found[WORKER]
+
+
+@BOTH
+def test_a_name_that_no_function_has_is_an_error(tmp_path: Path, option: Option) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        option(tmp_path, "shop-*", "shop-mial")
+
+    assert caught.value.reference == "function-unknown"
+    assert 'Did you mean "shop-mails"?' in caught.value.message
+    assert "shop-worker-eu" in caught.value.hint
+
+
+def test_a_function_that_carries_a_stub_is_said_to_get_its_own_code_back(tmp_path: Path) -> None:
+    description = live_description(StageName("shop", "dev-ana"))
+    stub = DeployedFunction("shop-mails", "arn", handler=STUB_HANDLER, description=description)
+
+    found = reasons(tmp_path, deployed={MAILS: stub}, only=("shop-orders",))
+
+    assert found[MAILS].endswith("It is live now, and gets its own code back")
+    assert found[WORKER] == "--only leaves it out"
+
+
+def test_options_come_from_the_environment(tmp_path: Path) -> None:
+    environ = {"TERRALIVE_ONLY": "shop-*, mails", "TERRALIVE_EXCEPT": "worker"}
+
+    config = load(project=tmp_path, flags={}, environ=environ, user="ana")
+
+    assert (config.only, config.except_) == (("shop-*", "mails"), ("worker",))
