@@ -121,8 +121,13 @@ class Queue:
 
     def is_empty(self) -> bool:
         """Return whether there are no messages, also no hidden or delayed ones."""
+        # One request: between two of them, a message can change from a state that was not counted
+        # yet to one that was.
         states = ("", "NotVisible", "Delayed")
-        return all(self.attribute(f"ApproximateNumberOfMessages{state}") == "0" for state in states)
+        names: Any = [f"ApproximateNumberOfMessages{state}" for state in states]
+        answer = self._aws.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)
+        attributes: Mapping[Any, str] = answer["Attributes"]
+        return all(attributes[name] == "0" for name in names)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -458,6 +459,23 @@ def test_the_log_is_in_cloudwatch_if_the_role_may_write_it(aws: Aws) -> None:
     eventually(lambda: any(line.startswith("REPORT") for line in lines()))
     assert "a line" in lines()
     assert aws.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"] == []
+
+
+def test_log_events_of_several_streams_are_in_the_order_of_their_times(aws: Aws) -> None:
+    group = unique("/team/log")
+    aws.logs.create_log_group(logGroupName=group)
+    now = int(time.time() * 1000)
+    for stream, moments in {"one": (0, 3, 4), "two": (1, 2, 5)}.items():
+        aws.logs.create_log_stream(logGroupName=group, logStreamName=stream)
+        events = [{"timestamp": now + moment, "message": str(moment)} for moment in moments]
+        aws.logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+    pages = aws.logs.get_paginator("filter_log_events").paginate(
+        logGroupName=group, PaginationConfig={"PageSize": 4}
+    )
+    assert [[event["message"] for event in page["events"]] for page in pages] == [
+        ["0", "1", "2", "3"],
+        ["4", "5"],
+    ]
 
 
 def test_a_role_is_assumed_only_by_whom_it_trusts(aws: Aws) -> None:
