@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import boto3
 import httpx
 
 from terralive_testing.drivers.command import Command, Event
+from terralive_testing.drivers.workers import save
 from terralive_testing.machine.waiting import eventually
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "sns_demo"
@@ -23,11 +22,8 @@ class Project:
     sandbox: dict[str, str] = field(default_factory=dict)
 
     def write_handler(self, function: str, source: str) -> None:
-        """Save a handler as an editor does: at once."""
-        path = self.root / "functions" / function / "app.py"
-        fresh = path.with_name(f".{path.name}.swp")
-        fresh.write_text(dedent(source), "utf-8")
-        os.replace(fresh, path)  # noqa: PTH105  # as editors do
+        """Save a handler as an editor does."""
+        save(self.root / "functions" / function / "app.py", source)
 
     def read_handler(self, function: str) -> str:
         return (self.root / "functions" / function / "app.py").read_text("utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -41,6 +42,18 @@ def local_function(
         python=PYTHON,
         max_workers=max_workers,
     )
+
+
+def save(path: Path, text: str) -> None:
+    """Save a file as an editor does: at once.
+
+    A file that is written in place is empty for a moment, and a watcher may take that for a change
+    of its own.
+    """
+    # Watchers ignore this name, as they do with an editor's.
+    fresh = path.with_name(f".{path.name}.swp")
+    fresh.write_text(dedent(text), "utf-8")
+    os.replace(fresh, path)  # noqa: PTH105  # as editors do
 
 
 def invocation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 def _parents() -> dict[int, int]:
@@ -14,13 +14,15 @@ def _parents() -> dict[int, int]:
     return {int(row[0]): int(row[1]) for row in rows if not row[2].startswith("Z")}
 
 
-def descendants(pid: int) -> list[int]:
-    """Return every process below this one."""
+def descendants(pid: int, *, without: Collection[int] = ()) -> list[int]:
+    """Return every process below this one, but not those of `without` and what is below them."""
     parents = _parents()
     found: list[int] = []
     level = [pid]
     while level:
-        level = [child for child, parent in parents.items() if parent in level]
+        level = [
+            child for child, parent in parents.items() if parent in level and child not in without
+        ]
         found += level
     return found
 

@@ -12,7 +12,7 @@ from terralive_relay.code.build import builds
 from terralive_relay.code.watch import Watcher
 from terralive_relay.events import Warned
 from terralive_relay.pool.pool import Pool
-from terralive_testing.drivers.workers import Recorder, document, invocation, local_function
+from terralive_testing.drivers.workers import Recorder, document, invocation, local_function, save
 from terralive_testing.machine.waiting import eventually
 from terralive_workers.function import Build, LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
@@ -30,7 +30,7 @@ class Live:
     reported: Counter[str]
 
     def save(self, text: str) -> None:
-        (self.project / "src" / "app.py").write_text(text)
+        save(self.project / "src" / "app.py", text)
 
     def value(self) -> object:
         got = self.pools[0].submit(invocation()).result(30).outcome

@@ -88,6 +88,7 @@ def test_another_user_of_this_machine_cannot_attach(
         assert fetch_as_nobody(f"http://127.0.0.1:{port}/json/list") == (0, "")
         with pytest.raises(TimeoutError):
             worker.accept()
+        worker.settimeout(60)
         with socket.create_connection(("127.0.0.1", port)):
             worker.accept()[0].close()  # this user's own connection gets there
         debug_port.close()

@@ -18,6 +18,7 @@ from textwrap import dedent
 import pytest
 
 from terralive_relay.events import Warned
+from terralive_relay.pool import records
 from terralive_relay.pool.pool import CREDENTIALS_SECONDS, IDLE_SECONDS, Pool
 from terralive_relay.pool.records import PoolResult
 from terralive_stub.errors import ConfigurationError
@@ -89,6 +90,12 @@ def make_pool(api: RuntimeApi, sink: Recorder) -> Iterator[MakePool]:
         pool.close()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a worker that has answered come back late, so that a slow machine starts no other one."""
+    monkeypatch.setattr(records, "ANSWERED_SECONDS", 60.0)
+
+
 def result(future: Future[PoolResult]) -> PoolResult:
     return future.result(timeout=30)
 
@@ -127,6 +134,7 @@ def test_a_handler_runs_with_the_event_and_its_result_comes_back(
     assert got.handler_ms > 0
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_next_invocation_finds_the_module_as_the_last_one_left_it(
     make_pool: MakePool, tmp_path: Path
 ) -> None:
@@ -259,6 +267,7 @@ def test_an_interpreter_that_is_not_there_is_an_outcome(
 # Logs
 
 
+@pytest.mark.usefixtures("patient")
 def test_lines_are_there_before_the_result_and_belong_to_their_invocation(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
@@ -401,29 +410,29 @@ def test_a_crash_keeps_its_last_words(make_pool: MakePool, sink: Recorder, tmp_p
 # Deadlines
 
 
+@pytest.mark.usefixtures("patient")
 def test_at_the_deadline_the_worker_and_all_it_started_are_killed(
-    make_pool: MakePool, sink: Recorder, tmp_path: Path
+    make_pool: MakePool, tmp_path: Path
 ) -> None:
     code = """
         import os, subprocess, time
         def handler(event, context):
-            if event is None:
-                return "fine"
-            child = subprocess.Popen(["sleep", "1000"])
-            print(os.getpid(), child.pid)
-            time.sleep(1000)
+            if event == "start a child":
+                return [os.getpid(), subprocess.Popen(["sleep", "1000"]).pid]
+            if event == "slow":
+                time.sleep(1000)
+            return "fine"
         """
     pool = make_pool(local_function(tmp_path, code))
-    assert value(pool.submit(invocation())) == "fine"
-    asked = invocation("slow", seconds=0.5)
+    pids = value(pool.submit(invocation("start a child")))
+    assert isinstance(pids, list)
+    asked = invocation("slow", seconds=1.5)
     got = result(pool.submit(asked))
     assert got.timed_out
     assert got.outcome.error_type == "Sandbox.Timedout"
-    words = rf"^2\S+Z {asked.request_id} Task timed out after 0\.\d\d seconds$"
+    words = rf"^2\S+Z {asked.request_id} Task timed out after 1\.\d\d seconds$"
     assert re.match(words, str(document(got.outcome)["errorMessage"]))
     assert got.handler_ms > 300
-    pids = [int(pid) for pid in sink.lines(asked.request_id)[0].split()]
-    assert len(pids) == 2
     eventually(lambda: not any(alive(pid) for pid in pids), "worker and child are gone")
     assert value(pool.submit(invocation())) == "fine"
 
@@ -501,8 +510,12 @@ def test_an_invocation_that_no_worker_took_has_waited_and_not_run(
 ) -> None:
     pool = make_pool(local_function(tmp_path, GATED, max_workers=1))
     pool.submit(invocation(str(tmp_path / "first")))
-    got = result(pool.submit(invocation(str(tmp_path / "second"), seconds=0.3)))
-    assert (got.handler_ms, got.waited_ms >= 250) == (0, True)
+    asked = invocation(str(tmp_path / "second"), seconds=0.3)
+    future = pool.submit(asked)
+    waits_from_now_ms = asked.deadline.remaining(time.monotonic()) * 1000
+    got = result(future)
+    assert got.handler_ms == 0
+    assert got.waited_ms >= waits_from_now_ms
 
 
 def test_workers_enough_are_no_reason_for_a_warning(
@@ -514,6 +527,7 @@ def test_workers_enough_are_no_reason_for_a_warning(
     assert sink.of_type(Warned) == []
 
 
+@pytest.mark.usefixtures("patient")
 def test_one_after_the_other_needs_only_one_worker(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(local_function(tmp_path, PID))
     assert len({value(pool.submit(invocation())) for _ in range(100)}) == 1
@@ -784,6 +798,7 @@ def test_an_sdk_in_a_handler_finds_the_functions_role_region_and_endpoint_and_no
     assert seen == [[*mine, aws], [*mine, ["http://127.0.0.1:4566"] * 2]]
 
 
+@pytest.mark.usefixtures("patient")
 def test_another_environment_gets_another_worker_and_both_stay(
     make_pool: MakePool, tmp_path: Path
 ) -> None:
@@ -805,6 +820,7 @@ def test_a_changed_variable_is_seen_by_the_next_invocation_even_at_the_limit(
         assert value(pool.submit(invocation(environment={"TABLE": table}))) == table
 
 
+@pytest.mark.usefixtures("patient")
 def test_credentials_of_another_execution_environment_need_no_other_worker(
     make_pool: MakePool, tmp_path: Path
 ) -> None:
@@ -894,7 +910,8 @@ def test_closing_ends_every_thread(sink: Recorder, tmp_path: Path) -> None:
     value(pool.submit(invocation()))
     pool.close()
     api.close()
-    eventually(lambda: set(threading.enumerate()) == before, "all threads have ended")
+    # Threads of earlier tests may end meanwhile.
+    eventually(lambda: set(threading.enumerate()) <= before, "all threads have ended")
 
 
 @pytest.mark.parametrize("runtime", ["terralive's bootstrap", "another program"])

@@ -15,7 +15,7 @@ from terralive_sandbox.info import SandboxInfo
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
 from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.deployers.stage import deploy
-from terralive_testing.drivers.workers import Recorder
+from terralive_testing.drivers.workers import Recorder, save
 from terralive_testing.machine.waiting import eventually
 from terralive_workers.function import LocalFunction, with_labels
 
@@ -79,7 +79,7 @@ def test_each_runs_its_own_code_and_is_edited_and_shown_by_itself(
         assert invoke(here, arns[0]) == ["here", sandbox.region, arns[0]]
         assert invoke(there, arns[1]) == ["there", "us-west-2", arns[1]]
 
-        (tmp_path / "there" / "app.py").write_text(HANDLER.format(place="edited"))
+        save(tmp_path / "there" / "app.py", HANDLER.format(place="edited"))
         eventually(lambda: events.of_type(Reloaded), "the reload")
         assert {event.function for event in events.of_type(Reloaded)} == {shown[1]}
         assert invoke(here, arns[0]) == ["here", sandbox.region, arns[0]]

@@ -29,7 +29,9 @@ from terralive_testing.machine.waiting import eventually
 pytestmark = pytest.mark.timeout(180)
 
 TIMEOUTS = {"hasty": 8, "patient": 100}
-BACK_SECONDS = 15  # "within seconds of being back", on a machine that is busy with other tests
+# "Within seconds of being back", on a machine that is busy with other tests: sooner than a ping
+# would find out.
+BACK_SECONDS = 30
 FORGIVEN_SECONDS = 10  # a connection that is lost for longer ends what waits for it, by name
 HANDLER = """
 import os, time
@@ -65,6 +67,9 @@ class Laptop:
             body = json.loads(answer["Payload"].read())
         return str(body["errorType"] if "FunctionError" in answer else body)
 
+    def answers(self, function: str) -> bool:
+        return self.call(function) == "done"
+
     def later(self, function: str, until: Path | None = None, padding: str = "") -> Future[str]:
         return self.callers.submit(self.call, function, until, padding)
 
@@ -87,8 +92,13 @@ class Laptop:
             assert time.monotonic() < until, (reported, self.relay.of_type("ConnectionChanged"))
             reported.append(self.call("hasty"))
         assert all(by_name(answer) for answer in reported), reported
-        assert self.relay.connected
-        assert len(self.ledger()) == len(set(self.ledger()))
+        # Its words arrive by another way than the answer.
+        eventually(lambda: self.relay.connected, "the relay says that it is connected")
+        self.ran_nothing_twice()
+
+    def ran_nothing_twice(self) -> None:
+        ledger = self.ledger()
+        assert len(ledger) == len(set(ledger))
 
 
 def by_name(answer: str) -> bool:
@@ -120,7 +130,12 @@ def laptops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Laptop]]:
                 )
             return Laptop(link, stage, relay, aws, folder, callers)
 
-        yield [make(link) for link in links]
+        made = [make(link) for link in links]
+        for laptop in made:
+            # The first start of the broker and of a stub takes long on a slow machine, and no test
+            # is about that.
+            eventually(partial(laptop.answers, "hasty"), "the first answer")
+        yield made
 
 
 @pytest.fixture
@@ -150,7 +165,7 @@ def test_a_link_that_loses_packets_loses_no_invocation(laptop: Laptop) -> None:
     laptop.link.lossy(0.1)
     calls = [laptop.later("patient", padding=os.urandom(10_000).hex()) for _ in range(8)]
     assert [call.result() for call in calls] == ["done"] * 8
-    assert len(laptop.ledger()) == len(set(laptop.ledger()))
+    laptop.ran_nothing_twice()
 
 
 @pytest.mark.parametrize("seconds", [5, 45])
@@ -196,7 +211,7 @@ def cut_while_busy(laptop: Laptop, seconds: int, cut: Callable[[], None]) -> Non
     assert by_name(being_sent.result())
     if seconds < FORGIVEN_SECONDS:
         assert being_sent.result() == "done"
-    assert len(laptop.ledger()) == len(set(laptop.ledger()))
+    laptop.ran_nothing_twice()
 
 
 def test_a_laptop_that_changes_its_network_is_back_within_seconds(laptop: Laptop) -> None:
@@ -206,7 +221,7 @@ def test_a_laptop_that_changes_its_network_is_back_within_seconds(laptop: Laptop
     laptop.is_back()
     gate.touch()
     assert running.result() == "done"
-    assert len(laptop.ledger()) == len(set(laptop.ledger()))
+    laptop.ran_nothing_twice()
 
 
 def test_a_laptop_that_slept_while_its_network_went_is_back_within_seconds(laptop: Laptop) -> None:
