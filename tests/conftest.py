@@ -32,8 +32,13 @@ use_mirror()
 use_light_terraform()
 
 # No test asserts a time: on a machine that is busy with other test processes, Hypothesis' own
-# bounds are just that.
-settings.register_profile("terralive", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# bounds are just that. Every run tries the same examples; TERRALIVE_EXPLORE=1 tries others.
+settings.register_profile(
+    "terralive",
+    deadline=None,
+    derandomize=not int(os.environ.get("TERRALIVE_EXPLORE", "0")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("terralive")
 
 

@@ -142,23 +142,21 @@ def mapping(aws: Aws, function_arn: str, source_arn: str, **settings: Any) -> It
         aws.lambda_.delete_event_source_mapping(UUID=made["UUID"])
 
 
+def logged(aws: Aws, function_arn: str) -> list[str]:
+    """Return the lines of a function's log so far, in the order of their times.
+
+    They reach the log a moment after the invocation's answer.
+    """
+    group = f"/aws/lambda/{function_arn.split(':')[6]}"
+    if not aws.logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+        return []
+    pages = aws.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+    return [event["message"] for page in pages for event in page["events"]]
+
+
 def printed(aws: Aws, function_arn: str) -> list[dict[str, Any]]:
     """The JSON lines of a function's log so far, in the order of their invocations."""
-    name = function_arn.split(":")[6]
-    if not aws.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"]:
-        return []
-    lines: list[dict[str, Any]] = []
-    token: dict[str, str] = {}
-    while True:
-        answer = aws.logs.filter_log_events(logGroupName=f"/aws/lambda/{name}", **token)
-        lines += [
-            json.loads(event["message"])
-            for event in answer["events"]
-            if event["message"].startswith("{")
-        ]
-        if "nextToken" not in answer:
-            return lines
-        token = {"nextToken": answer["nextToken"]}
+    return [json.loads(line) for line in logged(aws, function_arn) if line.startswith("{")]
 
 
 def batches(aws: Aws, function_arn: str) -> list[list[dict[str, Any]]]:

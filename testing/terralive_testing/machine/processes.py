@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Collection, Iterable
 
+from terralive_testing.machine.waiting import eventually
+
 
 def _parents() -> dict[int, int]:
     listing = subprocess.run(
@@ -31,6 +33,23 @@ def running(pids: Iterable[int]) -> list[int]:
     """Return those of these processes that still run."""
     alive = _parents()
     return [pid for pid in pids if pid in alive]
+
+
+def wait_until_frozen(*pids: int) -> None:
+    """Wait until these execution environments can take the next invocation.
+
+    They are stopped from then on. An invocation that comes earlier may start another environment.
+    """
+    listed = ",".join(str(pid) for pid in pids)
+
+    def are_frozen() -> bool:
+        found = subprocess.run(
+            ["ps", "-o", "stat=", "-p", listed], capture_output=True, text=True, check=True
+        )
+        states = found.stdout.split()
+        return len(states) == len(pids) and all(state.startswith("T") for state in states)
+
+    eventually(are_frozen, f"the processes {listed} are frozen")
 
 
 def command_lines() -> dict[int, str]:

@@ -20,7 +20,9 @@ import pytest
 from websockets.sync.client import connect
 
 from terralive_sandbox.info import SandboxInfo, environment
+from terralive_testing.deployers.event_sources import logged
 from terralive_testing.deployers.sandbox import Aws, code, unique
+from terralive_testing.machine.waiting import eventually
 
 FOUND = shutil.which(
     "aws", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -81,7 +83,8 @@ def test_functions_are_created_invoked_and_their_logs_read(cli: Cli) -> None:
         "Arn": f"arn:aws:iam::{cli.info.account_id}:user/developer",
     }
     name = unique("cli")
-    role = Aws(cli.info).role({"Effect": "Allow", "Action": "logs:*", "Resource": "*"})
+    aws = Aws(cli.info)
+    role = aws.role({"Effect": "Allow", "Action": "logs:*", "Resource": "*"})
     (cli.folder / "f.zip").write_bytes(code(ECHO))
     made = cli.json(
         "lambda",
@@ -124,6 +127,7 @@ def test_functions_are_created_invoked_and_their_logs_read(cli: Cli) -> None:
         "lambda", "invoke", "--function-name", name, "--invocation-type", "DryRun", "dry.json"
     ) == {"StatusCode": 204}
     group = f"/aws/lambda/{name}"
+    eventually(lambda: any("REPORT" in line for line in logged(aws, made["FunctionArn"])))
     events = cli.json(
         "logs", "filter-log-events", "--log-group-name", group, "--filter-pattern", "seen"
     )["events"]

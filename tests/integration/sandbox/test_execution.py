@@ -33,7 +33,9 @@ from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.places import Place
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_testing.deployers.event_sources import logged
 from terralive_testing.deployers.sandbox import Aws, code, running_sandbox, unique
+from terralive_testing.machine.processes import wait_until_frozen
 from terralive_testing.machine.waiting import eventually
 from terralive_workers.environment import worker_environment
 from terralive_workers.function import LocalFunction
@@ -100,26 +102,11 @@ class Gate:
 NOT_HELD = {"port": 0}
 
 
-def state_of(pid: int) -> str:
-    """Return the letter of a process's state. T means that it is stopped."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def wait_until_frozen(*pids: int) -> None:
-    """Wait until these environments can take the next invocation. Before that, another one starts.
-
-    Without /proc, nothing is known of a process's state.
-    """
-    if Path("/proc/self/stat").exists():
-        eventually(lambda: all(state_of(pid) == "T" for pid in pids), f"{pids} are frozen")
-
-
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="looks at processes in /proc"
 )
 
 
-@needs_proc
 def test_an_environment_stands_still_between_invocations_and_goes_on_where_it_was(aws: Aws) -> None:
     arn = aws.function(
         """
@@ -207,19 +194,9 @@ def test_code_that_does_not_come_up_is_tried_twice_and_then_the_callers_error(aw
 
 
 def log_lines(aws: Aws, arn: str, until: str) -> list[str]:
-    group = f"/aws/lambda/{arn.rpartition(':')[2]}"
-
-    def lines() -> list[str]:
-        try:
-            return [
-                event["message"]
-                for event in aws.logs.filter_log_events(logGroupName=group)["events"]
-            ]
-        except ClientError:
-            return []
-
-    eventually(lambda: any(line.startswith(until) for line in lines()))
-    return lines()
+    """Return the lines of a function's log once one of them begins with `until`."""
+    eventually(lambda: any(line.startswith(until) for line in logged(aws, arn)))
+    return logged(aws, arn)
 
 
 def test_an_init_of_more_than_ten_seconds_is_begun_again_within_the_functions_timeout(

@@ -17,6 +17,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo
+from terralive_testing.deployers.event_sources import logged
 from terralive_testing.deployers.sandbox import Aws, code, unique
 from terralive_testing.machine.waiting import eventually
 
@@ -435,7 +436,7 @@ def test_reserved_concurrency_of_zero_throttles(aws: Aws) -> None:
 
 def test_the_log_is_in_cloudwatch_if_the_role_may_write_it(aws: Aws) -> None:
     source = "def handler(event, context):\n    print('a line')\n"
-    written = aws.function(source).rpartition(":")[2]
+    written = aws.function(source)
     name = unique("mute")
     aws.lambda_.create_function(
         FunctionName=name,
@@ -446,18 +447,8 @@ def test_the_log_is_in_cloudwatch_if_the_role_may_write_it(aws: Aws) -> None:
     )
     for function in (written, name):
         aws.lambda_.invoke(FunctionName=function)
-
-    def lines() -> list[str]:
-        found = aws.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{written}")[
-            "logGroups"
-        ]
-        if not found:
-            return []
-        events = aws.logs.filter_log_events(logGroupName=f"/aws/lambda/{written}")["events"]
-        return [event["message"] for event in events]
-
-    eventually(lambda: any(line.startswith("REPORT") for line in lines()))
-    assert "a line" in lines()
+    eventually(lambda: any(line.startswith("REPORT") for line in logged(aws, written)))
+    assert "a line" in logged(aws, written)
     assert aws.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"] == []
 
 

@@ -39,7 +39,7 @@ def shown(aws: Aws) -> Callable[[str, str], str]:
             seen.extend(reader.read())
             return next((text for text in seen if where in text and why in text), "")
 
-        return eventually(look, f"a refusal of {where} because of {why}", seconds=20)
+        return eventually(look, f"a refusal of {where} because of {why}")
 
     return find
 
