@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -160,12 +160,10 @@ def running_docker_registry(folder: Path, *, with_login: bool = False) -> Iterat
     program = registry_program()
     assert program is not None
     folder.mkdir(parents=True, exist_ok=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     settings: dict[str, Any] = {
         "version": "0.1",
         "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
-        "http": {"addr": f"127.0.0.1:{port}"},
+        "http": {"addr": "127.0.0.1:0"},
     }
     login = None
     if with_login:
@@ -176,8 +174,8 @@ def running_docker_registry(folder: Path, *, with_login: bool = False) -> Iterat
     file = folder / "config.yml"
     # JSON is YAML, too.
     file.write_text(json.dumps(settings))
-    registry = DockerRegistry(f"127.0.0.1:{port}", folder / "registry.log", login)
-    with registry.log.open("wb") as log:
+    log_file = folder / "registry.log"
+    with log_file.open("wb") as log:
         process = subprocess.Popen(
             [str(program), "serve", str(file)],
             stdout=log,
@@ -185,8 +183,18 @@ def running_docker_registry(folder: Path, *, with_login: bool = False) -> Iterat
             start_new_session=True,
         )
     try:
+        address = eventually(lambda: _address_in(log_file), "docker-registry")
+        registry = DockerRegistry(address, log_file, login)
         eventually(registry.answers, "docker-registry", seconds=_START_SECONDS)
         yield registry
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+
+def _address_in(log: Path) -> str:
+    """Return the address that the registry's log names; "" as long as there is none."""
+    found = re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text("utf-8", "replace"))
+    if found is None:
+        return ""
+    return found[1]

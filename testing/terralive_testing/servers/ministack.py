@@ -101,8 +101,10 @@ def running_ministack(folder: Path, *, tls: bool = False) -> Iterator[Ministack]
 
     With `tls`, a private authority has signed its certificate.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    # It gets the open socket. Another process could take a port that is free until it starts.
+    listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    port = listener.getsockname()[1]
     log_file = folder / "ministack.log"
     one = Ministack(f"http://127.0.0.1:{port}", log_file)
     if tls:
@@ -117,7 +119,7 @@ def running_ministack(folder: Path, *, tls: bool = False) -> Iterator[Ministack]
         "GATEWAY_PORT": str(port),
     }
     # `ministack` itself closes idle connections after 75 s, and logs no requests.
-    arguments = ["-m", "hypercorn", "ministack.app:app", "--bind", f"127.0.0.1:{port}"]
+    arguments = ["-m", "hypercorn", "ministack.app:app", "--bind", f"fd://{listener.fileno()}"]
     arguments += ["--keep-alive", str(_KEEP_ALIVE_SECONDS), "--access-logfile", "-"]
     if one.authority is not None:
         certificate, key = str(one.authority.chain), str(one.authority.key)
@@ -127,11 +129,12 @@ def running_ministack(folder: Path, *, tls: bool = False) -> Iterator[Ministack]
             "MINISTACK_SSL_CERT": certificate,
             "MINISTACK_SSL_KEY": key,
         }
-    with one.log.open("wb") as log:
+    with one.log.open("wb") as log, listener:
         process = subprocess.Popen(
             [str(PROGRAM.with_name("python")), *arguments],
             cwd=folder,
             env=environment,
+            pass_fds=[listener.fileno()],
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
