@@ -1,4 +1,4 @@
-"""REST APIs in the sandbox, and the addresses of HTTP and REST APIs."""
+"""REST APIs in the sandbox, and addresses of HTTP and REST APIs and requests to them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ import httpx
 
 from terralive_testing.deployers.sandbox import Aws, unique
 
+# A bound for a server that hangs. On a busy machine, a function may start for longer than the five
+# seconds that httpx waits by itself.
+_SECONDS = 60.0
+
 
 def at(aws: Aws, api: str, stage: str, path: str = "/") -> str:
     """Return the address of a path of an HTTP or REST API."""
     return aws.info.http_url.format(api=api, stage=stage) + path
+
+
+def fetch(method: str, url: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
+    """Send an HTTP request."""
+    return httpx.request(method, url, **{"timeout": _SECONDS, **options})
 
 
 def lambda_uri(aws: Aws, function: str) -> str:
@@ -72,7 +81,7 @@ class RestApi:
         self.aws.rest.create_deployment(restApiId=self.id, stageName=stage)
 
     def ask(self, method: str, path: str, stage: str = "dev", **options: Any) -> httpx.Response:  # noqa: ANN401
-        return httpx.request(method, at(self.aws, self.id, stage, path), timeout=30, **options)
+        return fetch(method, at(self.aws, self.id, stage, path), **options)
 
 
 def rest_api(aws: Aws, function: str, *methods: str, **settings: Any) -> RestApi:  # noqa: ANN401

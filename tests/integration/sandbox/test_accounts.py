@@ -9,12 +9,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
 import pytest
 from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.event_sources import READ_QUEUES, READER, Queue, mapping, printed
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws, unique
 from terralive_testing.machine.waiting import eventually
 
@@ -320,7 +320,7 @@ def test_an_api_of_another_account_answers_in_that_account(own: Aws, other: Aws)
     function = other.function("def handler(event, context):\n    return event\n")
     api = other.http_api(function, "GET /who")
     url = own.info.http_url.format(api=api, stage="$default")
-    assert httpx.get(f"{url}/who").json()["requestContext"]["accountId"] == OTHER
+    assert fetch("GET", f"{url}/who").json()["requestContext"]["accountId"] == OTHER
 
 
 def test_keys_of_an_account_do_not_reach_into_another_one(own: Aws, other: Aws) -> None:

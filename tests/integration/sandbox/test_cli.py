@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
 
 from terralive_sandbox.info import SandboxInfo, environment
 from terralive_testing.deployers.event_sources import logged
 from terralive_testing.deployers.sandbox import Aws, code, unique
+from terralive_testing.drivers.websocket_clients import client
 from terralive_testing.machine.waiting import eventually
 
 FOUND = shutil.which(
@@ -250,7 +250,7 @@ def test_messages_reach_a_websocket_connection(cli: Cli) -> None:
     aws.apis.update_route(ApiId=api, RouteId=route, RouteResponseSelectionExpression="$default")
     aws.apis.create_route_response(ApiId=api, RouteId=route, RouteResponseKey="$default")
     endpoint = cli.info.management_url.format(api=api, stage="live")
-    with connect(cli.info.websocket_url.format(api=api, stage="live"), proxy=None) as socket:
+    with client(cli.info.websocket_url.format(api=api, stage="live")) as socket:
         socket.send("who am I")
         connection = socket.recv(timeout=60)
         assert isinstance(connection, str)

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
@@ -550,7 +550,7 @@ def test_reading_writing_and_copying_objects_needs_permission_for_each(aws: Aws)
             ask()
 
     presigned = aws.s3.generate_presigned_post(bucket, "open/form")
-    answer = httpx.post(presigned["url"], data=presigned["fields"], files={"file": b"x"})
+    answer = fetch("POST", presigned["url"], data=presigned["fields"], files={"file": b"x"})
     assert "NotEmulatedBySandbox" in answer.text
 
     def denied(condition: object, key: str) -> dict[str, object]:

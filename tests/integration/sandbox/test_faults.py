@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
@@ -14,6 +13,7 @@ from websockets.sync.client import ClientConnection
 from terralive_sandbox.faults import Direction, FaultKind
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.faults import Faults
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.drivers.websocket_clients import PATIENCE, ask, client, two_way
 
@@ -171,8 +171,8 @@ def test_functions_fail_or_are_throttled_whoever_invokes_them(faulty: FaultyApi)
 def test_bad_requests_for_faults_say_what_is_expected(faulty: FaultyApi) -> None:
     address = f"{faulty.aws.info.endpoint}/_sandbox/faults"
     mine = {"x-terralive-sandbox": faulty.aws.info.id}
-    assert httpx.get(address).status_code == 403
-    assert httpx.delete(address, headers={"x-terralive-sandbox": "another"}).status_code == 403
+    assert fetch("GET", address).status_code == 403
+    assert fetch("DELETE", address, headers={"x-terralive-sandbox": "another"}).status_code == 403
     for path in ("", "/drop-connections", "/expire-connections"):
         for body in (
             b"[]",
@@ -183,10 +183,10 @@ def test_bad_requests_for_faults_say_what_is_expected(faulty: FaultyApi) -> None
             b"\xff",
             b"[" * 99_999,
         ):
-            answer = httpx.post(address + path, content=body, headers=mine)
+            answer = fetch("POST", address + path, content=body, headers=mine)
             assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (
                 400,
                 "ValidationException",
             )
             assert "The body is" in answer.json()["message"]
-    assert httpx.put(address, headers=mine).status_code == 404
+    assert fetch("PUT", address, headers=mine).status_code == 404

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import pytest
 from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo, local_url
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws, unique
 from terralive_testing.drivers.signed_requests import signed_headers
 
@@ -67,9 +67,10 @@ def test_a_public_url_answers_with_what_the_function_returns(aws: Aws) -> None:
     arn = aws.function(ECHO)
     made = aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="NONE")
     url = local_url(aws.info, made["FunctionUrl"])
-    assert httpx.get(url).status_code == 403  # nobody may, yet
+    assert fetch("GET", url).status_code == 403  # nobody may, yet
     allow(aws, arn, "NONE", "*")
-    answer = httpx.post(
+    answer = fetch(
+        "POST",
         f"{url}a/b%20c?x=1&x=2&y=",
         content=b"hello",
         headers={"cookie": "one=1; two=2", "content-type": "text/plain"},
@@ -92,12 +93,12 @@ def test_a_public_url_answers_with_what_the_function_returns(aws: Aws) -> None:
         "$default",
     )
     assert (event["id"], event["arn"]) == (answer.headers["x-amzn-requestid"], arn)
-    full = httpx.get(f"{url}full")
+    full = fetch("GET", f"{url}full")
     assert (full.status_code, full.headers["x-a"], full.content) == (201, "1", bytes(range(256)))
     assert full.headers.get_list("set-cookie") == ["a=1", "b=2"]
-    assert httpx.get(f"{url}simple").json() == {"plain": True}
+    assert fetch("GET", f"{url}simple").json() == {"plain": True}
     for path in ("fail", "malformed"):
-        broken = httpx.get(url + path)
+        broken = fetch("GET", url + path)
         assert (broken.status_code, broken.text) == (502, "Internal Server Error")
 
 
@@ -105,7 +106,7 @@ def test_a_signed_url_takes_whom_identity_or_resource_policy_allow(aws: Aws) -> 
     arn = aws.function(ECHO)
     made = aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="AWS_IAM")
     url = local_url(aws.info, made["FunctionUrl"])
-    event = httpx.get(url, headers=signed_headers(aws.info, url, service="lambda")).json()
+    event = fetch("GET", url, headers=signed_headers(aws.info, url, service="lambda")).json()
     caller = event["requestContext"]["authorizer"]["iam"]
     assert caller["userArn"] == aws.sts.get_caller_identity()["Arn"]
     assert event["requestContext"]["accountId"] == aws.info.account_id
@@ -113,16 +114,16 @@ def test_a_signed_url_takes_whom_identity_or_resource_policy_allow(aws: Aws) -> 
     keys = aws.role_keys(role)
     wrong_key = {"AccessKeyId": aws.info.access_key_id, "SecretAccessKey": "x" * 40}
     refused = [
-        httpx.get(url),
-        httpx.get(url, headers=signed_headers(aws.info, url, service="execute-api")),
-        httpx.get(url, headers=signed_headers(aws.info, url, wrong_key, service="lambda")),
-        httpx.get(url, headers=signed_headers(aws.info, url, keys, service="lambda")),
+        fetch("GET", url),
+        fetch("GET", url, headers=signed_headers(aws.info, url, service="execute-api")),
+        fetch("GET", url, headers=signed_headers(aws.info, url, wrong_key, service="lambda")),
+        fetch("GET", url, headers=signed_headers(aws.info, url, keys, service="lambda")),
     ]
     assert [(r.status_code, r.json(), r.headers["x-amzn-errortype"]) for r in refused] == [
         (403, {"Message": "Forbidden"}, "AccessDeniedException")
     ] * 4
     allow(aws, arn, "AWS_IAM", role)
-    answer = httpx.get(url, headers=signed_headers(aws.info, url, keys, service="lambda"))
+    answer = fetch("GET", url, headers=signed_headers(aws.info, url, keys, service="lambda"))
     assert answer.status_code == 200
 
 
@@ -139,7 +140,7 @@ def test_one_permission_of_the_two_is_not_enough(aws: Aws) -> None:
         Principal="*",
         FunctionUrlAuthType="NONE",
     )
-    assert httpx.get(url).status_code == 403
+    assert fetch("GET", url).status_code == 403
     policy = json.loads(aws.lambda_.get_policy(FunctionName=arn)["Policy"])
     assert policy["Statement"][0]["Condition"] == {
         "StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}
@@ -161,17 +162,18 @@ def test_cors_of_a_url_answers_preflights_and_covers_the_functions_own_headers(a
     allow(aws, arn, "NONE", "*")
     url = local_url(aws.info, made["FunctionUrl"])
     asked = {"origin": "https://a.example", "access-control-request-method": "POST"}
-    preflight = httpx.options(url, headers=asked)
+    preflight = fetch("OPTIONS", url, headers=asked)
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-origin"] == "https://a.example"
     assert preflight.headers["access-control-allow-methods"] == "POST"
     assert preflight.headers["access-control-max-age"] == "60"
     assert (
-        httpx.get(url, headers=asked).headers["access-control-allow-origin"] == "https://a.example"
+        fetch("GET", url, headers=asked).headers["access-control-allow-origin"]
+        == "https://a.example"
     )
     assert (
         "access-control-allow-origin"
-        not in httpx.get(url, headers={"origin": "https://b.example"}).headers
+        not in fetch("GET", url, headers={"origin": "https://b.example"}).headers
     )
 
 
@@ -185,9 +187,9 @@ def test_an_alias_has_a_url_and_permissions_of_its_own(aws: Aws) -> None:
     assert made["FunctionArn"] == f"{arn}:live"
     url = local_url(aws.info, made["FunctionUrl"])
     allow(aws, arn, "NONE", "*")
-    assert httpx.get(url).status_code == 403
+    assert fetch("GET", url).status_code == 403
     allow(aws, arn, "NONE", "*", "live")
-    assert httpx.get(url).json()["arn"] == f"{arn}:live"
+    assert fetch("GET", url).json()["arn"] == f"{arn}:live"
 
 
 def test_a_url_is_listed_changed_and_gone(aws: Aws) -> None:
@@ -203,7 +205,7 @@ def test_a_url_is_listed_changed_and_gone(aws: Aws) -> None:
     aws.lambda_.delete_function_url_config(FunctionName=arn)
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         aws.lambda_.get_function_url_config(FunctionName=arn)
-    assert httpx.get(local_url(aws.info, made["FunctionUrl"])).status_code == 403
+    assert fetch("GET", local_url(aws.info, made["FunctionUrl"])).status_code == 403
 
 
 def test_the_event_has_the_fields_that_the_documentation_names(aws: Aws) -> None:
@@ -214,8 +216,8 @@ def test_the_event_has_the_fields_that_the_documentation_names(aws: Aws) -> None
     arn = aws.function(ECHO)
     made = aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="AWS_IAM")
     url = local_url(aws.info, made["FunctionUrl"]) + "path?a=1"
-    event: dict[str, Any] = httpx.get(
-        url, headers={**signed_headers(aws.info, url, service="lambda"), "cookie": "a=b"}
+    event: dict[str, Any] = fetch(
+        "GET", url, headers={**signed_headers(aws.info, url, service="lambda"), "cookie": "a=b"}
     ).json()
     assert set(event) - {"id", "arn"} == {
         "version",

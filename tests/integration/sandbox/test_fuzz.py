@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, given, settings
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from terralive_sandbox.info import SandboxInfo, local_url
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
 from terralive_testing.drivers.websocket_clients import head_of, raw, two_way, upgrade_request
 
@@ -124,7 +124,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield Place(
             info, folder / "sandbox.log", websocket, refusing, http, aws.connections(api, "live")
         )
-        assert httpx.get(f"{info.endpoint}/_sandbox/health").json()["id"] == info.id
+        assert fetch("GET", f"{info.endpoint}/_sandbox/health").json()["id"] == info.id
         log = (folder / "sandbox.log").read_text(errors="replace")
         assert "Traceback" not in log, log[-4000:]
         assert "exception" not in log.lower(), log[-4000:]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-import httpx
 import pytest
 
 from terralive_sandbox.info import SandboxInfo, local_url
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws, running_sandbox
 
 ECHO = """
@@ -39,7 +39,7 @@ def test_a_request_reaches_the_function_of_its_most_specific_route(aws: Aws) -> 
     )
 
     def route(method: str, path: str) -> object:
-        return httpx.request(method, http(aws, api) + path).json()["routeKey"]
+        return fetch(method, http(aws, api) + path).json()["routeKey"]
 
     assert route("GET", "/") == "GET /"
     assert route("GET", "/x/fixed") == "GET /x/fixed"
@@ -50,7 +50,8 @@ def test_a_request_reaches_the_function_of_its_most_specific_route(aws: Aws) -> 
 
 def test_the_event_is_payload_format_2(aws: Aws) -> None:
     api = aws.http_api(aws.function(ECHO), "POST /items/{id}", stage="dev")
-    answer = httpx.post(
+    answer = fetch(
+        "POST",
         http(aws, api, "dev") + "/items/a%20b?x=1&x=2&y=%26",
         headers=[
             ("X-Multi", "1"),
@@ -72,8 +73,8 @@ def test_the_event_is_payload_format_2(aws: Aws) -> None:
     assert event["requestContext"]["stage"] == "dev"
     assert event["requestContext"]["http"]["method"] == "POST"
     spoofed = {"x-forwarded-for": "198.51.100.7"}
-    binary = httpx.post(
-        http(aws, api, "dev") + "/items/1", content=b"\x00\xff", headers=spoofed
+    binary = fetch(
+        "POST", http(aws, api, "dev") + "/items/1", content=b"\x00\xff", headers=spoofed
     ).json()
     assert binary["requestContext"]["http"]["sourceIp"] == "127.0.0.1"
     assert binary["headers"]["x-forwarded-for"] == "198.51.100.7, 127.0.0.1"
@@ -90,10 +91,12 @@ def test_the_public_address_maps_to_one_that_answers(aws: Aws) -> None:
         aws.http_api(function, "$default", stage="dev"),
     )
     public = "https://{}.execute-api.us-east-1.amazonaws.com{}"
-    assert httpx.get(local_url(aws.info, public.format(plain, "/a?b=c"))).json()["rawPath"] == "/a"
-    assert httpx.get(local_url(aws.info, public.format(plain, ""))).json()["rawPath"] == "/"
     assert (
-        httpx.get(local_url(aws.info, public.format(staged, "/dev/a"))).json()["rawPath"]
+        fetch("GET", local_url(aws.info, public.format(plain, "/a?b=c"))).json()["rawPath"] == "/a"
+    )
+    assert fetch("GET", local_url(aws.info, public.format(plain, ""))).json()["rawPath"] == "/"
+    assert (
+        fetch("GET", local_url(aws.info, public.format(staged, "/dev/a"))).json()["rawPath"]
         == "/dev/a"
     )
     assert local_url(aws.info, "https://example.com/") == "https://example.com/"
@@ -107,15 +110,15 @@ def test_errors_are_api_gateways(aws: Aws) -> None:
         ("/odd", 500, "Internal Server Error"),
         ("/nowhere", 404, "Not Found"),
     ):
-        answer = httpx.get(http(aws, api) + path)
+        answer = fetch("GET", http(aws, api) + path)
         assert (answer.status_code, answer.json()) == (status, {"message": message})
     unpermitted = aws.http_api(aws.function(ECHO), "GET /", permit=False)
-    assert httpx.get(http(aws, unpermitted) + "/").status_code == 500
+    assert fetch("GET", http(aws, unpermitted) + "/").status_code == 500
 
 
 def test_an_integration_that_takes_too_long_is_unavailable(tmp_path: Path) -> None:
     with running_sandbox(tmp_path, time_scale=0.02) as info:
         aws = Aws(info)
         slow = aws.function("import time\ndef handler(event, context):\n    time.sleep(5)\n")
-        answer = httpx.get(http(aws, aws.http_api(slow, "GET /")) + "/", timeout=30)
+        answer = fetch("GET", http(aws, aws.http_api(slow, "GET /")) + "/")
         assert (answer.status_code, answer.json()) == (503, {"message": "Service Unavailable"})

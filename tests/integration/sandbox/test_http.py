@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo, local_url
-from terralive_testing.deployers.rest_api import RestApi, at, lambda_uri, rest_api
+from terralive_testing.deployers.rest_api import RestApi, at, fetch, lambda_uri, rest_api
 from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
 from terralive_testing.drivers.signed_requests import signed_headers
 
@@ -69,35 +69,38 @@ def test_cors_is_the_apis_and_not_the_functions(aws: Aws, function: str) -> None
     origin = {"origin": "https://a.example"}
     preflight = {**origin, "access-control-request-method": "GET"}
     for path in ("/open", "/nowhere"):
-        answer = httpx.options(at(aws, api, "$default", path), headers=preflight)
+        answer = fetch("OPTIONS", at(aws, api, "$default", path), headers=preflight)
         assert (answer.status_code, answer.content) == (204, b"")
         assert answer.headers["access-control-allow-origin"] == "https://a.example"
         assert answer.headers["access-control-allow-methods"] == "GET"
         assert answer.headers["access-control-max-age"] == "5"
         assert "apigw-requestid" in answer.headers
-    other = httpx.options(
-        at(aws, api, "$default", "/open"), headers={**preflight, "origin": "https://b.example"}
+    other = fetch(
+        "OPTIONS",
+        at(aws, api, "$default", "/open"),
+        headers={**preflight, "origin": "https://b.example"},
     )
     assert "access-control-allow-origin" not in other.headers
     # a route that takes OPTIONS gets it, with the API's headers on top
-    taken = httpx.options(at(aws, api, "$default", "/any"), headers=preflight)
+    taken = fetch("OPTIONS", at(aws, api, "$default", "/any"), headers=preflight)
     assert taken.json()["requestContext"]["http"]["method"] == "OPTIONS"
     assert taken.headers["access-control-allow-headers"] == "x-b"
     own = answer_with(
         statusCode=200, headers={"Access-Control-Allow-Origin": "*", "access-control-max-age": "1"}
     )
-    answer = httpx.get(at(aws, api, "$default", "/open"), headers={**origin, **own})
+    answer = fetch("GET", at(aws, api, "$default", "/open"), headers={**origin, **own})
     assert answer.headers["access-control-allow-origin"] == "https://a.example"
     assert "access-control-max-age" not in answer.headers
     assert (
         "access-control-allow-origin"
-        not in httpx.get(at(aws, api, "$default", "/open"), headers=own).headers
+        not in fetch("GET", at(aws, api, "$default", "/open"), headers=own).headers
     )
 
 
 def test_answers_carry_cookies_bytes_and_their_status(aws: Aws, function: str) -> None:
     api = aws.http_api(function, "$default")
-    answer = httpx.get(
+    answer = fetch(
+        "GET",
         at(aws, api, "$default"),
         headers=answer_with(
             statusCode=418, cookies=["a=1", "b=2; Secure"], body="AP8=", isBase64Encoded=True
@@ -105,7 +108,7 @@ def test_answers_carry_cookies_bytes_and_their_status(aws: Aws, function: str) -
     )
     assert (answer.status_code, answer.content) == (418, b"\x00\xff")
     assert answer.headers.get_list("set-cookie") == ["a=1", "b=2; Secure"]
-    simple = httpx.get(at(aws, api, "$default"), headers=answer_with(message="hi"))
+    simple = fetch("GET", at(aws, api, "$default"), headers=answer_with(message="hi"))
     assert (simple.status_code, simple.headers["content-type"]) == (200, "application/json")
     assert simple.json() == {"message": "hi"}
 
@@ -167,12 +170,12 @@ def test_format_1_and_stage_variables(aws: Aws, function: str) -> None:
     )["IntegrationId"]
     aws.apis.create_route(ApiId=api, RouteKey="GET /one/{x}", Target=f"integrations/{integration}")
     aws.apis.update_stage(ApiId=api, StageName="dev", StageVariables={"fn": name})
-    event = httpx.get(at(aws, api, "dev", "/one/a?q=1&q=2")).json()
+    event = fetch("GET", at(aws, api, "dev", "/one/a?q=1&q=2")).json()
     assert (event["version"], event["path"], event["resource"]) == ("1.0", "/dev/one/a", "/one/{x}")
     assert event["multiValueQueryStringParameters"] == {"q": ["1", "2"]}
     assert event["stageVariables"] == {"fn": name}
-    malformed = httpx.get(
-        at(aws, api, "dev", "/one/a"), headers=answer_with(message="no statusCode")
+    malformed = fetch(
+        "GET", at(aws, api, "dev", "/one/a"), headers=answer_with(message="no statusCode")
     )
     assert (malformed.status_code, malformed.json()) == (500, {"message": "Internal Server Error"})
 
@@ -192,25 +195,27 @@ def test_a_route_with_iam_knows_its_caller(aws: Aws, function: str) -> None:
         "Action": "execute-api:Invoke",
         "Resource": f"{aws.execution_arn(api)}/*/GET/a",
     }
-    caller = httpx.get(
-        url, headers=signed_headers(aws.info, url, keys_of(aws, allowed), service="execute-api")
+    caller = fetch(
+        "GET",
+        url,
+        headers=signed_headers(aws.info, url, keys_of(aws, allowed), service="execute-api"),
     ).json()["requestContext"]
     assert ":assumed-role/" in caller["authorizer"]["iam"]["userArn"]
     other = {**allowed, "Resource": f"{aws.execution_arn(api)}/*/POST/a"}
     for headers in ({}, signed_headers(aws.info, url, keys_of(aws, other), service="execute-api")):
-        refused = httpx.get(url, headers=headers)
+        refused = fetch("GET", url, headers=headers)
         assert (refused.status_code, refused.json()) == (403, {"message": "Forbidden"})
-    jwt = httpx.get(at(aws, api, "$default", "/jwt"))
+    jwt = fetch("GET", at(aws, api, "$default", "/jwt"))
     assert (jwt.status_code, "NotEmulatedBySandbox" in jwt.text) == (501, True)
 
 
 def test_requests_beyond_api_gateways_limits_are_refused(aws: Aws, function: str) -> None:
     http, rest = aws.http_api(function, "POST /"), rest_api(aws, function, "POST /")
     for url in (at(aws, http, "$default"), at(aws, rest.id, "dev")):
-        assert httpx.post(url, content=b"x" * (10 * 1024 * 1024 + 1), timeout=30).status_code == 413
+        assert fetch("POST", url, content=b"x" * (10 * 1024 * 1024 + 1)).status_code == 413
         # what API Gateway takes and Lambda does not
-        assert httpx.post(url, content=b"x" * (7 * 1024 * 1024), timeout=30).status_code == 413
-        assert httpx.post(url, headers={"x-large": "x" * 10_300}).status_code in {413, 431}
+        assert fetch("POST", url, content=b"x" * (7 * 1024 * 1024)).status_code == 413
+        assert fetch("POST", url, headers={"x-large": "x" * 10_300}).status_code in {413, 431}
 
 
 def test_what_an_http_api_cannot_do_here_is_named(aws: Aws, function: str) -> None:
@@ -221,7 +226,7 @@ def test_what_an_http_api_cannot_do_here_is_named(aws: Aws, function: str) -> No
         IntegrationId=integration,
         RequestParameters={"overwrite:header.x": "$request.path"},
     )
-    mapped = httpx.get(at(aws, api, "$default", "/a"))
+    mapped = fetch("GET", at(aws, api, "$default", "/a"))
     assert (mapped.status_code, "NotEmulatedBySandbox" in mapped.text) == (501, True)
     refused: list[Callable[[], object]] = [
         lambda: aws.apis.create_api(Name="quick", ProtocolType="HTTP", Target=function),
@@ -265,8 +270,8 @@ def test_a_rest_event_is_payload_format_1(aws: Aws, function: str) -> None:
     assert api.ask("PUT", "/files/a/b").json()["pathParameters"] == {"proxy": "a/b"}
     assert api.ask("GET", "").json()["path"] == "/"
     public = f"https://{api.id}.execute-api.us-east-1.amazonaws.com/dev"
-    assert httpx.get(local_url(aws.info, public)).json()["path"] == "/"
-    assert httpx.get(local_url(aws.info, f"{public}/pets/1?a=b")).json()[
+    assert fetch("GET", local_url(aws.info, public)).json()["path"] == "/"
+    assert fetch("GET", local_url(aws.info, f"{public}/pets/1?a=b")).json()[
         "queryStringParameters"
     ] == {"a": "b"}
 
@@ -350,27 +355,29 @@ def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, function: str) -
             {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resource}
             for resource in resources
         ]
-        return httpx.get(
-            url, headers=signed_headers(aws.info, url, keys_of(aws, *may), service="execute-api")
+        return fetch(
+            "GET",
+            url,
+            headers=signed_headers(aws.info, url, keys_of(aws, *may), service="execute-api"),
         )
 
     def refusal(answer: httpx.Response) -> tuple[int, str]:
         return answer.status_code, answer.headers["x-amzn-errortype"]
 
     assert ask(arn).json()["requestContext"]["identity"]["userArn"].endswith("/caller")
-    assert refusal(httpx.get(url)) == (403, "MissingAuthenticationTokenException")
+    assert refusal(fetch("GET", url)) == (403, "MissingAuthenticationTokenException")
     denied = ask(arn.replace("GET", "POST"))
     assert refusal(denied) == (403, "AccessDeniedException")
     assert denied.json()["Message"].endswith(f"on resource: {arn.replace('12345678', '********')}")
     wrong = {**keys_of(aws), "SecretAccessKey": "wrong"}
     assert refusal(
-        httpx.get(url, headers=signed_headers(aws.info, url, wrong, service="execute-api"))
+        fetch("GET", url, headers=signed_headers(aws.info, url, wrong, service="execute-api"))
     ) == (
         403,
         "InvalidSignatureException",
     )
     elsewhere = signed_headers(aws.info, url, keys_of(aws), service="lambda")
-    assert refusal(httpx.get(url, headers=elsewhere)) == (403, "InvalidSignatureException")
+    assert refusal(fetch("GET", url, headers=elsewhere)) == (403, "InvalidSignatureException")
 
     def have_policy(effect: str, path: str, principal: object = "*") -> None:
         statement = {
@@ -393,7 +400,7 @@ def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, function: str) -
     role = aws.role()
     have_policy("Allow", "execute-api:/dev/GET/a", {"AWS": role})
     headers = signed_headers(aws.info, url, aws.role_keys(role), service="execute-api")
-    assert httpx.get(url, headers=headers).status_code == 200
+    assert fetch("GET", url, headers=headers).status_code == 200
     assert refusal(ask()) == (403, "AccessDeniedException")
     # One that allows the account needs the caller's own policies, too; one that denies it does not.
     account = {"AWS": f"arn:aws:iam::{aws.info.account_id}:root"}

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.authorizers import AuthorizerFunction, policy
-from terralive_testing.deployers.rest_api import at, lambda_uri
+from terralive_testing.deployers.rest_api import at, fetch, lambda_uri
 from terralive_testing.deployers.sandbox import Aws, unique
 from terralive_testing.machine.waiting import eventually
 from terralive_testing.oracles.samples import assert_same_shape, sample
@@ -87,7 +87,7 @@ class AuthorizedApi:
         sent = dict(headers or {})
         if token:
             sent["X-Token"] = token
-        return httpx.request(method, at(self.aws, self.id, "live", path), headers=sent, timeout=60)
+        return fetch(method, at(self.aws, self.id, "live", path), headers=sent)
 
 
 @pytest.fixture(scope="module")

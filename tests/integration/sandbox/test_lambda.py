@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.event_sources import logged
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws, code, unique
 from terralive_testing.machine.waiting import eventually
 
@@ -293,17 +294,17 @@ def test_presigned_urls_of_a_bucket_work_until_they_expire(aws: Aws) -> None:
 
         assert parameter in url("get_object")
         text = unique("text").encode()
-        assert httpx.put(url("put_object"), content=text).status_code == 200
-        assert httpx.get(url("get_object")).content == text
-        assert refusal(httpx.get(url("get_object", expires=-1))) == (
+        assert fetch("PUT", url("put_object"), content=text).status_code == 200
+        assert fetch("GET", url("get_object")).content == text
+        assert refusal(fetch("GET", url("get_object", expires=-1))) == (
             403,
             "AccessDenied",
             "Request has expired",
         )
         for changed in (url("get_object").replace("mine", "yours"), url("put_object")):
-            assert refusal(httpx.get(changed))[:2] == (403, "SignatureDoesNotMatch")
+            assert refusal(fetch("GET", changed))[:2] == (403, "SignatureDoesNotMatch")
         if "security-token" in parameter:
-            refused = refusal(httpx.get(url("get_object", "yours")))
+            refused = refusal(fetch("GET", url("get_object", "yours")))
             assert refused[:2] == (403, "AccessDenied")
             assert (
                 "is not authorized to perform: s3:GetObject on resource: "
@@ -527,7 +528,7 @@ def test_services_that_moto_lacks_or_would_make_up_are_refused_in_their_own_prot
         aws._client("bedrock-agent-runtime").retrieve(
             knowledgeBaseId="A" * 10, retrievalQuery={"text": "what"}
         )
-    made = httpx.post(aws.info.endpoint, headers=signed_headers(aws, "made-up"))
+    made = fetch("POST", aws.info.endpoint, headers=signed_headers(aws, "made-up"))
     assert (made.status_code, made.headers["x-amzn-errortype"]) == (501, "NotEmulatedBySandbox")
     with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
         aws.assume(aws.role())._client("polly").describe_voices()
@@ -552,11 +553,11 @@ def test_the_code_of_a_function_can_be_downloaded_until_it_is_replaced(aws: Aws)
     answer = aws.lambda_.get_function(FunctionName=arn)
     location = answer["Code"]["Location"]
 
-    downloaded = httpx.get(location)
+    downloaded = fetch("GET", location)
 
     digest = base64.b64encode(hashlib.sha256(downloaded.content).digest()).decode()
     assert digest == answer["Configuration"]["CodeSha256"]
-    assert httpx.get(f"{location[:-1]}-").status_code == 403
+    assert fetch("GET", f"{location[:-1]}-").status_code == 403
     aws.lambda_.update_function_code(FunctionName=arn, ZipFile=code("handler = print"))
-    assert httpx.get(location).status_code == 403
+    assert fetch("GET", location).status_code == 403
     assert aws.lambda_.get_function(FunctionName=arn)["Code"]["Location"] != location

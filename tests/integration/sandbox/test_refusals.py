@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-import httpx
 import pytest
 from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo, local_url
 from terralive_sandbox.refusals import PATH, RefusalReader
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws, unique
 from terralive_testing.drivers.websocket_clients import upgrade_status
 from terralive_testing.machine.waiting import eventually
@@ -66,7 +66,7 @@ def test_a_caller_without_a_signature_of_an_http_api(
     [route] = aws.apis.get_routes(ApiId=api)["Items"]
     aws.apis.update_route(ApiId=api, RouteId=route["RouteId"], AuthorizationType="AWS_IAM")
     address = aws.info.http_url.format(api=api, stage="$default") + "/pets"
-    assert httpx.get(address).json() == {"message": "Forbidden"}
+    assert fetch("GET", address).json() == {"message": "Forbidden"}
     shown(f"{api} GET /pets: 403", "Missing Authentication Token")
 
 
@@ -74,7 +74,9 @@ def test_an_api_that_may_not_invoke_its_function(
     aws: Aws, function: str, shown: Callable[[str, str], str]
 ) -> None:
     api = aws.http_api(function, "GET /", permit=False)
-    assert httpx.get(aws.info.http_url.format(api=api, stage="$default") + "/").status_code == 500
+    assert (
+        fetch("GET", aws.info.http_url.format(api=api, stage="$default") + "/").status_code == 500
+    )
     shown(f"{api}/$default/GET/", "aws_lambda_permission is missing")
 
 
@@ -91,7 +93,7 @@ def test_a_connection_to_a_websocket_api(
 
 def test_a_function_url(aws: Aws, function: str, shown: Callable[[str, str], str]) -> None:
     url = aws.lambda_.create_function_url_config(FunctionName=function, AuthType="NONE")
-    assert httpx.get(local_url(aws.info, url["FunctionUrl"])).status_code == 403
+    assert fetch("GET", local_url(aws.info, url["FunctionUrl"])).status_code == 403
     shown(f"function URL of {function}", "may not lambda:InvokeFunctionUrl")
 
 
@@ -129,6 +131,6 @@ def test_a_reader_is_told_nothing_from_before_and_a_web_page_nothing_at_all(aws:
     with pytest.raises(ClientError, match="AccessDenied"):
         aws.assume(role).sqs.list_queues()
     assert RefusalReader(aws.info).read() == []
-    answer = httpx.get(f"{aws.info.endpoint}{PATH}")
+    answer = fetch("GET", f"{aws.info.endpoint}{PATH}")
     assert answer.status_code == 403
     assert "refusals" not in json.loads(answer.content)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import httpx
 import pytest
 from botocore.exceptions import ClientError
 from websockets.sync.client import connect
 
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.event_sources import Queue, printed
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
 from terralive_testing.machine.waiting import eventually
 
@@ -228,7 +228,7 @@ def test_apis_of_all_kinds_answer_in_their_own_region(here: Aws, there: Aws) -> 
     )
     api = there.http_api(function, "GET /where")
     url = here.info.http_url.format(api=api, stage="$default")
-    context = httpx.get(f"{url}/where").json()["requestContext"]
+    context = fetch("GET", f"{url}/where").json()["requestContext"]
     assert context["domainName"] == f"{api}.execute-api.{THERE}.amazonaws.com"
     websocket = there.websocket_api(function, "$default", replies=True)
     with connect(here.info.websocket_url.format(api=websocket, stage="live")) as client:
@@ -261,7 +261,7 @@ def test_a_function_url_answers_in_its_own_region(here: Aws, there: Aws) -> None
     url = there.lambda_.create_function_url_config(FunctionName=function, AuthType="NONE")
     identifier = url["FunctionUrl"].removeprefix("https://").partition(".")[0]
     assert f".lambda-url.{THERE}.on.aws" in url["FunctionUrl"]
-    answer = httpx.get(f"{here.info.endpoint}/_sandbox/url/{identifier}/")
+    answer = fetch("GET", f"{here.info.endpoint}/_sandbox/url/{identifier}/")
     assert answer.json()["requestContext"]["domainName"].endswith(f"{THERE}.on.aws")
 
 

@@ -8,11 +8,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
 from terralive_sandbox.info import environment, local_url
 from terralive_terraform.runs.environment import terraform_environment
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws, code, running_sandbox
 
 CONFIGURATION = """
@@ -195,7 +195,7 @@ def test_terraform_applies_changes_and_destroys_without_drift(tmp_path: Path) ->
             (folder / "f.zip").write_bytes(archive)
             terraform("apply", "-auto-approve", "-no-color")
             terraform("plan", "-detailed-exitcode", "-no-color", exit_code=0)
-            return httpx.get(local_url(info, terraform("output", "-raw", "url")), timeout=30).text
+            return fetch("GET", local_url(info, terraform("output", "-raw", "url"))).text
 
         (folder / "main.tf").write_text(CONFIGURATION)
         terraform("init", "-no-color")

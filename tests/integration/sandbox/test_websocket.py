@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
-import httpx
 import pytest
 from botocore.exceptions import ClientError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -26,6 +25,7 @@ from terralive_relay.connection.sigv4 import Credentials, sign_upgrade
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.protocol.limits import FRAME_BYTES, MESSAGE_BYTES
 from terralive_testing.deployers.faults import Faults
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
 from terralive_testing.drivers.websocket_clients import (
     PATIENCE,
@@ -529,7 +529,7 @@ def test_times_end_connections_and_waits(tmp_path: Path) -> None:
 
 def test_the_wrong_kind_of_request_is_refused(echo: EchoApi) -> None:
     plain = echo.url().replace("ws://", "http://", 1)
-    assert (httpx.get(plain).status_code, httpx.get(plain).json()) == (
+    assert (fetch("GET", plain).status_code, fetch("GET", plain).json()) == (
         403,
         {"message": "Forbidden"},
     )
