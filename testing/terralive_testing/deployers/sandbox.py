@@ -239,6 +239,16 @@ class Aws:
             Environment={"Variables": dict(environment or {})},
         )["FunctionArn"]
 
+    def run_one_by_one(self, function_arn: str) -> None:
+        """Give a function one environment at a time; asynchronous events wait for their turn.
+
+        A schedule that fires faster than a slow machine starts environments would start more and
+        more of them, and none would ever be ready.
+        """
+        self.lambda_.put_function_concurrency(
+            FunctionName=function_arn, ReservedConcurrentExecutions=1
+        )
+
     def allow(self, function_arn: str, service: str, source_arn: str) -> None:
         self.lambda_.add_permission(
             FunctionName=function_arn,

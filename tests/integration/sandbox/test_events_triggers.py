@@ -327,6 +327,7 @@ def test_a_schedule_fires_until_it_is_disabled_or_deleted(
     with running_sandbox(tmp_path_factory.mktemp("schedules"), time_scale=0.01) as info:
         aws = Aws(info)
         recorder = Recorder(aws)
+        aws.run_one_by_one(recorder.arn)
         rule = aws.events.put_rule(Name="every-minute", ScheduleExpression="rate(1 minute)")[
             "RuleArn"
         ]

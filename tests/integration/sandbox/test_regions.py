@@ -169,6 +169,7 @@ def test_a_schedule_fires_in_the_region_of_its_rule(tmp_path: Path) -> None:
     with running_sandbox(tmp_path, time_scale=0.01) as info:
         aws = Aws(info).in_region(THERE)
         function, seen = recorder(aws)
+        aws.run_one_by_one(function)
         rule = unique("rule")
         arn = aws.events.put_rule(Name=rule, ScheduleExpression="rate(1 minute)")["RuleArn"]
         aws.allow(function, "events.amazonaws.com", arn)

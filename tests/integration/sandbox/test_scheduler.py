@@ -83,6 +83,7 @@ def test_a_schedule_invokes_a_function_again_and_again_until_it_is_deleted(hasty
     function = aws.function(
         source, statements=[may("sqs:SendMessage", arn)], environment={"QUEUE": url}
     )
+    aws.run_one_by_one(function)
     role = aws.role(may("lambda:InvokeFunction", function))
     name = create(aws, function, role)
     event = json.loads(next_message(aws, url)["Body"])
