@@ -190,5 +190,6 @@ def _json(value: object) -> Json:
     if isinstance(value, tuple | list):
         return [_json(item) for item in value]
     if is_dataclass(value):
-        return {item.name: _json(getattr(value, item.name)) for item in fields(value)}
+        known = {item.name: getattr(value, item.name) for item in fields(value)}
+        return {name: _json(item) for name, item in known.items() if item is not None}
     raise TypeError(f"events hold no {type(value).__name__}")

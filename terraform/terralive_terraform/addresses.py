@@ -23,6 +23,35 @@ _ESCAPED: Final = re.compile(
 )
 
 
+def in_stack(stack: str, address: str) -> str:
+    """Return an address with the name of its stack before it: `orders/aws_lambda_function.api`.
+
+    Args:
+        stack: the name of a CDKTF program's stack; "" for the address alone.
+        address: an address, or another name of a function.
+    """
+    if not stack:
+        return address
+    return f"{stack}/{address}"
+
+
+def stack_of(address: str) -> str:
+    """Return the name of the stack before an address; "" where there is none.
+
+    Neither names of stacks nor names in addresses have a `/`. Only the text of a key may.
+    """
+    stack, slash, _ = address.partition("/")
+    if not slash or "[" in stack:
+        return ""
+    return stack
+
+
+def without_stack(address: str) -> str:
+    """Return an address without the name of its stack."""
+    stack = stack_of(address)
+    return address.removeprefix(f"{stack}/") if stack else address
+
+
 def without_keys(address: str) -> str:
     """Return an address without instance keys: the address that the configuration declares."""
     return _KEY.sub("", address)

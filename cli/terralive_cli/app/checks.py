@@ -98,12 +98,7 @@ def left_out(
         planned: the instances of the app's functions.
         deployed: the deployed functions by address.
 
-    Raises:
-        ConfigurationError: `function-unknown`: an option names no function.
     """
-    for option, patterns in (("--only", config.only), ("--except", config.except_)):
-        for pattern in patterns:
-            _require_function(option, pattern, planned)
     reasons: dict[str, list[str]] = {}
     with_stub: set[str] = set()
     for instance in planned:
@@ -128,6 +123,21 @@ def left_out(
             text += ". It is live now, and gets its own code back"
         found[address] = NotLive(address, text)
     return found
+
+
+def require_functions(config: Config, planned: Sequence[PlannedFunction]) -> None:
+    """Check that `--only` and `--except` name functions.
+
+    Args:
+        config: the configuration.
+        planned: the instances of all functions.
+
+    Raises:
+        ConfigurationError: `function-unknown`.
+    """
+    for option, patterns in (("--only", config.only), ("--except", config.except_)):
+        for pattern in patterns:
+            _require_function(option, pattern, planned)
 
 
 def _require_function(option: str, pattern: str, planned: Sequence[PlannedFunction]) -> None:

@@ -16,6 +16,7 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.evaluated import EvaluatedApp, evaluated_app
 from terralive_cli.functions.mapping import map_functions
 from terralive_cli.functions.warnings import unreadable_warnings
+from terralive_cli.output.events import PlanMade
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import CredentialsError, TerraformError, TerraliveError
 from terralive_terraform.artifacts import STUB_ARCHITECTURES
@@ -48,12 +49,17 @@ class Evaluation:
     # The answer of Terraform; None before it was asked, and after `forget`.
     _evaluated: EvaluatedApp | None = None
 
-    def of(self, app: OpenApp, phase: Phase) -> EvaluatedApp:
+    def of(self, app: OpenApp, phase: Phase, *, shows_failure: bool = True) -> EvaluatedApp:
         """Ask Terraform for the values of the app without stubs.
+
+        Args:
+            app: the app.
+            phase: reports the progress.
+            shows_failure: whether what the app's files alone say is shown where it fails.
 
         Raises:
             TerraformError, CredentialsError: the app cannot be planned, or Terraform cannot be
-                prepared for it. What the app's files alone say has been shown.
+                prepared for it.
             TerraliveError: whatever the guard raises.
         """
         if self._evaluated is None:
@@ -64,7 +70,9 @@ class Evaluation:
             except (TerraformError, CredentialsError):
                 # Another failure would hide this one.
                 with contextlib.suppress(TerraliveError):
-                    self.show_declared(app)
+                    page = self.declared_page(app)
+                    if shows_failure and page is not None:
+                        self.stage.emit(page)
                 raise
         return self._evaluated
 
@@ -109,8 +117,8 @@ class Evaluation:
         terraform = self.stage.app_terraform(prepared, phase)
         return terraform.evaluate(file)
 
-    def show_declared(self, app: OpenApp) -> None:
-        """Show what the configuration's files say of its functions, where Terraform cannot plan.
+    def declared_page(self, app: OpenApp) -> PlanMade | None:
+        """Return what the configuration's files say of its functions, where Terraform cannot plan.
 
         Raises:
             TerraliveError: they cannot be read, or the stub's image cannot be named.
@@ -122,5 +130,6 @@ class Evaluation:
         refused = {item.address: item for item in selection.refused}
         refused.update(mapped.unmapped)
         functions = live_functions(mapped)
-        if functions or refused:
-            self.stage.emit(unplanned_event(config, functions, refused))
+        if not functions and not refused:
+            return None
+        return unplanned_event(config, functions, refused)

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from terralive_cli.deploy.accounts import Accounts
+from terralive_cli.deploy.accounts import Accounts, Clients
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.plans import ReadyPlan
+from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_cli.functions.mapping import Mapped
+from terralive_cli.output.events import PlanMade
 from terralive_cli.protection.existing import NewFunction
 from terralive_cli.restoring.restorer import Restorer
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.output.state import DeployedFunction
+from terralive_terraform.substitution.app import Prepared
+from terralive_terraform.substitution.marker import is_stub
 from terralive_terraform.substitution.other_changes import OtherChange
 from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import LocalCode, LocalFunction
@@ -38,8 +42,36 @@ class AppGuard(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Selected:
+    """The functions of an app, or of one of its stacks, that are to become live.
+
+    Attributes:
+        prepared: the app with stubs, ready for Terraform.
+        mapped: the local code of those functions.
+        refused: the functions that stay as they are, by address.
+        evaluated: the app without stubs.
+    """
+
+    prepared: Prepared
+    mapped: Mapped
+    refused: Mapping[str, NotLive]
+    evaluated: EvaluatedApp = field(repr=False)
+
+    @property
+    def is_first(self) -> bool:
+        """Tell whether nothing of the app is deployed yet."""
+        return self.evaluated.made.shown.is_first
+
+    @property
+    def has_stubs(self) -> bool:
+        """Tell whether functions of the app carry a stub, as far as Terraform's state tells."""
+        functions = self.evaluated.deployed.functions.values()
+        return any(is_stub(item.handler, item.description) for item in functions)
+
+
+@dataclass(frozen=True, slots=True)
 class LivePlan:
-    """A plan that makes the app live, or keeps it so.
+    """A plan that makes the app, or one of its stacks, live, or keeps it so.
 
     Attributes:
         ready: Terraform's plan.
@@ -53,6 +85,7 @@ class LivePlan:
         accounts: sessions in the accounts of the functions.
         outputs: those of the debug stack that its stubs connect to; None before it is deployed.
         expected: the functions that will be live, as far as their names are known before an apply.
+        stack: the name of the stack, where several stacks are live; else "".
     """
 
     ready: ReadyPlan
@@ -66,6 +99,33 @@ class LivePlan:
     is_whole: bool = False
     outputs: DebugStackOutputs | None = None
     expected: tuple[LocalFunction, ...] = ()
+    stack: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlans:
+    """The plans that make an app live: one, or one for each of its stacks.
+
+    Attributes:
+        plans: the plans, in the order to apply them.
+        others: the pages of stacks without a plan, where no function can be live, or where only
+            another stack's apply lets Terraform plan them.
+        waiting: the names of the latter.
+    """
+
+    plans: tuple[LivePlan, ...]
+    others: tuple[PlanMade, ...] = ()
+    waiting: tuple[str, ...] = ()
+
+    @property
+    def has_changes(self) -> bool:
+        """Tell whether one of the plans changes something."""
+        return any(plan.ready.plan.has_changes for plan in self.plans)
+
+    @property
+    def is_first(self) -> bool:
+        """Tell whether nothing of the app is deployed yet."""
+        return all(plan.is_first for plan in self.plans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +136,13 @@ class RestorePlan:
         ready: Terraform's plan.
         others: what it changes beside the functions' code; everything where it removes the app.
         stubs: the addresses of the functions of which Lambda says that they carry a stub.
+        stack: the name of the stack, where several stacks are live; else "".
     """
 
     ready: ReadyPlan
     others: tuple[OtherChange, ...]
     stubs: frozenset[str] = frozenset()
+    stack: str = ""
 
     @property
     def is_needed(self) -> bool:
@@ -106,7 +168,7 @@ class Restoring:
 
 @dataclass(frozen=True, slots=True)
 class LiveApp:
-    """An app whose functions are live.
+    """An app, or one of its stacks, whose functions are live.
 
     Attributes:
         functions: the deployed functions and instances, with their local code.
@@ -120,6 +182,6 @@ class LiveApp:
     functions: tuple[LocalFunction, ...]
     code: Mapping[str, LocalCode]
     refused: Mapping[str, NotLive]
-    accounts: Accounts = field(repr=False)
+    accounts: Clients = field(repr=False)
     outputs: Mapping[str, Json] = field(default_factory=dict)
     found_by: Mapping[str, str] = field(default_factory=dict)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from terralive_cli.app.live_plan import LivePlan
+from terralive_cli.app.live_plan import LivePlan, LivePlans, RestorePlan
 from terralive_cli.configuration.values import Config
 from terralive_cli.functions.mapping import Mapped
 from terralive_cli.output.events import (
@@ -13,15 +14,30 @@ from terralive_cli.output.events import (
     PlanMade,
     ResourceChange,
 )
-from terralive_terraform.addresses import without_keys
+from terralive_cli.stacks.names import one_page, page_of_stack
+from terralive_terraform.addresses import in_stack, stack_of, without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.substitution.other_changes import OtherChange
 from terralive_terraform.substitution.rules import NotLive
 
 
-def plan_event(config: Config, plan: LivePlan) -> PlanMade:
-    """Return the event of a plan."""
+def plan_event(config: Config, plans: LivePlans) -> PlanMade:
+    """Return the event of the plans of an app: one page for all of its stacks."""
+    pages = [page_of_stack(_page(config, plan), plan.stack) for plan in plans.plans]
+    return one_page([*pages, *plans.others])
+
+
+def other_changes_of(plans: Sequence[LivePlan | RestorePlan]) -> tuple[OtherChange, ...]:
+    """Return what plans change beside the functions' code, with the names of the stacks."""
+    return tuple(
+        replace(change, address=in_stack(plan.stack, change.address))
+        for plan in plans
+        for change in plan.others
+    )
+
+
+def _page(config: Config, plan: LivePlan) -> PlanMade:
     functions = live_functions(plan.mapped, plan.functions, plan.timeouts)
     return PlanMade(
         stage=config.stage,
@@ -88,7 +104,13 @@ def live_functions(
 def resource_changes(others: Iterable[OtherChange]) -> tuple[ResourceChange, ...]:
     """Return the changes beside the functions' code, as events show them."""
     return tuple(
-        ResourceChange(change.address, change.action, change.type, change.attributes)
+        ResourceChange(
+            change.address,
+            change.action,
+            change.type,
+            change.attributes,
+            stack=stack_of(change.address) or None,
+        )
         for change in others
     )
 

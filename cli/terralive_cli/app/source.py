@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +10,7 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.target import Stage
 from terralive_cli.protection.existing import is_applied_by_hand
-from terralive_terraform.substitution.app import App, OpenApp
+from terralive_terraform.substitution.app import App, OpenApp, Part
 from terralive_terraform.substitution.find_app import find_app
 
 _FOLDER: Final = "app"
@@ -19,21 +18,18 @@ _FOLDER_APPLIED_BY_HAND: Final = "app-applied-by-hand"
 
 
 class AppSource:
-    """The app of a stage. A command has one of it, so that a CDKTF program runs seldom.
+    """The app of a stage, or one stack of it.
 
     Args:
         stage: the stage.
+        app: the app. It keeps the output of a CDKTF program, so a command has one of it.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, app: App) -> None:
         self._stage = stage
+        self._app = app
         # Sessions in the accounts of functions, by the folder whose providers open them.
         self._accounts_by_folder: dict[Path, Accounts] = {}
-
-    @cached_property
-    def _app(self) -> App:
-        """The team's app. It keeps the last output of a CDKTF program, so there is one of it."""
-        return app_of(self._stage.config)
 
     def opened(self) -> AbstractContextManager[OpenApp]:
         """Open the app for one Terraform run; see `App.opened`."""
@@ -58,6 +54,11 @@ class AppSource:
         return self._accounts_by_folder[directory]
 
 
+def parts_of(stage: Stage) -> tuple[Part, ...]:
+    """Return the stacks of the team's app that become live together; see `App.parts`."""
+    return app_of(stage.config).parts(stage.target.work / _FOLDER, stage.environment)
+
+
 def app_of(config: Config) -> App:
     """Find the team's app: a CDKTF program runs in `[terraform] dir`, where its cdktf.json is."""
     program = config.require_program()
@@ -66,7 +67,7 @@ def app_of(config: Config) -> App:
         program.dir,
         terraform_dir=terraform_dir,
         command=program.app,
-        stack=program.stack,
+        stacks=program.stack,
         binary=program.binary,
         backend_config=program.backend_config,
         arguments=program.plan_arguments,

@@ -72,7 +72,6 @@ class StubSettings:
             debug=self._debugging.names,
             image_stub=self._image_stub(known, frozenset(architectures), arns),
             description=live_description(StageName(config.app, config.stage)),
-            is_trial=outputs is None,
         )
 
     def _image_stub(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, workflows
 from terralive_cli.deploy.debug_stack import DebugStack
@@ -12,6 +11,7 @@ from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
+from terralive_cli.stacks.stage_apps import StageApps
 
 
 def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
@@ -25,10 +25,10 @@ def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)
-        app = StageApp(stage, Guard(stage, ui, takeover=takeover))
+        apps = StageApps(stage, Guard(stage, ui, takeover=takeover))
         try:
             debug_stack = DebugStack.opened(stage)
-            _, live = workflows.make_live(debug_stack, app, ui, debug_stack.outputs())
+            _, live = workflows.make_live(debug_stack, apps, ui, debug_stack.outputs())
         except approval.Declined as declined:
             ui.emit(Message(message=str(declined)))
             return failures.FAILED

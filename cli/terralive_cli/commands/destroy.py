@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, plans, record, workflows
 from terralive_cli.deploy.debug_stack import DebugStack
@@ -19,6 +18,7 @@ from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
+from terralive_cli.stacks.stage_apps import StageApps
 from terralive_stub.errors import StageHeldError, TerraformError
 from terralive_terraform.output.failures import BUILD_MISSING
 
@@ -47,7 +47,7 @@ def run(config: Config, ui: Ui, *, app: bool = False, takeover: bool = False) ->
         app_changed = False
         try:
             if app:
-                app_changed = workflows.destroy(stage, StageApp(stage, guard), ui)
+                app_changed = workflows.destroy(stage, StageApps(stage, guard), ui)
             else:
                 app_changed = _restore(stage, guard, ui)
         except approval.Declined as declined:
@@ -82,7 +82,7 @@ def _restore(stage: Stage, guard: Guard, ui: Ui) -> bool:
     where = f"of {stage.name} in {stage.target.name}"
     question = f"Put the functions' own code back and destroy the debug stack {where}?"
     try:
-        return workflows.restore(stage, StageApp(stage, guard), ui, question).changed
+        return workflows.restore(stage, StageApps(stage, guard), ui, question).changed
     except StageHeldError as held:
         if guard.has_own:
             raise

@@ -14,10 +14,14 @@ from terralive_cli.functions.debugging import ports_of
 from terralive_cli.functions.mapping import map_functions
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
+from terralive_cli.stacks.joined import function_of_stack, of_stack
+from terralive_cli.stacks.settings import settings_of_stack
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_terraform.artifacts import STUB_IMAGE, STUB_IMAGE_TAG, write_stub_image
+from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.runs.environment import terraform_environment
+from terralive_workers.function import LocalCode
 
 _FIRST: Final = """\
 # Settings of terralive. All of them are in terralive's docs/CONFIGURATION.md.
@@ -79,11 +83,19 @@ def _stub_image(folder: Path, ui: Ui) -> int:
 def _vscode(config: Config, ui: Ui) -> int:
     work = work_folder(config.project) / "init"
     environment = {**os.environ, "TERRALIVE_APP": config.app, "TERRALIVE_STAGE": config.stage}
-    with app_of(config).prepared(None, work, terraform_environment(environment, work)) as prepared:
-        mapped = map_functions(config, prepared.functions)
-        ports = ports_of(prepared.functions, mapped.code.values())
+    environment = terraform_environment(environment, work)
+    declared: list[DeclaredFunction] = []
+    found: list[LocalCode] = []
+    parts = app_of(config).parts(work, environment)
+    for part in parts:
+        stack = part.name if len(parts) > 1 else ""
+        with part.app.prepared(None, work, environment) as prepared:
+            mapped = map_functions(settings_of_stack(config, part.name), prepared.functions)
+        declared += [function_of_stack(function, stack) for function in prepared.functions]
+        found += [of_stack(code, stack) for code in mapped.code.values()]
+    ports = ports_of(declared, found)
     wanted = []
-    for code in mapped.code.values():
+    for code in found:
         if code.address in ports:
             wanted.append(vs_code.attaching(code, ports[code.address], config.project))
     file = config.project / ".vscode" / "launch.json"

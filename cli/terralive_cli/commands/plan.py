@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, plans
 from terralive_cli.deploy.debug_stack import DebugStack
@@ -12,6 +11,7 @@ from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
+from terralive_cli.stacks.stage_apps import StageApps
 from terralive_stub.errors import CredentialsError, TerraformError
 
 # https://developer.hashicorp.com/terraform/cli/commands/plan#detailed-exitcode
@@ -32,20 +32,21 @@ def run(
     with opened(config, may_start_sandbox=True) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=False)
-        app = StageApp(stage, Guard(stage, ui, changes=False))
+        apps = StageApps(stage, Guard(stage, ui, changes=False))
         try:
             debug_stack = DebugStack.opened(stage)
             deployed = debug_stack.outputs()
         except (TerraformError, CredentialsError):
             # For example, Terraform cannot download the provider.
-            app.show_declared()
+            apps.show_declared()
             raise
-        with app.planned_live(deployed, needs_file=terraform_output) as plan:
+        with apps.planned_live(deployed, needs_file=terraform_output) as plan:
             approval.show_live_plan(stage, ui, plan)
             if terraform_output:
-                ui.emit(plans.text_of(plan.ready))
-            has_changes = plan.ready.plan.has_changes
-            needs_repository = app.needs_repository(plan)
+                for of_stack in plan.plans:
+                    ui.emit(plans.text_of(of_stack.ready, of_stack.stack))
+            has_changes = plan.has_changes or bool(plan.waiting)
+            needs_repository = apps.needs_repository(plan)
         if needs_repository:
             debug_stack = debug_stack.with_images()
         with debug_stack.planned() as ready:

@@ -5,7 +5,6 @@ The debug stack stays for the next start.
 
 from __future__ import annotations
 
-from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, record, workflows
 from terralive_cli.deploy.target import Stage, opened
@@ -14,6 +13,7 @@ from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
+from terralive_cli.stacks.stage_apps import StageApps
 
 
 def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
@@ -27,9 +27,9 @@ def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)
-        app = StageApp(stage, Guard(stage, ui, takeover=takeover))
+        apps = StageApps(stage, Guard(stage, ui, takeover=takeover))
         try:
-            restored = workflows.restore(stage, app, ui)
+            restored = workflows.restore(stage, apps, ui)
         except approval.Declined as declined:
             ui.emit(Message(message=str(declined)))
             return failures.FAILED

@@ -8,7 +8,6 @@ import time
 from typing import Final
 
 from terralive_cli.app.live_plan import LiveApp
-from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, workflows
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
@@ -25,6 +24,7 @@ from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
+from terralive_cli.stacks.stage_apps import StageApps
 from terralive_relay.events import RelayEvent, Warned
 from terralive_relay.stage_errors import held_by
 from terralive_sandbox.refusals import RefusalReader
@@ -73,12 +73,12 @@ def run(
 
         relay = StageRelay.of(stage, publish, takeover=takeover)
         guard = Guard(stage, ui, takeover=takeover)
-        app = StageApp(stage, guard, debugging, relay.serve_planned)
+        apps = StageApps(stage, guard, debugging, relay.serve_planned)
         try:
-            outputs, live = _make_live(stage, app, ui, relay, takeover=takeover)
+            outputs, live = _make_live(stage, apps, ui, relay, takeover=takeover)
             _warn(ui, live)
             stub = Stub(
-                app.stub(outputs).sha256_base64,
+                apps.stub(outputs).sha256_base64,
                 outputs.stub_url,
                 StageName(config.app, config.stage),
             )
@@ -93,7 +93,7 @@ def run(
 
 
 def _make_live(
-    stage: Stage, app: StageApp, ui: Ui, relay: StageRelay, *, takeover: bool
+    stage: Stage, apps: StageApps, ui: Ui, relay: StageRelay, *, takeover: bool
 ) -> tuple[DebugStackOutputs, LiveApp]:
     """Deploy the debug stack and the stubs, while what is live already is served.
 
@@ -112,7 +112,7 @@ def _make_live(
         if lease is None or not takeover:
             # A relay that is connected is taken over when the user has agreed to the plan.
             relay.resume(deployed)
-    return workflows.make_live(debug_stack, app, ui, deployed)
+    return workflows.make_live(debug_stack, apps, ui, deployed)
 
 
 def _held_lease(stage: Stage, outputs: DebugStackOutputs) -> Lease | None:

@@ -171,6 +171,22 @@ class Texts(Kind[tuple[str, ...]]):
         return tuple(value)
 
 
+class TextOrTexts(Texts):
+    """A text, or a list of texts. The option of the command line may be given more than once."""
+
+    def from_toml(self, value: object) -> tuple[str, ...]:
+        if isinstance(value, str) and value.strip():
+            return (value,)
+        if isinstance(value, list):
+            return super().from_toml(value)
+        raise wrong_type(value, 'text that is not empty, or a list of texts (`["a", "b"]`)')
+
+    def complete(self, value: tuple[str, ...] | str, context: Context) -> object:
+        del context
+        # An option that was given once may be one text.
+        return (value,) if isinstance(value, str) else value
+
+
 @dataclass(frozen=True, slots=True)
 class TextsOrTables(Texts):
     """A list of texts, or a table whose keys are the texts and whose values are tables."""

@@ -23,6 +23,7 @@ from terralive_cli.configuration.kinds import (
     ProgramName,
     Switch,
     Text,
+    TextOrTexts,
     Texts,
 )
 from terralive_cli.configuration.settings import setting
@@ -42,7 +43,7 @@ class TerraformConfig:
     Attributes:
         dir: absolute folder of the root module, or the folder in which `app` runs.
         app: command of a CDK for Terraform program (`python main.py`); None for plain Terraform.
-        stack: name of that program's stack; None for the only one, or the only one with functions.
+        stack: names, or patterns, of that program's stacks to make live; () for all with functions.
         binary: `terraform`, `tofu`, or a path.
         var_files: absolute paths for `-var-file`.
         backend_config: arguments for `terraform init -backend-config`; paths are absolute.
@@ -63,14 +64,16 @@ class TerraformConfig:
         default=None,
         shown_default="`app` in `cdktf.json`, if there is one",
     )
-    stack: str | None = setting(
-        Text(),
-        "Name of the program's stack to make live.",
-        default=None,
+    stack: tuple[str, ...] = setting(
+        TextOrTexts(),
+        "Names of the program's stacks to make live; `*` and `?` are wildcards. It is a text or a "
+        "list. The option may be given more than once; in the environment variable, commas or "
+        "spaces separate them.",
+        default=(),
         flag="--stack",
         metavar="STACK",
         env="TERRALIVE_STACK",
-        shown_default="the program's only stack, or the only one with functions",
+        shown_default="all stacks with functions",
     )
     binary: str = setting(
         ProgramName(),

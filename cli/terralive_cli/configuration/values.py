@@ -34,7 +34,7 @@ from terralive_cli.configuration.tables import (
     TerraformConfig,
 )
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.addresses import without_keys
+from terralive_terraform.addresses import in_stack, stack_of, without_keys, without_stack
 from terralive_terraform.artifacts import STUB_IMAGE_BASE
 
 FILE: Final = "terralive.toml"
@@ -390,12 +390,14 @@ def names_of(address: str, name: str) -> set[str]:
     """Return all names that a user may give a function, or one instance of it.
 
     Args:
-        address: its address, perhaps with instance keys.
+        address: its address, perhaps with instance keys, and with the name of its stack before it.
         name: its deployed name; "" where it is not known.
     """
+    stack, address = stack_of(address), without_stack(address)
     declared = without_keys(address)
     label = declared.rpartition(".")[2]
-    return {address, declared, label, name} - {""}
+    names = {address, declared, label, name} - {""}
+    return names | {in_stack(stack, known) for known in names}
 
 
 def matches(pattern: str, value: str) -> bool:

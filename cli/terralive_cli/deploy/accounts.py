@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from terralive_cli.configuration.tables import AccountSettings
 from terralive_cli.deploy.aws import Caller
@@ -146,6 +147,32 @@ class Accounts:
                 _log.debug("profile %s cannot be used: %s", profile, type(error).__name__)
             self._profile_accounts[profile] = account
         return self._profile_accounts[profile]
+
+
+class Clients(Protocol):
+    """Clients of AWS's services by account and region."""
+
+    def client(self, service: str, account: str, region: str) -> Any:  # noqa: ANN401  # as above
+        """Return the client of a service; see `Accounts.client`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllAccounts:
+    """The `Clients` of several stacks, whose providers may enter different accounts.
+
+    Attributes:
+        stacks: those of each stack; at least one.
+    """
+
+    stacks: tuple[Clients, ...]
+
+    def client(self, service: str, account: str, region: str) -> Any:  # noqa: ANN401  # as above
+        """Return the client of the first stack that enters the account; see `Accounts.client`."""
+        *others, last = self.stacks
+        for stack in others:
+            with suppress(CredentialsError):
+                return stack.client(service, account, region)
+        return last.client(service, account, region)
 
 
 class _Resolver:

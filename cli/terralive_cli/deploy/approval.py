@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from terralive_cli.app.live_plan import LivePlan, RestorePlan
-from terralive_cli.app.plan_event import plan_event, resource_changes
+from terralive_cli.app.live_plan import LivePlan, LivePlans, RestorePlan
+from terralive_cli.app.plan_event import other_changes_of, plan_event, resource_changes
 from terralive_cli.deploy.target import Stage
-from terralive_cli.output.events import ChangesListed
+from terralive_cli.output.events import ChangesListed, Message
 from terralive_cli.output.formats.words import listed, plural, spoken_name
 from terralive_cli.output.progress import changes_in_words
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import TerraliveError
+from terralive_terraform.addresses import in_stack
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.substitution.other_changes import OtherChange
 
@@ -43,23 +44,31 @@ def ask(ui: Ui, question: str, declined: str = DECLINED) -> None:
         raise Declined(declined)
 
 
-def ask_deployment(stage: Stage, ui: Ui, debug_stack: TerraformPlan, live: LivePlan) -> None:
+def ask_deployment(stage: Stage, ui: Ui, debug_stack: TerraformPlan, live: LivePlans) -> None:
     """Show what a deployment changes, and ask: once for the stage, once for all other changes.
+
+    Stacks that wait for another one are asked about when they can be planned.
 
     Raises:
         Declined: the user said no.
         TerraliveError: `would-destroy`; see `require_nothing_destroyed`.
     """
-    app = live.ready.plan
-    if not debug_stack.has_changes and not app.has_changes:
+    if not debug_stack.has_changes and not live.has_changes:
         return
     show_live_plan(stage, ui, live)
     # Before the first question: what `--yes` does not cover is refused before anything changes.
-    require_nothing_destroyed(stage, live.others)
+    require_nothing_destroyed(stage, other_changes_of(live.plans))
     ask(ui, _deployment_question(stage, debug_stack, live))
     # The first deployment creates the app. That is one thing, and the question has named it.
-    if not live.is_first:
-        ask_other_changes(ui, live.others)
+    ask_other_changes(ui, other_changes_of([plan for plan in live.plans if not plan.is_first]))
+
+
+def ask_stack(stage: Stage, ui: Ui, live: LivePlan) -> None:
+    """Show and ask about the plan of a stack that had to wait for another one.
+
+    The debug stack and the other stack are deployed by now. It raises what `ask_deployment` raises.
+    """
+    _ask_one(stage, ui, live, f"Deploy the stack {live.stack}, and make {{}} live ({{}})?")
 
 
 def ask_again(stage: Stage, ui: Ui, live: LivePlan) -> None:
@@ -67,40 +76,53 @@ def ask_again(stage: Stage, ui: Ui, live: LivePlan) -> None:
 
     The debug stack is deployed by now. It raises what `ask_deployment` raises.
     """
+    where = f"{stage.name} live in {stage.target.name}"
+    _ask_one(stage, ui, live, f"The plan has changed. Make {{}} of {where} ({{}})?")
+
+
+def _ask_one(stage: Stage, ui: Ui, live: LivePlan, question: str) -> None:
+    """Show and ask about one plan.
+
+    Args:
+        stage: the stage.
+        ui: asks the user.
+        live: the plan.
+        question: the question, with places for the functions and for the number of changes.
+    """
     if not live.ready.plan.has_changes:
         return
-    show_live_plan(stage, ui, live)
-    require_nothing_destroyed(stage, live.others)
-    names = _names(live.mapped.code)
-    changes = count(live.ready.plan)
-    where = stage.target.name
-    question = f"The plan has changed. Make {names} of {stage.name} live in {where} ({changes})?"
-    ask(ui, question, DEPLOYMENT_DECLINED)
-    ask_other_changes(ui, live.others, DEPLOYMENT_DECLINED)
+    shown = LivePlans((live,))
+    others = other_changes_of([live])
+    show_live_plan(stage, ui, shown)
+    require_nothing_destroyed(stage, others)
+    ask(ui, question.format(_names(shown), count([live.ready.plan])), DEPLOYMENT_DECLINED)
+    if not live.is_first:
+        ask_other_changes(ui, others, DEPLOYMENT_DECLINED)
 
 
-def ask_restore(stage: Stage, ui: Ui, restore: RestorePlan, question: str = "") -> None:
+def ask_restore(stage: Stage, ui: Ui, restores: Sequence[RestorePlan], question: str = "") -> None:
     """Show what a restore changes, and ask: once for the restore, once for all other changes.
 
     Args:
         stage: the stage.
         ui: asks the user.
-        restore: the plan.
+        restores: the plans, one for each stack.
         question: the question; "" for the restore's own.
 
     Raises:
         Declined: the user said no.
         TerraliveError: `would-destroy`; see `require_nothing_destroyed`.
     """
-    show_other_changes(stage, ui, restore.others)
-    require_nothing_destroyed(stage, restore.others)
-    changes = count(restore.ready.plan)
-    if not restore.ready.plan.has_changes:
+    others = other_changes_of(restores)
+    show_other_changes(stage, ui, others)
+    require_nothing_destroyed(stage, others)
+    changes = count([restore.ready.plan for restore in restores])
+    if not any(restore.ready.plan.has_changes for restore in restores):
         # Terraform's state says that all is done.
-        changes = plural(len(restore.stubs), "function")
+        changes = plural(sum(len(restore.stubs) for restore in restores), "function")
     own = f"Put the functions' own code of {stage.name} back in {stage.target.name} ({changes})?"
     ask(ui, question or own)
-    ask_other_changes(ui, restore.others)
+    ask_other_changes(ui, others)
 
 
 def ask_following(stage: Stage, ui: Ui, plan: RestorePlan) -> None:
@@ -108,26 +130,27 @@ def ask_following(stage: Stage, ui: Ui, plan: RestorePlan) -> None:
 
     It raises what `ask_restore` raises.
     """
-    show_other_changes(stage, ui, plan.others)
-    require_nothing_destroyed(stage, plan.others)
-    ask_other_changes(ui, plan.others)
+    others = other_changes_of([plan])
+    show_other_changes(stage, ui, others)
+    require_nothing_destroyed(stage, others)
+    ask_other_changes(ui, others)
 
 
-def ask_destroy(stage: Stage, ui: Ui, removing: RestorePlan | None) -> None:
+def ask_destroy(stage: Stage, ui: Ui, removing: Sequence[RestorePlan]) -> None:
     """Show everything that a destroy of the whole app removes, and ask.
 
     Args:
         stage: the stage.
         ui: asks the user.
-        removing: the plan; None where the app is not deployed.
+        removing: the plans, one for each stack that is deployed.
 
     Raises:
         Declined: the user said no.
     """
     changes = "it is not deployed"
-    if removing is not None:
-        show_other_changes(stage, ui, removing.others, destroys_app=True)
-        changes = count(removing.ready.plan)
+    if removing:
+        show_other_changes(stage, ui, other_changes_of(removing), destroys_app=True)
+        changes = count([plan.ready.plan for plan in removing])
     ask(
         ui,
         f"Destroy the debug stack and the whole app {stage.name} in {stage.target.name}, with all "
@@ -166,10 +189,19 @@ def ask_other_changes(ui: Ui, others: Sequence[OtherChange], declined: str = DEC
     ask(ui, f"Also make the {number} that the configuration asks for ({counts})?", declined)
 
 
-def show_live_plan(stage: Stage, ui: Ui, plan: LivePlan) -> None:
-    """Show the functions that become live, and the other changes."""
-    ui.emit(plan_event(stage.config, plan))
-    show_other_changes(stage, ui, plan.others, is_first=plan.is_first)
+def show_live_plan(stage: Stage, ui: Ui, live: LivePlans) -> None:
+    """Show the functions that become live, and the other changes: one page for all stacks."""
+    ui.emit(plan_event(stage.config, live))
+    for is_first in (True, False):
+        plans = [plan for plan in live.plans if plan.is_first is is_first]
+        show_other_changes(stage, ui, other_changes_of(plans), is_first=is_first)
+    if live.waiting:
+        names = ", ".join(live.waiting)
+        text = (
+            f"Terraform cannot plan these stacks before those that they refer to are deployed: "
+            f"{names}. `terralive start` plans them then, and asks for each."
+        )
+        ui.emit(Message(message=text))
 
 
 def show_other_changes(
@@ -199,22 +231,22 @@ def show_other_changes(
     )
 
 
-def count(plan: TerraformPlan) -> str:
-    """Count a plan's changes in Terraform's words: `3 to add, 1 to change`.
+def count(plans: Iterable[TerraformPlan]) -> str:
+    """Count the changes of plans in Terraform's words: `3 to add, 1 to change`.
 
     Like Terraform, it counts a replaced resource as added and destroyed, and no data source.
     """
-    counts = _counts(change.action for change in plan.changes)
+    counts = _counts(change.action for plan in plans for change in plan.changes)
     return counts or "outputs only"
 
 
-def _deployment_question(stage: Stage, debug_stack: TerraformPlan, live: LivePlan) -> str:
+def _deployment_question(stage: Stage, debug_stack: TerraformPlan, live: LivePlans) -> str:
     where = stage.target.name
-    stack = f"debug stack of {stage.name} in {where} ({count(debug_stack)})"
-    if not live.ready.plan.has_changes:
+    stack = f"debug stack of {stage.name} in {where} ({count([debug_stack])})"
+    if not live.has_changes:
         return f"Deploy the {stack}?"
-    names = _names(live.mapped.code)
-    app = count(live.ready.plan)
+    names = _names(live)
+    app = count([plan.ready.plan for plan in live.plans])
     if not debug_stack.has_changes:
         return f"Make {names} of {stage.name} live in {where} ({app})?"
     if live.is_first:
@@ -222,9 +254,14 @@ def _deployment_question(stage: Stage, debug_stack: TerraformPlan, live: LivePla
     return f"Deploy the {stack}, and make {names} live ({app})?"
 
 
-def _names(addresses: Iterable[str]) -> str:
+def _names(live: LivePlans) -> str:
     """Return the names of functions for a question; the plan above it has all of them."""
-    return listed([spoken_name(address) for address in addresses], _NAMED_FUNCTIONS)
+    names = [
+        spoken_name(in_stack(plan.stack, address))
+        for plan in live.plans
+        for address in plan.mapped.code
+    ]
+    return listed(names, _NAMED_FUNCTIONS)
 
 
 def _counts(actions: Iterable[str]) -> str:

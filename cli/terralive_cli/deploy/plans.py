@@ -113,14 +113,18 @@ def applying(phase: Phase) -> Iterator[None]:
         raise
 
 
-def text_of(ready: ReadyPlan) -> TerraformOutput:
+def text_of(ready: ReadyPlan, stack: str = "") -> TerraformOutput:
     """Return a plan as Terraform itself prints it.
+
+    Args:
+        ready: the plan.
+        stack: the name of its stack, where several stacks are live; else "".
 
     Raises:
         TerraformError: Terraform failed.
     """
     text = ready.terraform.shown_text(ready.plan.file)
-    return TerraformOutput(phase=ready.phase.name, text=without_keys(text))
+    return TerraformOutput(phase=ready.phase.name, text=without_keys(text), stack=stack or None)
 
 
 def without_keys(text: str) -> str:
@@ -134,4 +138,4 @@ def forget_plans(stage: Stage) -> None:
 
 
 def _folder(stage: Stage) -> Path:
-    return stage.target.work / "plans"
+    return stage.target.work / "plans" / stage.stack

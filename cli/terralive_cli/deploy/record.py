@@ -36,7 +36,12 @@ def forget(work: Path) -> None:
 
 
 def begin_deployment(work: Path) -> None:
-    """Note that an apply of the whole app begins. It may fail, or be killed, half-way."""
+    """Note that an apply of the whole app begins. It may fail, or be killed, half-way.
+
+    Args:
+        work: the stage's work folder, or the stack's own.
+    """
+    work.mkdir(parents=True, exist_ok=True)
     (work / _UNFINISHED).touch()
 
 

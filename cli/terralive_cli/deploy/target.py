@@ -91,12 +91,15 @@ class Stage:
         target: where the stage is deployed.
         emit: takes progress events, on the calling thread.
         environment: the whole environment of Terraform and of the app's program.
+        stack: the stack of a CDKTF program that is worked on; "" for the debug stack, for all
+            stacks, and for `*.tf` files.
     """
 
     config: Config
     target: Target
     emit: Emit
     environment: Mapping[str, str] = field(repr=False)
+    stack: str = ""
     # The profiles that the user has been told of: an app is planned several times.
     _told_profiles: list[tuple[str, ...]] = field(default_factory=list, repr=False, compare=False)
 
@@ -113,6 +116,13 @@ class Stage:
             emit(warning)
         environment = terraform_environment(target.environment, target.work)
         return cls(config, target, emit, environment)
+
+    @property
+    def own_work(self) -> Path:
+        """The folder for what is remembered of one stack; the stage's work folder without one."""
+        if not self.stack:
+            return self.target.work
+        return self.target.work / "stacks" / self.stack
 
     def accounts(self, directory: Path) -> Accounts:
         """Return sessions in the accounts of the app's functions.

@@ -19,30 +19,37 @@ the plan (https://developer.hashicorp.com/terraform/cli/commands/apply#saved-pla
 of it was applied. The plan is made once more. If it changes the same, it is applied; otherwise it
 is shown, and the user is asked again.
 
+The app may have several stacks (see `stacks`). Each step is done for all of them: one page, one
+question, then the applies in the order of their dependencies.
+
 A failed apply leaves its finished changes in Terraform's state, and the error says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
+from typing import Final
 
-from terralive_cli.app.live_plan import LiveApp, LivePlan, RestorePlan, Restoring
+from terralive_cli.app.live_plan import LiveApp, RestorePlan, Restoring
 from terralive_cli.app.stage_app import StageApp
 from terralive_cli.deploy import approval, plans, record
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage
-from terralive_cli.output.progress import Phase
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.data_trace import require_no_tracing
-from terralive_stub.errors import TerraformError
-from terralive_terraform.output.failures import PLAN_STALE
+from terralive_cli.stacks.applying import StaleOnce, changes_of, naming
+from terralive_cli.stacks.deploying import LiveProgress
+from terralive_cli.stacks.stage_apps import StageApps
+from terralive_stub.errors import TerraliveError
+from terralive_terraform.addresses import in_stack, stack_of, without_stack
+
+_REMOVED: Final = "These stacks are removed already"
 
 
 def make_live(
-    debug_stack: DebugStack, app: StageApp, ui: Ui, deployed: DebugStackOutputs | None
+    debug_stack: DebugStack, apps: StageApps, ui: Ui, deployed: DebugStackOutputs | None
 ) -> tuple[DebugStackOutputs, LiveApp]:
     """Deploy the debug stack and put the stub in the functions' place.
 
@@ -50,7 +57,7 @@ def make_live(
 
     Args:
         debug_stack: the debug stack.
-        app: the app.
+        apps: the app, stack by stack.
         ui: asks the user.
         deployed: the outputs of the debug stack that is deployed; None where there is none.
 
@@ -61,85 +68,19 @@ def make_live(
     stage = debug_stack.stage
     plans.forget_plans(stage)
     with ExitStack() as open_plans:
-        shown = open_plans.enter_context(app.planned_live(deployed))
-        if app.needs_repository(shown):
+        shown = open_plans.enter_context(apps.planned_live(deployed))
+        if apps.needs_repository(shown):
             debug_stack = debug_stack.with_images()
         stack = open_plans.enter_context(debug_stack.planned())
         approval.ask_deployment(stage, ui, stack.plan, shown)
         outputs = debug_stack.apply(stack, deployed)
         urls = (outputs.relay_url, outputs.stub_url)
         require_no_tracing(stage, urls, is_joined=debug_stack.existing.is_joined)
-        is_last = False
+        progress = LiveProgress(stage, ui, apps, shown)
         if outputs == deployed:
-            with _StaleOnce(stage, app, "app"):
-                return outputs, app.apply_live(shown)
-            is_last = True
-    live = _planned_and_applied(stage, ui, app, outputs, _changes(shown), is_last=is_last)
-    return outputs, live
-
-
-def _planned_and_applied(
-    stage: Stage,
-    ui: Ui,
-    app: StageApp,
-    outputs: DebugStackOutputs,
-    agreed: set[object],
-    *,
-    is_last: bool,
-) -> LiveApp:
-    """Plan the app again, and apply the plan.
-
-    Args:
-        stage: the stage.
-        ui: asks the user, if the plan differs from what was agreed to.
-        app: the app.
-        outputs: those of the debug stack.
-        agreed: what the user has agreed to.
-        is_last: whether a plan that is stale is an error.
-    """
-    with app.planned_live(outputs) as plan:
-        if _changes(plan) != agreed:
-            approval.ask_again(stage, ui, plan)
-        if is_last:
-            return app.apply_live(plan)
-        with _StaleOnce(stage, app, "app"):
-            return app.apply_live(plan)
-    return _planned_and_applied(stage, ui, app, outputs, _changes(plan), is_last=True)
-
-
-class _StaleOnce:
-    """A context for an apply. Where its plan is stale, the context ends without an error.
-
-    Args:
-        stage: the stage.
-        app: the app, whose next plan is made from the state as it is then.
-        phase: the part of the work, for the note that the plan is made once more.
-    """
-
-    def __init__(self, stage: Stage, app: StageApp, phase: str) -> None:
-        self._app = app
-        self._phase = Phase(phase, stage.emit)
-
-    def __enter__(self) -> None:
-        """Begin the apply."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if not isinstance(error, TerraformError) or error.reference != PLAN_STALE:
-            return False
-        self._app.forget_state()
-        self._phase.note("the state has changed since the plan was made: planning once more")
-        return True
-
-
-def _changes(plan: LivePlan | RestorePlan) -> set[object]:
-    """Return what an apply would do, for comparison."""
-    actions = {(change.address, change.action) for change in plan.ready.plan.changes}
-    return {*actions, *plan.others}
+            progress.apply_shown()
+    progress.finish(outputs)
+    return outputs, apps.live(outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +98,15 @@ class Restored:
     published: frozenset[str] = frozenset()
 
 
-def restore(stage: Stage, app: StageApp, ui: Ui, question: str = "") -> Restored:
+def restore(stage: Stage, apps: StageApps, ui: Ui, question: str = "") -> Restored:
     """Make the app what its configuration says, and check that its functions have their own code.
+
+    Its stacks are restored in the reverse order of their dependencies. One that fails does not keep
+    the others from being restored.
 
     Args:
         stage: the stage.
-        app: the app.
+        apps: the app, stack by stack.
         ui: asks the user.
         question: the question that is asked, also where nothing changes; "" for the restore's own.
 
@@ -172,58 +116,94 @@ def restore(stage: Stage, app: StageApp, ui: Ui, question: str = "") -> Restored
             raise.
     """
     plans.forget_plans(stage)
-    restored = _planned_and_restored(stage, app, ui, question)
-    if restored.published:
-        _let_aliases_follow(stage, app, ui, restored.published)
-    return restored
+    failed: TerraliveError | None = None
+    done: list[Restored] = []
+    stale: list[StageApp] = []
+    agreed: dict[str, set[object]] = {}
+    with ExitStack() as open_plans:
+        found = [(app, _planned_restore(open_plans, app)) for app in reversed(apps.stacks)]
+        needed = [item.plan for _, item in found if item.plan is not None and item.plan.is_needed]
+        if needed:
+            approval.ask_restore(stage, ui, needed, question)
+        elif question:
+            approval.ask(ui, question)
+        for app, restoring in found:
+            agreed[app.stack] = _changes(restoring)
+            once = StaleOnce(app, "restore")
+            try:
+                with naming(app.stack), once:
+                    done.append(_restored(app, restoring))
+            except TerraliveError as error:
+                failed = failed or error
+            if once.was_stale:
+                stale.append(app)
+    for app in stale:
+        with naming(app.stack), app.planned_restore() as again:
+            if again.plan is not None and _changes(again) not in (set(), agreed[app.stack]):
+                approval.ask_restore(stage, ui, [again.plan])
+            done.append(_restored(app, again))
+    if failed is not None:
+        raise failed
+    published = frozenset(address for item in done for address in item.published)
+    if published:
+        _let_aliases_follow(stage, apps, ui, published)
+    return Restored(
+        changed=any(item.changed for item in done),
+        unseen=tuple(address for item in done for address in item.unseen),
+        published=published,
+    )
 
 
-def _planned_and_restored(stage: Stage, app: StageApp, ui: Ui, question: str) -> Restored:
-    """Plan a restore, ask, and carry it out; see `restore`."""
-    with app.planned_restore() as restoring:
-        plan = restoring.plan
-        if plan is None or not plan.is_needed:
-            if question:
-                approval.ask(ui, question)
-            if plan is not None:
-                plans.apply(plan.ready)  # reports that nothing changes
-            return Restored(changed=False, unseen=restoring.unseen)
-        approval.ask_restore(stage, ui, plan, question)
-        with _StaleOnce(stage, app, "restore"):
-            return _restored(restoring)
-    with app.planned_restore() as again:
-        if (
-            again.plan is not None
-            and again.plan.is_needed
-            and _changes(again.plan) != _changes(plan)
-        ):
-            approval.ask_restore(stage, ui, again.plan)
-        return _restored(again)
+def _planned_restore(open_plans: ExitStack, app: StageApp) -> Restoring:
+    """Plan the restore of one stack; see `restore`."""
+    with naming(app.stack):
+        return open_plans.enter_context(app.planned_restore())
 
 
-def _restored(restoring: Restoring) -> Restored:
+def _changes(restoring: Restoring) -> set[object]:
+    """Return what a restore would do, for comparison; nothing where it is not needed."""
+    if restoring.plan is None or not restoring.plan.is_needed:
+        return set()
+    return changes_of(restoring.plan)
+
+
+def _restored(app: StageApp, restoring: Restoring) -> Restored:
     """Apply the plan of a restore, and put back the code that it has left a stub's."""
     plan, restorer = restoring.plan, restoring.restorer
-    if plan is None or restorer is None:
-        return Restored(changed=True, unseen=restoring.unseen)
-    if plan.ready.plan.has_changes:
+    unseen = set(restoring.unseen)
+    published: frozenset[str] = frozenset()
+    changed = plan is not None and plan.is_needed
+    if plan is not None:
+        # It reports where nothing changes.
         plans.apply(plan.ready)
-    functions = plan.ready.terraform.state.functions()
-    finished = restorer.finish({at: functions[at] for at in plan.stubs & functions.keys()})
-    unseen = {*restoring.unseen, *finished.unseen}
-    return Restored(True, tuple(sorted(unseen)), finished.published)
+    if plan is not None and restorer is not None and changed:
+        functions = plan.ready.terraform.state.functions()
+        finished = restorer.finish({at: functions[at] for at in plan.stubs & functions.keys()})
+        unseen |= finished.unseen
+        published = finished.published
+    return Restored(
+        changed,
+        tuple(in_stack(app.stack, address) for address in sorted(unseen)),
+        frozenset(in_stack(app.stack, address) for address in published),
+    )
 
 
-def _let_aliases_follow(stage: Stage, app: StageApp, ui: Ui, published: Collection[str]) -> None:
+def _let_aliases_follow(stage: Stage, apps: StageApps, ui: Ui, published: Collection[str]) -> None:
     """Let Terraform point aliases at versions that terralive has published."""
-    with app.planned_restore(also=published) as following:
-        if following.plan is not None and following.plan.ready.plan.has_changes:
-            approval.ask_following(stage, ui, following.plan)
-            plans.apply(following.plan.ready)
+    for app in apps.stacks:
+        own = [without_stack(address) for address in published if stack_of(address) == app.stack]
+        if not own:
+            continue
+        with app.planned_restore(also=own) as following:
+            if following.plan is not None and following.plan.ready.plan.has_changes:
+                approval.ask_following(stage, ui, following.plan)
+                plans.apply(following.plan.ready)
 
 
-def destroy(stage: Stage, app: StageApp, ui: Ui) -> bool:
+def destroy(stage: Stage, apps: StageApps, ui: Ui) -> bool:
     """Remove the whole app, with all its data. The user has asked for this by `--app`.
+
+    Its stacks are removed in the reverse order of their dependencies.
 
     Returns:
         Whether the app was deployed.
@@ -232,18 +212,41 @@ def destroy(stage: Stage, app: StageApp, ui: Ui) -> bool:
         Declined: the user said no.
     """
     plans.forget_plans(stage)
-    with app.planned_destroy() as removing:
-        approval.ask_destroy(stage, ui, removing)
-        if removing is None:
-            return False
-        with _StaleOnce(stage, app, "app"):
-            plans.apply_always(removing.ready)
-            record.end_deployment(stage.target.work)
-            return True
+    with ExitStack() as open_plans:
+        found: list[tuple[StageApp, RestorePlan]] = []
+        for app in reversed(apps.stacks):
+            with naming(app.stack):
+                plan = open_plans.enter_context(app.planned_destroy())
+            if plan is not None:
+                found.append((app, plan))
+        approval.ask_destroy(stage, ui, [plan for _, plan in found])
+        left = _removed(found)
+    for app, plan in left:
+        with naming(app.stack):
+            _removed_anew(stage, ui, app, changes_of(plan))
+    return bool(found)
+
+
+def _removed(
+    found: Sequence[tuple[StageApp, RestorePlan]],
+) -> Sequence[tuple[StageApp, RestorePlan]]:
+    """Remove stacks, up to one whose plan is stale; return that one and the others."""
+    for number, (app, plan) in enumerate(found):
+        removed = [other.stack for other, _ in found[:number]]
+        once = StaleOnce(app, "app")
+        with naming(app.stack, removed, _REMOVED), once:
+            plans.apply_always(plan.ready)
+        if once.was_stale:
+            return found[number:]
+        record.end_deployment(app.work)
+    return ()
+
+
+def _removed_anew(stage: Stage, ui: Ui, app: StageApp, agreed: set[object]) -> None:
+    """Plan the removal of a stack once more, and remove it."""
     with app.planned_destroy() as again:
         if again is not None:
-            if _changes(again) != _changes(removing):
-                approval.ask_destroy(stage, ui, again)
+            if changes_of(again) != agreed:
+                approval.ask_destroy(stage, ui, [again])
             plans.apply_always(again.ready)
-    record.end_deployment(stage.target.work)
-    return True
+    record.end_deployment(app.work)

@@ -19,7 +19,7 @@ from terralive_cli.configuration.rules import closest
 from terralive_cli.functions.interpreters import runtime_family
 from terralive_relay.pool.debug_port import listen
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.addresses import without_keys
+from terralive_terraform.addresses import in_stack, stack_of, without_keys, without_stack
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_workers.function import Debugger, LocalCode, LocalFunction
 
@@ -67,6 +67,14 @@ class Debugging:
                 hint="Name one: `--debug FUNCTION`.",
             )
         return cls(tuple(_read(item) for item in typed), wait, freeze_time)
+
+    def in_stack(self, stack: str) -> Debugging:
+        """Return the options as they are for one stack, whose name may stand before a function."""
+        own = tuple(
+            replace(typed, function=typed.function.removeprefix(f"{stack}/"))
+            for typed in self.wanted
+        )
+        return replace(self, wanted=own)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -182,7 +190,9 @@ class Debugging:
         of_instances = {instance.name for instance in function.instances or ()}
         for typed in self.wanted:
             name = typed.function
-            if name in (local.address, local.name):
+            stack = stack_of(local.address)
+            of_one = {local.address, without_stack(local.address), local.name}
+            if name in of_one | {in_stack(stack, local.name)}:
                 return typed
             is_of_one = name != without_keys(name) or name in of_instances
             if not is_of_one and function.is_named([name]):
@@ -232,9 +242,16 @@ def _named(typed: str, functions: Sequence[DeclaredFunction]) -> DeclaredFunctio
     Raises:
         ConfigurationError: `debug-function-unknown`.
     """
-    for function in functions:
-        if function.is_named([without_keys(typed)]):
-            return function
+    found = [function for function in functions if function.is_named([without_keys(typed)])]
+    if len({stack_of(function.address) for function in found}) > 1:
+        addresses = ", ".join(function.address for function in found)
+        raise ConfigurationError(
+            "function-unclear",
+            f"--debug {typed}: several stacks have a function of this name.",
+            hint=f"Name its stack, too: {addresses}.",
+        )
+    if found:
+        return found[0]
     names: list[str] = []
     for function in functions:
         names.extend(function.names)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from terralive_relay.events import Event
 from terralive_stub.shared.json_documents import Json
+from terralive_terraform.addresses import stack_of
 from terralive_workers.function import LocalCode, LocalFunction
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class TerraformProgress(Event):
         message: a sentence for the terminal.
         total: with `plan` done: number of resources that will change.
         elapsed_s: seconds since the start of the action (or, with `complete`, of the phase).
+        stack: name of the stack, where several stacks of a CDKTF program are live; else None.
     """
 
     type = "stack"
@@ -62,6 +64,7 @@ class TerraformProgress(Event):
     message: str = ""
     total: int | None = None
     elapsed_s: float | None = None
+    stack: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class LiveFunction:
     Attributes:
         name: name of the function in other events, which is its name on AWS, with the region or
             the account where two live functions have the same one; "" before its first deployment.
-        address: Terraform address.
+        address: Terraform address; `STACK/ADDRESS` where several stacks are live.
         runtime: its runtime (`python3.12`).
         handler: its local handler.
         path: folder of its local code.
@@ -81,6 +84,7 @@ class LiveFunction:
         found_by: how its local code was found; "" where only its deployed name selects a setting.
         note: a note about that code, perhaps with lines for terralive.toml; "" for none.
         triggers: the services that invoke it (`SQS`), as far as the plan shows them.
+        stack: name of its stack, where several stacks are live; else None.
     """
 
     name: str
@@ -94,6 +98,7 @@ class LiveFunction:
     found_by: str = ""
     note: str = ""
     triggers: tuple[str, ...] = ()
+    stack: str | None = None
 
     @classmethod
     def of(
@@ -123,6 +128,7 @@ class LiveFunction:
             found_by=found_by,
             note=note,
             triggers=triggers,
+            stack=stack_of(code.address) or None,
         )
 
 
@@ -131,16 +137,18 @@ class NotLiveFunction:
     """A function that stays as it is, as events show it.
 
     Attributes:
-        address: Terraform address.
+        address: Terraform address; `STACK/ADDRESS` where several stacks are live.
         reason: why it stays as it is.
         key: attribute or block of its configuration that keeps it from being live; "" for none.
         add: lines to add to terralive.toml to make it live; () where none would.
+        stack: name of its stack, where several stacks are live; else None.
     """
 
     address: str
     reason: str
     key: str = ""
     add: tuple[str, ...] = ()
+    stack: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,22 +156,24 @@ class ResourceChange:
     """A change of one resource, as events show it.
 
     Attributes:
-        address: Terraform address of the resource.
+        address: Terraform address of the resource; `STACK/ADDRESS` where several stacks are live.
         action: `create`, `update`, `delete`, `replace`, `forget` (it leaves the state only),
             `import`, `move`.
         resource_type: type of the resource.
         attributes: names of the attributes that an `update` changes.
+        stack: name of its stack, where several stacks are live; else None.
     """
 
     address: str
     action: str
     resource_type: str
     attributes: tuple[str, ...] = ()
+    stack: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlanMade(Event):
-    """A plan that makes functions live: the whole of it in one object.
+    """A plan that makes functions live: the whole of it in one object, for all stacks.
 
     Attributes:
         stage: name of the stage.
@@ -174,7 +184,8 @@ class PlanMade(Event):
             no plan. Then the functions are those that are known without one.
         not_live: the same functions as in `refused`, each with reason and settings apart.
         other_changes: everything that the plan changes beside the code of live functions. An event
-            `changes` follows with the same list, where there is any.
+            `changes` follows with the same list, where there is any; two, if only some of the
+            stacks are deployed already.
         first: true if the app is not deployed yet, and all of it is created.
         project: folder of the project, which the paths of local code are shown relative to.
     """
@@ -197,11 +208,13 @@ class TerraformOutput(Event):
     Attributes:
         phase: part of the work: `debug-stack` or `app`.
         text: Terraform's text, of several lines.
+        stack: name of the stack, where several stacks are live; else None.
     """
 
     type = "terraform"
     phase: str
     text: str
+    stack: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +256,8 @@ class Ready(Event):
     Attributes:
         stage: name of the stage.
         functions: the live functions; empty if a sandbox alone is ready.
-        outputs: outputs of the app, without sensitive ones.
+        outputs: outputs of the app, without sensitive ones. Where several stacks are live, the name
+            of the stack stands before each name (`orders/url`).
         urls: outputs that are URLs, as they answer from this machine.
         sandbox: the sandbox that the stage is in; None on AWS.
         region: the region of the stage; None if a sandbox alone is ready.

@@ -55,8 +55,8 @@ def options_of(config: Config) -> str:
         options += " --sandbox"
     if config.allow_protected:
         options += " --allow-protected"
-    if config.terraform.stack is not None:
-        options += f" --stack {config.terraform.stack}"
+    for stack in config.terraform.stack:
+        options += f" --stack {shlex.quote(stack)}"
     if config.terraform.arguments:
         options += f" -- {shlex.join(shown_arguments(config.terraform.arguments))}"
     return options

@@ -80,6 +80,19 @@ class Phase:
         )
 
 
+def without_failures(emit: Emit) -> Emit:
+    """Return what emits the progress of steps whose failure is expected: it leaves failures out."""
+
+    def emit_others(*events: Event) -> None:
+        others = []
+        for event in events:
+            if not isinstance(event, TerraformProgress) or event.state is not StepState.FAILED:
+                others.append(event)
+        emit(*others)
+
+    return emit_others
+
+
 def _seconds_since(began: float) -> float:
     return round(time.monotonic() - began, 3)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 from terralive_stub.shared.json_documents import Json, section, text
+from terralive_terraform.addresses import in_stack, stack_of, without_stack
 from terralive_terraform.discovery.block_values import block_values
 from terralive_terraform.discovery.hcl.folders import dynamic_blocks, first_block
 from terralive_terraform.discovery.hcl.scope import Scope
@@ -37,7 +38,8 @@ class DeclaredFunction:
 
     Attributes:
         address: its address in the root module, without an instance key:
-            `module.orders.aws_lambda_function.api`.
+            `module.orders.aws_lambda_function.api`. Where functions of several stacks are looked at
+            together, the name of the stack stands before it.
         label: its name within its module: `api`.
         handler: the handler, where it is a literal.
         runtime: the runtime, where it is a literal.
@@ -112,14 +114,18 @@ class DeclaredFunction:
 
     @property
     def names(self) -> frozenset[str]:
-        """All names that a user may give it: address, deployed name and label."""
-        known = {self.address, self.label}
+        """All names that a user may give it: address, deployed name and label.
+
+        Each of them may have the name of the stack before it, where the address has it.
+        """
+        known = {without_stack(self.address), self.label}
         if self.function_name is not None:
             known.add(self.function_name)
         for instance in self.instances or ():
             if instance.name is not None:
                 known.add(instance.name)
-        return frozenset(known)
+        stack = stack_of(self.address)
+        return frozenset(known | {in_stack(stack, name) for name in known})
 
     def is_named(self, names: Iterable[str]) -> bool:
         """Tell whether one of `names` is one of its names."""
@@ -164,13 +170,12 @@ def declared_function(
         declared: its block.
         scope: what the block refers to; None if nothing of that is known.
 
-    What the Aspect or the light `Function` construct has noted under `//` takes precedence over
-    the block: a live function's block holds the stub's handler and runtime.
+    The light `Function` construct notes the folder of the code under `//`.
     """
     values = block_values(declared, scope or Scope())
     block = values.block
     noted = section(section(block, "//"), "terralive")
-    timeout = noted.get("timeout", block.get("timeout"))
+    timeout = block.get("timeout")
     if isinstance(timeout, str) and timeout.isdecimal():
         timeout = int(timeout)
     if not isinstance(timeout, int):
@@ -180,8 +185,8 @@ def declared_function(
     return DeclaredFunction(
         address=address,
         label=address.rpartition(".")[2],
-        handler=_noted_or("handler", noted, _handler(block)),
-        runtime=_noted_or("runtime", noted, text(block, "runtime")),
+        handler=literal(_handler(block)),
+        runtime=literal(text(block, "runtime")),
         path=path,
         path_is_noted=path is not None,
         timeout=timeout,
@@ -211,15 +216,6 @@ def literal(value: str) -> str | None:
     if not value or re.search(r"[$%]\{", value):
         return None
     return value
-
-
-def _noted_or(name: str, noted: Mapping[str, Json], declared: str) -> str | None:
-    """Return the noted value, or the declared one where none is noted.
-
-    A noted "" says that the real value is not known.
-    """
-    value = text(noted, name) if name in noted else declared
-    return literal(value)
 
 
 def _environment(block: Mapping[str, Json]) -> tuple[frozenset[str], bool]:

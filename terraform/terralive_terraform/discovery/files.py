@@ -183,26 +183,6 @@ def modules_of(calls: Sequence[ModuleCall]) -> tuple[Module, ...]:
     return tuple(found.values())
 
 
-def read_synthesised(directory: Path, given: GivenVariables) -> tuple[Module, dict[str, Json]]:
-    """Read the root module that a CDKTF program has written.
-
-    Args:
-        directory: the folder of the stack.
-        given: where its variables get their values.
-
-    Returns:
-        The module, and its blocks by type and labels.
-    """
-    document = read_module(directory)
-    values = given.values(directory, section(document.content, "variable"))
-    scope = _scope(document, values, directory, directory)
-    archives = Archives(directory)
-    archives.add(scope)
-    functions = tuple(_functions(scope, archives, ""))
-    module = Module(directory, functions, document.unreadable, _words(scope, ""))
-    return module, document.content
-
-
 def calls_downloaded_modules(root: Path, *, opentofu: bool = False) -> bool:
     """Tell whether a configuration calls a module that Terraform has to download first."""
     pending = [root.resolve()]

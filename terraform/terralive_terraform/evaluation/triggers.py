@@ -13,12 +13,13 @@ from typing import Final
 
 from terralive_stub.shared.json_documents import items, section, text
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
-from terralive_terraform.discovery.queues import MAPPING, QUEUE
 from terralive_terraform.evaluation.aliases import ALIAS_TYPE
 from terralive_terraform.evaluation.document import Evaluated, Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction, Triggers
 from terralive_terraform.evaluation.references import referred, referred_in
 
+_MAPPING: Final = "aws_lambda_event_source_mapping"
+_QUEUE: Final = "aws_sqs_queue"
 HTTP: Final = "aws_apigatewayv2_integration"
 REST: Final = "aws_api_gateway_integration"
 # Each type of API Gateway integration or authorizer, and its attribute that names the function.
@@ -69,7 +70,7 @@ _SOURCES: Final = {
     "rds": "DocumentDB",
 }
 _SOURCE_TYPES: Final = {
-    QUEUE: "SQS",
+    _QUEUE: "SQS",
     "aws_kinesis_stream": "Kinesis",
     "aws_kinesis_stream_consumer": "Kinesis",
     "aws_dynamodb_table": "DynamoDB",
@@ -117,7 +118,7 @@ def _invocations(
     for kind, attribute, service in _INVOKERS:
         for address in _called(evaluation, kind, attribute, names):
             yield address, service
-    for mapping in evaluation.instances(MAPPING):
+    for mapping in evaluation.instances(_MAPPING):
         for address in _functions_of(evaluation, mapping, "function_name", names):
             yield address, _event_source(evaluation, mapping)
     for permission in evaluation.instances(PERMISSION):
@@ -167,7 +168,7 @@ def triggers_of(
     """Return the triggers of functions, by their addresses with instance keys."""
     found = {function.address: Triggers() for function in functions}
     names = _addresses_by_name(evaluation)
-    for mapping in evaluation.instances(MAPPING):
+    for mapping in evaluation.instances(_MAPPING):
         visibilities = _visibilities(evaluation, mapping)
         for address in _functions_of(evaluation, mapping, "function_name", names):
             if address in found:
@@ -235,11 +236,11 @@ def _visibilities(evaluation: Evaluation, mapping: Evaluated) -> tuple[int | Non
     source = text(mapping.values, "event_source_arn")
     if source and ":sqs:" not in source:
         return ()
-    for queue in evaluation.instances(QUEUE):
+    for queue in evaluation.instances(_QUEUE):
         if source and text(queue.values, "arn") == source:
             return (_seconds(queue),)
     targets = referred(evaluation, mapping.address, mapping.module, ("event_source_arn",))
-    visibilities = tuple(_seconds(item) for item in targets if item.type == QUEUE)
+    visibilities = tuple(_seconds(item) for item in targets if item.type == _QUEUE)
     if visibilities or source:
         return visibilities or (None,)
     # Without a queue: a stream of a table, a topic of a cluster, …; a self-managed cluster has no

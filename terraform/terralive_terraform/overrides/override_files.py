@@ -104,8 +104,12 @@ def backend_override(state: Path | None) -> dict[str, Json]:
     """Return the override of the backend, which replaces any other one, also `cloud`."""
     if state is None:
         return {}
-    local: Json = {"path": str(state.resolve()), "workspace_dir": str(_workspaces(state))}
-    return {"terraform": {"backend": {"local": local}}}
+    return {"terraform": {"backend": {"local": local_backend(state)}}}
+
+
+def local_backend(state: Path) -> dict[str, Json]:
+    """Return the arguments of the backend `local` for a state file of terralive's."""
+    return {"path": str(state.resolve()), "workspace_dir": str(_workspaces(state))}
 
 
 def state_of_workspace(state: Path | None, workspace: str) -> Path | None:

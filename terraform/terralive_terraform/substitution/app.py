@@ -102,8 +102,33 @@ class OpenApp(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an app that Terraform plans and applies by itself.
+
+    Attributes:
+        name: the name of the stack of a CDKTF program; "" for the only part of another app.
+        app: the part as an app of its own.
+        dependencies: the names of the stacks that it depends on. They may be none of the parts.
+    """
+
+    name: str
+    app: App
+    dependencies: frozenset[str] = frozenset()
+
+
 class App(ABC):
     """A team's Terraform configuration; see `find_app`."""
+
+    def parts(self, work: Path, environment: Mapping[str, str]) -> tuple[Part, ...]:
+        """Return the parts of the app that become live together, in the order to apply them.
+
+        Args:
+            work: a folder of the stage's own.
+            environment: the environment of the app's program and of Terraform.
+        """
+        del work, environment
+        return (Part("", self),)
 
     @abstractmethod
     def opened(

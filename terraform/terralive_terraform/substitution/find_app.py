@@ -17,7 +17,7 @@ def find_app(
     *,
     terraform_dir: Path | None = None,
     command: str | None = None,
-    stack: str | None = None,
+    stacks: tuple[str, ...] = (),
     binary: str = "terraform",
     backend_config: tuple[str, ...] = (),
     arguments: tuple[str, ...] = (),
@@ -28,7 +28,7 @@ def find_app(
         project: the project's folder.
         terraform_dir: where its `*.tf` files are, if not there.
         command: the CDKTF program's command, if `cdktf.json` does not name it.
-        stack: the stack of a CDKTF app to deploy.
+        stacks: the names, or patterns, of the stacks of a CDKTF app to make live.
         binary: the Terraform that downloads modules.
         backend_config: arguments for `terraform init -backend-config`; paths are absolute.
         arguments: arguments for `terraform plan` and `apply`, each of them one word; paths are
@@ -42,7 +42,7 @@ def find_app(
     command = command or text(described, "app")
     if command and terraform_dir is None:
         return CdktfApp(
-            project, command, section(described, "context"), stack, backend_config, arguments
+            project, command, section(described, "context"), stacks, backend_config, arguments
         )
     directory = project
     if terraform_dir is not None:

@@ -1,7 +1,6 @@
 """The rules of substitution: from a declared function to the attributes that change.
 
-Pure: values in, values out. The rules are stated once, here, for both ways in: the Aspect sets the
-attributes on CDKTF constructs, and everything else is written to an override file
+Pure: values in, values out. The changes are written to an override file
 (https://developer.hashicorp.com/terraform/language/files/override). docs/ARCHITECTURE.md, "Making
 an app live", lists the functions that stay as they are.
 """
@@ -12,7 +11,7 @@ import fnmatch
 import json
 import os.path
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,10 +25,6 @@ from terralive_terraform.discovery.hcl.blocks import as_expression
 # The unpublished version of a function, which is what a stub replaces:
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
 LATEST: Final = "$LATEST"
-# It names a file with `LiveSettings`, or with `WITHOUT_STUBS`.
-LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
-# The program runs for its configuration as it is. The Aspect only says that it is attached.
-WITHOUT_STUBS: Final = "{}"
 # The wrapper of a layer starts the runtime. Without its layer the stub would not start either:
 # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html
 _WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
@@ -171,7 +166,6 @@ class LiveSettings:
         debug: addresses or names of functions whose timeout is raised.
         image_stub: the stub for container images; None where they stay as they are.
         description: the description of functions while they are live (see `marker`).
-        is_trial: whether a plan with them is only shown, because the debug stack is not deployed.
     """
 
     stub_zip: Path
@@ -180,36 +174,6 @@ class LiveSettings:
     debug: tuple[str, ...] = ()
     image_stub: ImageStub | None = None
     description: str = ""
-    is_trial: bool = False
-
-    def to_json(self) -> str:
-        """Return the settings as the JSON text that `from_json` reads in a CDKTF program.
-
-        With an image's stub they contain the stage's secret.
-        """
-        document = {**asdict(self), "stub_zip": str(self.stub_zip)}
-        # No program runs for a trial.
-        del document["is_trial"]
-        if self.image_stub is not None:
-            document["image_stub"]["coordinates"]["secret"] = (
-                self.image_stub.coordinates.secret.hex()
-            )
-        return json.dumps(document, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, content: str) -> LiveSettings:
-        """Return the settings of a text that `to_json` has written."""
-        document = json.loads(content)
-        document["stub_zip"] = Path(document["stub_zip"])
-        for name in ("exclude", "debug"):
-            document[name] = tuple(document[name])
-        image_stub = document["image_stub"]
-        if image_stub is not None:
-            coordinates = image_stub["coordinates"]
-            coordinates["secret"] = bytes.fromhex(coordinates["secret"])
-            image_stub["coordinates"] = StubCoordinates(**coordinates)
-            document["image_stub"] = ImageStub(**image_stub)
-        return cls(**document)
 
     def seen_from(self, directory: Path) -> LiveSettings:
         """Return settings whose zip is relative to the folder that Terraform runs in.

@@ -34,8 +34,6 @@ class Selection:
         modules: the modules that the functions are selected from.
         directory: the folder that Terraform runs in.
         live: the settings that they are selected by; None for the app as its configuration says.
-        live_in_program: the addresses of the functions that the app's own program has made live
-            already (see `aspect`). No file has to be written for them.
         functions: the functions that become live, or all functions where `live` is None.
         refused: the functions that were wanted live and stay as they are.
         substitutions: how functions become live, by address, where files make them live.
@@ -47,7 +45,6 @@ class Selection:
     modules: tuple[Module, ...]
     directory: Path
     live: LiveSettings | None
-    live_in_program: frozenset[str]
     functions: tuple[DeclaredFunction, ...]
     refused: tuple[NotLive, ...] = ()
     substitutions: Mapping[str, Substitution] = field(default_factory=dict)
@@ -65,7 +62,7 @@ class Selection:
         """
         declared = [function for module in self.modules for function in module.functions]
         known = Module(self.directory, with_planned(declared, planned))
-        selected = select((known,), self.live, self.directory, self.live_in_program)
+        selected = select((known,), self.live, self.directory)
         return replace(selected, planned=tuple(planned), aliases=tuple(aliases))
 
     def without_builds(self) -> Selection:
@@ -88,8 +85,7 @@ class Selection:
         if self.live is None or not addresses:
             return self
         live = replace(self.live, exclude=(*self.live.exclude, *addresses))
-        in_program = self.live_in_program - frozenset(addresses)
-        selected = select(self.modules, live, self.directory, in_program)
+        selected = select(self.modules, live, self.directory)
         return replace(selected, planned=self.planned, aliases=self.aliases)
 
     def changes_by_call(self) -> dict[str, dict[str, Substitution]]:
@@ -128,7 +124,6 @@ def select(
     modules: Sequence[Module],
     live: LiveSettings | None,
     directory: Path,
-    live_in_program: frozenset[str] = frozenset(),
 ) -> Selection:
     """Decide which functions become live, and how.
 
@@ -136,21 +131,16 @@ def select(
         modules: the app's modules with their functions.
         live: the settings; None for the app as its configuration says.
         directory: the folder that Terraform runs in. The stub's path is written relative to it.
-        live_in_program: the addresses of functions that are live already.
     """
     declared = [function for module in modules for function in module.functions]
     if live is None:
-        return Selection(tuple(modules), directory, None, live_in_program, tuple(declared))
+        return Selection(tuple(modules), directory, None, tuple(declared))
     seen = live.seen_from(directory)
     chosen: list[DeclaredFunction] = []
     refused: list[NotLive] = []
     substitutions: dict[str, Substitution] = {}
     for function in declared:
         if not live.selects(function):
-            continue
-        if function.address in live_in_program:
-            # The Aspect has applied the rules already.
-            chosen.append(function)
             continue
         decision = substitute(function, seen)
         if isinstance(decision, NotLive):
@@ -162,7 +152,6 @@ def select(
         tuple(modules),
         directory,
         live,
-        live_in_program,
         tuple(chosen),
         tuple(refused),
         substitutions,

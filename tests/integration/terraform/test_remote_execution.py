@@ -289,7 +289,7 @@ def test_a_cdktf_program_with_a_cloud_backend_is_recognised(
         "stack.mkdir(parents=True, exist_ok=True)\n"
         f"(stack / 'cdk.tf.json').write_text({document!r})\n"
     )
-    app = CdktfApp(tmp_path, "python main.py", {}, None)
+    app = CdktfApp(tmp_path, "python main.py", {})
     environment = {**hcp.environment(tmp_path), "JSII_NODE": str(node)}
     with (
         app.opened(tmp_path / "work", environment) as open_app,

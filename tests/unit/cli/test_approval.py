@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.app.live_plan import LivePlan, RestorePlan
+from terralive_cli.app.live_plan import LivePlan, LivePlans, RestorePlan
 from terralive_cli.app.plan_event import changed_resources
 from terralive_cli.configuration.tables import TerraformConfig
 from terralive_cli.configuration.values import Config
@@ -76,10 +76,10 @@ def ready(*changes: Change) -> ReadyPlan:
 
 
 def restore(terminal: Terminal, *others: OtherChange) -> None:
-    approval.ask_restore(terminal.stage, terminal.ui, RestorePlan(ready(STUB), others))
+    approval.ask_restore(terminal.stage, terminal.ui, [RestorePlan(ready(STUB), others)])
 
 
-def live_plan(*others: OtherChange, is_first: bool = False) -> LivePlan:
+def live_plan(*others: OtherChange, is_first: bool = False) -> LivePlans:
     code = LocalCode(
         address=STUB.address,
         runtime="python3.13",
@@ -88,7 +88,8 @@ def live_plan(*others: OtherChange, is_first: bool = False) -> LivePlan:
         python=Path("python3"),
     )
     mapped = Mapped({STUB.address: MappedFunction({STUB.address: code}, {})})
-    return LivePlan(ready(STUB), (), mapped, {}, ACCOUNTS, others=others, is_first=is_first)
+    made = LivePlan(ready(STUB), (), mapped, {}, ACCOUNTS, others=others, is_first=is_first)
+    return LivePlans((made,))
 
 
 def test_putting_back_code_that_terraform_does_not_see_is_asked_for_too() -> None:
@@ -96,7 +97,7 @@ def test_putting_back_code_that_terraform_does_not_see_is_asked_for_too() -> Non
     unseen = RestorePlan(ready(), (), frozenset({STUB.address, "aws_lambda_function.b"}))
     assert unseen.is_needed
     with pytest.raises(approval.Declined):
-        approval.ask_restore(terminal.stage, terminal.ui, unseen)
+        approval.ask_restore(terminal.stage, terminal.ui, [unseen])
     assert terminal.asked() == [
         "Put the functions' own code of orders/dev-ana back in the sandbox (2 functions)?"
     ]
@@ -181,7 +182,7 @@ def test_start_destroys_no_database_with_yes_and_asks_nothing_before() -> None:
 
 def test_where_nothing_changes_nothing_is_shown_or_asked() -> None:
     terminal = Terminal()
-    unchanged = LivePlan(ready(), (), Mapped({}), {}, ACCOUNTS)
+    unchanged = LivePlans((LivePlan(ready(), (), Mapped({}), {}, ACCOUNTS),))
     approval.ask_deployment(terminal.stage, terminal.ui, plan(), unchanged)
     assert (terminal.asked(), terminal.shown()) == ([], "")
 
@@ -194,6 +195,6 @@ def test_a_plan_has_one_count_in_terraforms_words() -> None:
         Change("data.aws_iam_policy_document.d", "read", "aws_iam_policy_document"),
     )
 
-    assert approval.count(planned) == "2 to add, 1 to change, 1 to destroy"
+    assert approval.count([planned]) == "2 to add, 1 to change, 1 to destroy"
     assert changed_resources(planned) == 3
-    assert approval.count(plan()) == "outputs only"
+    assert approval.count([plan()]) == "outputs only"

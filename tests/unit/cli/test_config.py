@@ -392,3 +392,16 @@ def test_the_next_command_is_shown_with_the_stack_and_the_arguments_for_terrafor
     assert shlex.split(shown)[-2:] == [f"-var-file={project / 'eu.tfvars'}", "-var=token=…"]
     assert "secret" not in f"{shown} {config}"
     assert options_of(read(project, flags={"stage": "dev-ana"})) == "--stage dev-ana"
+
+
+def test_stacks_are_a_text_a_list_or_an_option_that_is_given_again(project: Path) -> None:
+    assert read(project).terraform.stack == ()
+    assert read(project, '[terraform]\nstack = "jobs"').terraform.stack == ("jobs",)
+    config = read(project, '[terraform]\nstack = ["jobs", "web-*"]')
+    assert config.terraform.stack == ("jobs", "web-*")
+    given = {"TERRALIVE_STACK": "web, api"}
+    assert read(project, environ=given).terraform.stack == ("web", "api")
+    typed = read(project, environ=given, flags={"stack": ("a", "b*")})
+    assert typed.terraform.stack == ("a", "b*")
+    assert options_of(typed) == "--stage dev-ana --stack a --stack 'b*'"
+    assert "a list of texts" in mistakes(project, "[terraform]\nstack = 1")

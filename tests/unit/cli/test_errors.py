@@ -101,7 +101,9 @@ def test_options_may_stand_before_and_behind_the_command() -> None:
     typed.add(
         {"project": "a", "stage": "before", "region": "eu-west-1", "sandbox": True, "yes": None}
     )
+    typed.add({"stack": ("a", "b"), "only": ()})
     typed.add({"project": None, "stage": "behind", "region": None, "sandbox": None, "yes": True})
+    typed.add({"stack": (), "only": ("f",)})
 
     assert typed.flags == {
         "project": "a",
@@ -109,6 +111,8 @@ def test_options_may_stand_before_and_behind_the_command() -> None:
         "region": "eu-west-1",
         "sandbox": True,
         "yes": True,
+        "stack": ("a", "b"),
+        "only": ("f",),
     }
 
 

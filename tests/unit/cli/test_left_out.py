@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import pytest
 
-from terralive_cli.app.checks import left_out
+from terralive_cli.app.checks import left_out, require_functions
 from terralive_cli.configuration.loading import load
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.artifacts import STUB_HANDLER
@@ -38,6 +38,7 @@ def reasons(
     """Return why functions are left out, by address."""
     (folder / "terralive.toml").write_text(file, "utf-8")
     config = load(project=folder, flags=flags, environ={}, user="ana")
+    require_functions(config, PLANNED)
     return {
         address: item.reason for address, item in left_out(config, PLANNED, deployed or {}).items()
     }

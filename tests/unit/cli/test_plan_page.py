@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from terralive_cli.app.checks import nothing_live
-from terralive_cli.app.live_plan import LivePlan
+from terralive_cli.app.live_plan import LivePlan, LivePlans
 from terralive_cli.app.plan_event import plan_event
 from terralive_cli.configuration.tables import TerraformConfig
 from terralive_cli.configuration.values import Config, Output
@@ -234,7 +234,7 @@ def test_keys_of_stub_images_are_in_no_text_of_terraform() -> None:
 # From the app to the event
 
 
-def made(folder: Path, *functions: DeclaredFunction, located: object = None) -> LivePlan:
+def made(folder: Path, *functions: DeclaredFunction, located: object = None) -> LivePlans:
     """A plan that makes functions live, which updates each of them."""
     places = {}
     for function in functions:
@@ -255,7 +255,7 @@ def made(folder: Path, *functions: DeclaredFunction, located: object = None) -> 
     }
     accounts = Accounts.__new__(Accounts)  # nobody looks at it
     others = (OtherChange("aws_sqs_queue.jobs", "create", "aws_sqs_queue"),)
-    return LivePlan(ready, functions, mapped, refused, accounts, others=others)
+    return LivePlans((LivePlan(ready, functions, mapped, refused, accounts, others=others),))
 
 
 def config(folder: Path) -> Config:

@@ -11,8 +11,7 @@ from typing import cast
 
 import pytest
 
-from terralive_cli.app.live_plan import LiveApp, LivePlan, RestorePlan, Restoring
-from terralive_cli.app.stage_app import StageApp
+from terralive_cli.app.live_plan import LiveApp, LivePlan, LivePlans, RestorePlan, Restoring
 from terralive_cli.configuration.tables import TerraformConfig
 from terralive_cli.configuration.values import Config, Output
 from terralive_cli.deploy import approval, workflows
@@ -26,11 +25,13 @@ from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
 from terralive_cli.restoring.examination import Examination
 from terralive_cli.restoring.restorer import Restorer
+from terralive_cli.stacks.stage_apps import StageApps
 from terralive_stub.errors import TerraformError
 from terralive_terraform.output.failures import failure
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.progress import Change, Diagnostic
 from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.substitution.app import App, Part
 from terralive_terraform.substitution.other_changes import OtherChange
 
 FUNCTION = Change("aws_lambda_function.api", "update", "aws_lambda_function")
@@ -66,26 +67,41 @@ class FakeTerraform:
 
 
 class FakeApp:
-    """An app that has one plan after the other.
+    """An app of one stack, and that stack, which has one plan after the other.
 
     Attributes:
         others: what each plan changes beside the functions' code; None for a plan that changes
             nothing.
         terraform: applies the plans.
         forgotten: how often it was told that the state has changed.
+        stacks: itself.
     """
+
+    stack = ""
+    part = Part("", cast("App", None))
 
     def __init__(self, *others: Sequence[OtherChange] | None, stale: int = 1) -> None:
         self.others = list(others)
         self.terraform = FakeTerraform(stale)
         self.forgotten = 0
+        self.stacks = (self,)
+
+    def on(self, stage: Stage) -> FakeApp:
+        """Return itself, with the stage that it belongs to."""
+        self.emit, self.work = stage.emit, stage.own_work
+        return self
 
     @contextmanager
-    def planned_live(self, _: DebugStackOutputs | None) -> Iterator[LivePlan]:
+    def planned_again(self, *_: object) -> Iterator[LivePlan]:
         others = self.others.pop(0)
         yield LivePlan(
             self._ready("app", others), (), Mapped({}), {}, ACCOUNTS, others=tuple(others or ())
         )
+
+    @contextmanager
+    def planned_live(self, _: DebugStackOutputs | None) -> Iterator[LivePlans]:
+        with self.planned_again() as plan:
+            yield LivePlans((plan,))
 
     @contextmanager
     def planned_restore(self) -> Iterator[Restoring]:
@@ -100,15 +116,18 @@ class FakeApp:
         others = self.others.pop(0)
         yield RestorePlan(self._ready("app", others), tuple(others or ()))
 
-    def apply_live(self, plan: LivePlan) -> LiveApp:
+    def apply_live(self, _: object, plan: LivePlan) -> None:
         self.terraform.apply(plan.ready.plan.file)
+
+    @staticmethod
+    def live(_: DebugStackOutputs) -> LiveApp:
         return LiveApp((), {}, {}, ACCOUNTS)
 
     def forget_state(self) -> None:
         self.forgotten += 1
 
     @staticmethod
-    def needs_repository(_: LivePlan) -> bool:
+    def needs_repository(_: LivePlans) -> bool:
         return False
 
     def _ready(self, phase: str, others: Sequence[OtherChange] | None) -> ReadyPlan:
@@ -165,13 +184,13 @@ class User:
 
     def start(self, app: FakeApp, outputs: DebugStackOutputs = OUTPUTS) -> None:
         stack = cast("DebugStack", FakeDebugStack(self.stage, outputs))
-        workflows.make_live(stack, cast("StageApp", app), self.ui, OUTPUTS)
+        workflows.make_live(stack, cast("StageApps", app.on(self.stage)), self.ui, OUTPUTS)
 
     def restore(self, app: FakeApp) -> bool:
-        return workflows.restore(self.stage, cast("StageApp", app), self.ui).changed
+        return workflows.restore(self.stage, cast("StageApps", app.on(self.stage)), self.ui).changed
 
     def destroy(self, app: FakeApp) -> bool:
-        return workflows.destroy(self.stage, cast("StageApp", app), self.ui)
+        return workflows.destroy(self.stage, cast("StageApps", app.on(self.stage)), self.ui)
 
     def questions(self) -> list[str]:
         self._renderer.close()

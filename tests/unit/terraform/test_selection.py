@@ -64,12 +64,6 @@ def test_a_call_within_a_module_has_the_name_that_terraform_gives_it() -> None:
     assert set(selection.changes_by_call()) == {"orders.jobs"}
 
 
-def test_a_function_that_the_program_has_made_live_needs_no_file() -> None:
-    selection = select(MODULES, LIVE, ROOT, frozenset({API.address}))
-    assert API.address in live(selection)
-    assert "" not in selection.changes_by_call()
-
-
 @pytest.mark.parametrize("decided", [True, False])
 def test_a_plan_that_needs_no_zip_is_given_another_hash(*, decided: bool) -> None:
     hashes = frozenset({"source_code_hash"})

@@ -201,7 +201,6 @@ def test_an_image_gets_the_stubs_image_and_nothing_of_a_zip() -> None:
             }
         }
     }
-    assert LiveSettings.from_json(WITH_IMAGES.to_json()) == WITH_IMAGES
 
 
 COMPUTED: dict[str, dict[str, Json]] = {
@@ -435,33 +434,6 @@ def test_two_checkouts_write_the_same_path_of_the_stub() -> None:
         for home in ("/home/ana", "/ci/builds/7")
     }
     assert names == {"../.terralive/stub.zip"}
-
-
-def test_settings_survive_their_file() -> None:
-    settings = LiveSettings(Path("/x/stub.zip"), "h", ("a*",), ("b*",))
-    assert LiveSettings.from_json(settings.to_json()) == settings
-
-
-def test_what_the_aspect_noted_goes_before_what_stands_there() -> None:
-    noted: Json = {
-        "terralive": {"handler": "app.handler", "runtime": "nodejs22.x", "path": "/code"}
-    }
-    facts = declared_function(
-        ADDRESS, {"handler": "terralive_stub.live.handler", "runtime": "python3.13", "//": noted}
-    )
-    assert (facts.handler, facts.runtime, facts.path) == (
-        "app.handler",
-        "nodejs22.x",
-        Path("/code"),
-    )
-
-
-def test_a_computed_handler_stays_unknown_once_the_stub_stands_in_its_place() -> None:
-    noted: Json = {"terralive": {"live": True, "handler": "", "runtime": ""}}
-    facts = declared_function(
-        ADDRESS, {"handler": "terralive_stub.live.handler", "runtime": "python3.13", "//": noted}
-    )
-    assert (facts.handler, facts.runtime) == (None, None)
 
 
 def test_a_computed_handler_is_unknown_rather_than_wrong() -> None:

@@ -52,11 +52,11 @@ class TerraformText:
     """Makes the lines for Terraform's progress, phase by phase."""
 
     def __init__(self) -> None:
-        # Phases that have begun and not ended, by name.
+        # Phases that have begun and not ended, by name and stack.
         self._phases: dict[str, _Phase] = {}
 
     def lines(self, event: TerraformProgress) -> list[Line]:
-        phase = self._phases.setdefault(event.phase, _Phase(event.at, event.at))
+        phase = self._phases.setdefault(_name(event), _Phase(event.at, event.at))
         if event.action in _ENDS:
             return self._end(event, phase)
         if event.state is StepState.FAILED:
@@ -66,7 +66,7 @@ class TerraformText:
         return _step(event, phase)
 
     def _end(self, event: TerraformProgress, phase: _Phase) -> list[Line]:
-        del self._phases[event.phase]
+        del self._phases[_name(event)]
         words = event.message
         if not words:
             words = _NOTHING if event.action == "unchanged" else "done"
@@ -132,5 +132,12 @@ def _line(event: TerraformProgress, phase: _Phase, text: str, style: Style = Sty
 
 
 def _spans(event: TerraformProgress, text: str, style: Style = Style.PLAIN) -> tuple[Span, ...]:
+    return (Span(f"{_name(event)}: ", Style.STRONG), Span(text, style))
+
+
+def _name(event: TerraformProgress) -> str:
+    """Return the name of a phase, with that of its stack."""
     name = _PHASES.get(event.phase, event.phase.replace("-", " ").capitalize())
-    return (Span(f"{name}: ", Style.STRONG), Span(text, style))
+    if event.stack is None:
+        return name
+    return f"{name} {event.stack}"

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from terralive_terraform.addresses import in_stack, stack_of, without_stack
+
 _MILLISECONDS: Final = 1000.0
 _SECONDS_OF_MINUTE: Final = 60.0
 _SECONDS_OF_HOUR: Final = 3600.0
@@ -93,19 +95,22 @@ def spoken_name(address: str) -> str:
 
     A module's only function is often called `this` or `main`, and is named by its module:
     `module.orders.aws_lambda_function.this[0]` is `orders`, and
-    `module.jobs["eu"].aws_lambda_function.send` is `jobs["eu"].send`.
+    `module.jobs["eu"].aws_lambda_function.send` is `jobs["eu"].send`. The name of a stack stays
+    before it.
     """
-    prefix, found, label = address.rpartition(_FUNCTION)
+    stack = stack_of(address)
+    prefix, found, label = without_stack(address).rpartition(_FUNCTION)
     if not found:
         return address
+    name = label
     modules = _MODULE.sub("", prefix).removesuffix(".")
-    if not modules:
-        return label
-    only = _ONLY_FUNCTION.match(label)
-    if only is None:
-        return f"{modules}.{label}"
-    # `count = 1` says nothing; any other key tells instances apart.
-    return modules + only[1].replace("[0]", "", 1)
+    if modules:
+        only = _ONLY_FUNCTION.match(label)
+        name = f"{modules}.{label}"
+        if only is not None:
+            # `count = 1` says nothing; any other key tells instances apart.
+            name = modules + only[1].replace("[0]", "", 1)
+    return in_stack(stack, name)
 
 
 def shortened(name: str, width: int) -> str:

@@ -1,20 +1,17 @@
-"""The Aspect on real constructs of cdktf, and of its fork where it is installed; no Terraform."""
+"""Programs with cdktf, and with its fork where it is installed, become live; no Terraform."""
 
 import importlib.util
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from terralive_stub.shared.json_documents import read_object, section
-from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates
+from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
-from terralive_terraform.runs.node import node_for_jsii
 from terralive_terraform.substitution.find_app import find_app
-from terralive_terraform.substitution.rules import LIVE_VARIABLE, ImageStub, LiveSettings
+from terralive_terraform.substitution.rules import LiveSettings
 
 FORK = pytest.param(
     "cdktn",
@@ -48,38 +45,7 @@ app.synth()
 
 
 @pytest.mark.parametrize("package", ["cdktf", FORK])
-def test_the_aspect_names_its_zip_adds_no_policy_and_raises_a_timeout_as_far_as_its_queue(
-    tmp_path: Path, package: str
-) -> None:
-    settings = tmp_path / "live.json"
-    zipped = tmp_path / "stub" / "stub.zip"
-    coordinates = StubCoordinates("wss://x", "a", "s", bytes(32))
-    prefix = "arn:aws:lambda:eu-west-1:1:function:"
-    image_stub = ImageStub({"x86_64": "terralive-stub:v2"}, coordinates, prefix)
-    live = LiveSettings(zipped, "h", debug=("free",), image_stub=image_stub)
-    settings.write_text(live.to_json())
-    environment = {
-        "JSII_NODE": node_for_jsii({}),
-        "CDKTF_OUTDIR": str(tmp_path / "out"),
-        LIVE_VARIABLE: str(settings),
-    }
-    program = PROGRAM.replace("from cdktf", f"from {package}")
-    subprocess.run([sys.executable, "-c", program], env=environment, cwd=tmp_path, check=True)
-    document = json.loads((tmp_path / "out" / "stacks" / "orders" / "cdk.tf.json").read_text())
-    functions = document["resource"]["aws_lambda_function"]
-    assert functions["free_fn"]["filename"] == "../../../stub/stub.zip"
-    assert functions["own_fn"]["handler"] == STUB_HANDLER
-    assert functions["free_fn"]["timeout"] == 60
-    assert functions["free_fn"]["//"]["terralive"]["timeout"] == 3
-    assert "aws_iam_role_policy" not in document["resource"]
-    assert functions["image"]["image_uri"] == "terralive-stub:v2"
-    arguments = coordinates.image_command(coordinates.image_key(f"{prefix}image"))
-    assert functions["image"]["image_config"] == [{"command": list(arguments)}]
-    assert functions["image"]["//"]["terralive"]["handler"] == "app.handler"
-
-
-@pytest.mark.parametrize("package", ["cdktf", FORK])
-@pytest.mark.parametrize("is_attached", [False, True], ids=["override file", "Aspect"])
+@pytest.mark.parametrize("is_attached", [False, True], ids=["no attach", "attach"])
 def test_a_program_becomes_live_whichever_package_it_uses(
     tmp_path: Path, package: str, *, is_attached: bool
 ) -> None:
@@ -97,11 +63,8 @@ def test_a_program_becomes_live_whichever_package_it_uses(
         assert [item.address for item in prepared.refused] == ["aws_lambda_function.image"]
         synthesised = json.loads((prepared.directory / "cdk.tf.json").read_text())
         override = read_object(prepared.directory / OVERRIDE_FILE)
+    # `attach` changes nothing: the program never sees the stub.
     of_program = synthesised["resource"]["aws_lambda_function"]["own_fn"]
     overridden = section(section(override, "resource"), "aws_lambda_function")
-    if is_attached:
-        assert of_program["handler"] == STUB_HANDLER
-        assert overridden == {}
-    else:
-        assert of_program["handler"] == "app.handler"
-        assert section(overridden, "own_fn")["handler"] == STUB_HANDLER
+    assert of_program["handler"] == "app.handler"
+    assert section(overridden, "own_fn")["handler"] == STUB_HANDLER

@@ -1,0 +1,129 @@
+"""The app with its own code: the plans of restores and of `destroy --app`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+
+from terralive_cli.app.checks import Inspection
+from terralive_cli.app.live_plan import AppGuard, RestorePlan, Restoring
+from terralive_cli.app.source import AppSource
+from terralive_cli.deploy.plans import ReadyPlan, planned
+from terralive_cli.deploy.target import Stage
+from terralive_cli.output.progress import Phase
+from terralive_cli.restoring.examination import Examination
+from terralive_cli.restoring.restorer import Restorer
+from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.substitution.app import Prepared
+from terralive_terraform.substitution.other_changes import other_changes
+from terralive_terraform.substitution.targets import restore_targets
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCode:
+    """An app, or one of its stacks, without stubs.
+
+    Attributes:
+        stage: the stage.
+        guard: refuses what must not be touched, before anything is planned or applied.
+        source: opens the app.
+        inspection: inspects plans.
+        stack: the name of the stack, where several stacks are live; else "".
+    """
+
+    stage: Stage
+    guard: AppGuard
+    source: AppSource
+    inspection: Inspection
+    stack: str
+
+    @contextmanager
+    def planned_restore(self, also: Collection[str] = ()) -> Iterator[Restoring]:
+        """Plan the app as its configuration says, where a function carries a stub.
+
+        Args:
+            also: the addresses of more functions, whose aliases have to follow a new version.
+
+        Raises:
+            TerraformError: the plan failed.
+            TerraliveError: whatever the guard raises.
+        """
+        phase = Phase("restore", self.stage.emit)
+        with ExitStack() as stack:
+            app = self._without_stubs(stack, phase)
+            if app is None:
+                yield Restoring()
+                return
+            prepared, terraform = app
+            deployed = terraform.state.functions_and_aliases()
+            # The state may be wrong: an apply was interrupted, or somebody else has another one.
+            restorer = self._restorer(prepared, phase)
+            examined = restorer.examine(deployed.functions)
+            self.guard.inspect(examined.functions)
+            targets = restore_targets(deployed, {*examined.stubs, *also})
+            unseen = tuple(sorted(examined.unseen))
+            if not targets:
+                # A restore leaves all other changes of the configuration alone.
+                phase.unchanged("no function is live")
+                yield Restoring(unseen=unseen)
+                return
+            ready = stack.enter_context(self._planned(terraform, phase, targets=targets))
+            others = other_changes(self.inspection.shown(ready), prepared.functions)
+            plan = RestorePlan(ready, others, examined.stubs, self.stack)
+            yield Restoring(plan, restorer, unseen)
+
+    @contextmanager
+    def planned_destroy(self) -> Iterator[RestorePlan | None]:
+        """Plan to remove the whole app; None where it is not deployed."""
+        phase = Phase("app", self.stage.emit)
+        with ExitStack() as stack:
+            app = self._without_stubs(stack, phase, destroy=True)
+            if app is None:
+                yield None
+                return
+            prepared, terraform = app
+            ready = stack.enter_context(self._planned(terraform, phase, destroy=True))
+            others = other_changes(self.inspection.shown(ready), prepared.functions)
+            yield RestorePlan(ready, others, stack=self.stack)
+
+    def _without_stubs(
+        self, stack: ExitStack, phase: Phase, *, destroy: bool = False
+    ) -> tuple[Prepared, Terraform] | None:
+        """Open the app without stubs, and inspect what is deployed; None where nothing is.
+
+        Args:
+            stack: owns what is opened.
+            phase: reports the progress.
+            destroy: whether the app is to be removed, which needs no zips.
+        """
+        with phase.step("synth"):
+            app = stack.enter_context(self.source.opened())
+            selection = app.discovered(None)
+            if destroy:
+                selection = selection.without_builds()
+            prepared = app.prepared(selection)
+        terraform = self.stage.app_terraform(prepared, phase)
+        if terraform.state.is_empty():
+            phase.unchanged("the app is not deployed")
+            return None
+        self.guard.inspect_folder(prepared.directory)
+        self.guard.inspect(terraform.state.functions())
+        return prepared, terraform
+
+    def _planned(
+        self,
+        terraform: Terraform,
+        phase: Phase,
+        *,
+        destroy: bool = False,
+        targets: Sequence[str] = (),
+    ) -> AbstractContextManager[ReadyPlan]:
+        """Plan the app without stubs; see `plans.planned`."""
+        return planned(self.stage, terraform, phase, destroy=destroy, targets=targets)
+
+    def _restorer(self, prepared: Prepared, phase: Phase) -> Restorer:
+        accounts = self.source.accounts(prepared.directory)
+        images = frozenset(self.stage.config.stub_images.values())
+        examination = Examination(accounts, images, prepared.directory)
+        return Restorer(accounts, examination, prepared.directory, phase)
