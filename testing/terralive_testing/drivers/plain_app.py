@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -102,13 +103,14 @@ def refused(project: Project, action: str) -> Iterator[None]:
 
 def files(project: Project) -> dict[str, bytes]:
     """Return the team's own files: all but terralive's folder and Python's caches."""
-    paths = (path for path in project.root.rglob("*") if path.is_file())
-    own = (
-        path
-        for path in paths
-        if not {".terralive", "__pycache__"} & set(path.relative_to(project.root).parts)
-    )
-    return {str(path.relative_to(project.root)): path.read_bytes() for path in own}
+    found: dict[str, bytes] = {}
+    for path in project.root.rglob("*"):
+        own = path.relative_to(project.root)
+        if {".terralive", "__pycache__"} & set(own.parts) or not path.is_file():
+            continue
+        with contextlib.suppress(FileNotFoundError):  # it has gone meanwhile
+            found[str(own)] = path.read_bytes()
+    return found
 
 
 def add(project: Project, terraform: str) -> None:

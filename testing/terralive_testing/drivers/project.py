@@ -88,7 +88,7 @@ class Live:
             return None
 
         try:
-            found = eventually(find, f"a `{kind}` event with {fields}", seconds=30)
+            found = eventually(find, f"a `{kind}` event with {fields}")
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.command.story()}") from None
         assert found is not None

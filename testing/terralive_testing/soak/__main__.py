@@ -43,6 +43,7 @@ _INVOCATIONS_A_LIFE = 1200
 _RETRY_SECONDS = 300 + 60
 _PATIENCE_SECONDS = 60.0
 _SAY_SECONDS = 20.0
+_CLOSING_SECONDS = 1.0
 # Concurrent runs of the broker that the account allows. Each needs 50 MB, and a processor to start.
 _BROKERS = 40
 
@@ -176,6 +177,8 @@ def _close(sandbox: SandboxProcess, relays: Relays) -> list[str]:
     left = list(relays.left)
     if code != INTERRUPTED:
         left.append(f"relay's exit code {code}")
+    # The gateway sees the end of a connection a moment after the relay's.
+    time.sleep(_CLOSING_SECONDS)
     still_open = Faults(sandbox.info).drop_connections(stage="relay")
     if still_open:
         left.append(f"{still_open} connections of relays at the gateway")

@@ -69,12 +69,6 @@ def applied(command: Command) -> bool:
     return any(event["action"] == "apply" for event in command.of_type("stack"))
 
 
-def closed_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
-
-
 # Before there is an account
 
 
@@ -86,7 +80,8 @@ def closed_port() -> str:
         ({**REGION, "AWS_PROFILE": "nobody"}, "aws-profile-missing", 4),
         ({**REGION, "AWS_ACCESS_KEY_ID": "half"}, "aws-settings", 4),
         ({**REGION, **KEYS, "AWS_ENDPOINT_URL": "not a url"}, "aws-settings", 4),
-        ({**REGION, **KEYS, "AWS_ENDPOINT_URL": closed_port()}, "aws-unreachable", 4),
+        # Nobody listens on the port `discard`, and the system gives it to nobody.
+        ({**REGION, **KEYS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "aws-unreachable", 4),
     ],
     ids=["no region", "no credentials", "no such profile", "half a key", "no url", "unreachable"],
 )

@@ -64,7 +64,7 @@ def has_own_lines(live: Live, request_id: str, wanted: list[str]) -> bool:
 def kept(live: Live, request_id: str) -> list[str]:
     """Return an invocation's lines in the project's own folder, without the times."""
     file = live.project.root / ".terralive" / "logs" / live.name_of("sns") / f"{request_id}.log"
-    eventually(lambda: file.exists() and "REPORT" in file.read_text("utf-8"), seconds=20)
+    eventually(lambda: file.exists() and "REPORT" in file.read_text("utf-8"), "its report")
     return [line.partition(" ")[2] for line in file.read_text("utf-8").splitlines()]
 
 
@@ -76,7 +76,7 @@ def test_lines_are_kept_here_and_stand_in_cloudwatch_within_their_invocation(liv
     for number in range(3):
         request_id = invoke(live, number)
         wanted = [f"hello {number}", "no newline"]
-        eventually(partial(has_own_lines, live, request_id, wanted), seconds=20)
+        eventually(partial(has_own_lines, live, request_id, wanted), "its lines")
         start, *printed, report = kept(live, request_id)
         assert start == f"START RequestId: {request_id} Trigger: invoke"
         assert printed == [f"hello {number}", "no newline"]
@@ -99,8 +99,9 @@ def test_lines_stay_with_their_invocation_where_many_run_at_once(live: Live) -> 
         request_ids = list(callers.map(lambda number: invoke(live, number), range(4)))
     for event, request_id in enumerate(request_ids):
         wanted = [f"{event} {number}" for number in range(4)]
-        eventually(lambda: bool(own_lines(live, request_id)), seconds=20)  # noqa: B023
-        assert own_lines(live, request_id) == wanted
+        eventually(partial(has_own_lines, live, request_id, wanted), "its lines")
+        # The screen shows the result after the lines.
+        live.eventually("result", request_id=request_id)
         assert kept(live, request_id)[1:-1] == live.log_lines(request_id) == wanted
 
 
@@ -111,7 +112,7 @@ def test_what_is_printed_before_a_timeout_is_in_cloudwatch(live: Live) -> None:
     )
     request_id = invoke(live, None)
     assert live.eventually("result", request_id=request_id)["error_type"] == "Sandbox.Timedout"
-    eventually(lambda: "before" in own_lines(live, request_id), seconds=30)
+    eventually(lambda: "before" in own_lines(live, request_id), "its line")
 
 
 def test_ten_megabytes_are_kept_whole_here_and_cut_with_a_word_in_cloudwatch(live: Live) -> None:
@@ -119,7 +120,7 @@ def test_ten_megabytes_are_kept_whole_here_and_cut_with_a_word_in_cloudwatch(liv
         "sns", "def handler(event, context):\n    for n in range(100_000): print(n, 'x' * 95)"
     )
     request_id = invoke(live, None)
-    eventually(lambda: bool(own_lines(live, request_id)), seconds=30)
+    eventually(lambda: bool(own_lines(live, request_id)), "its lines")
     assert any(
         "lines" in line and "are left out here" in line for line in own_lines(live, request_id)
     )

@@ -307,7 +307,7 @@ def stopped(project: Project, live: Live) -> Live:
 
 def test_ctrl_c_ends_the_relay_and_all_its_workers_and_says_how_to_restore(stopped: Live) -> None:
     assert stopped.ready["children"], "there were workers"
-    eventually(lambda: not running(stopped.ready["children"]), "every worker has ended", seconds=5)
+    eventually(lambda: not running(stopped.ready["children"]), "every worker has ended")
     said = stopped.command.of_type("stopped")
     assert len(said) == 1
     assert "restore" in json.dumps(said[0])

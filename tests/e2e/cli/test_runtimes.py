@@ -17,6 +17,7 @@ import pytest
 
 from terralive_testing.drivers.plain_app import add, plain_project, start
 from terralive_testing.drivers.project import Live
+from terralive_testing.drivers.workers import save
 from terralive_testing.machine.waiting import eventually
 
 pytestmark = [
@@ -214,6 +215,10 @@ def invoke(live: Live, function: str, event: object) -> Any:  # noqa: ANN401  # 
     return json.loads(answer["Payload"].read())
 
 
+def reloads(live: Live, function: str) -> int:
+    return len([event for event in live.command.of_type("reload") if event["function"] == function])
+
+
 def test_a_node_function_runs_here_with_the_deployed_ones_environment_and_role(live: Live) -> None:
     answer = invoke(live, "plain-web", {})
     assert answer == {
@@ -251,7 +256,7 @@ def test_a_node_error_reaches_the_caller_in_nodes_shape_with_the_local_stack(liv
 
 def test_an_edited_node_function_answers_with_its_new_code(live: Live) -> None:
     file = live.project.root / "functions" / "web" / "src" / "index.mjs"
-    file.write_text("export const handler = async () => 'edited'\n", "utf-8")
+    save(file, "export const handler = async () => 'edited'\n")
     live.eventually("reload", function="plain-web")
     assert invoke(live, "plain-web", {}) == "edited"
 
@@ -259,15 +264,16 @@ def test_an_edited_node_function_answers_with_its_new_code(live: Live) -> None:
 def test_built_code_is_built_before_its_first_use_and_after_every_edit(live: Live) -> None:
     file = live.project.root / "functions" / "built" / "src" / "index.ts"
     assert invoke(live, "plain-built", {}) == "first"
-    file.write_text("wrong", "utf-8")
+    save(file, "wrong")
     warning = live.eventually("warning", reference="build-failed", function="plain-built")
     assert "exit status 2" in warning["message"]
     answer = invoke(live, "plain-built", {})
     assert answer["errorType"] == "Terralive.BuildFailed"
     assert answer["errorMessage"].endswith("src/index.ts: there is something wrong")
-    reloads = len(live.command.of_type("reload"))
-    file.write_text(TYPESCRIPT.format("'healed'"), "utf-8")
-    eventually(lambda: len(live.command.of_type("reload")) > reloads)
+    # An edit is told when its build begins.
+    eventually(lambda: reloads(live, "plain-built") == 1)
+    save(file, TYPESCRIPT.format("'healed'"))
+    eventually(lambda: reloads(live, "plain-built") == 2)
     assert invoke(live, "plain-built", {}) == "healed"
 
 

@@ -47,4 +47,4 @@ def test_an_app_in_plain_terraform_becomes_live_on_a_machine_without_node(tmp_pa
             command.wait_for_type("ready", timeout_s=200)
             answer = project.client("lambda").invoke(FunctionName="plain-greet", Payload=b"{}")
             assert json.loads(answer["Payload"].read()) == "deployed"
-            assert command.of_type("invocation"), "it ran here"
+            command.wait_for_type("invocation")

@@ -30,6 +30,7 @@ from terralive_stub.protocol.payloads import (
 )
 from terralive_stub.protocol.token import HEADER, Api, Token, check_token, function_key
 from terralive_stub.protocol.wire import decode, encode
+from terralive_stub.stub import waits
 from terralive_stub.stub.effects import Connect
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.stub import Stub
@@ -97,12 +98,20 @@ def environment_of(payload: bytes) -> Mapping[str, str] | None:
 @contextmanager
 def serving(peer: Script, upgrade: UpgradeScript | None = None) -> Iterator[Stub]:
     with serve(
-        peer, "127.0.0.1", 0, compression=None, max_size=2**20, process_request=upgrade
+        peer,
+        "127.0.0.1",
+        0,
+        compression=None,
+        max_size=2**20,
+        process_request=upgrade,
+        close_timeout=1,
     ) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/stub"
-        stub = Stub(url, KEY, StubSession(app="orders", stage="dev"))
+        # The longest waits: attempts at 0, 0.1, 0.4 and 1.4 s.
+        session = StubSession(app="orders", stage="dev", jitter=lambda: 1.0)
+        stub = Stub(url, KEY, session)
         try:
             yield stub
         finally:
@@ -119,6 +128,13 @@ def readers() -> list[str]:
     return [
         thread.name for thread in threading.enumerate() if thread.name.startswith("stub-reader")
     ]
+
+
+@pytest.fixture
+def early_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an invocation end by name 3 s before its deadline: a slow machine is still in time."""
+    monkeypatch.setattr(waits, "MARGIN_SECONDS", 3.0)
+    monkeypatch.setattr(waits, "MOST_MARGIN_SECONDS", 3.0)
 
 
 def test_warm_invocations_share_one_connection_and_closing_leaves_no_thread() -> None:
@@ -158,7 +174,8 @@ def test_a_redirect_sends_the_token_to_no_other_server() -> None:
             return answer
 
         with serving(Peer(), upgrade=redirect) as stub:
-            outcome = stub.handle(invocation(seconds=2.0))
+            # The error names the reason of the last attempt, so none begins shortly before the end.
+            outcome = stub.handle(invocation(seconds=1.8))
     assert outcome.error_type == "Terralive.CannotConnect"
     assert b"redirect" in outcome.body
     assert other.connections == 0
@@ -192,7 +209,8 @@ def test_a_message_that_is_no_text_shows_in_no_error() -> None:
             connection.send(b"wJalrXUtnFEMI \xff", text=True)
 
     with serving(garbled) as stub:
-        outcome = stub.handle(invocation(seconds=2.0))
+        # As above.
+        outcome = stub.handle(invocation(seconds=1.8))
     assert outcome.error_type.startswith("Terralive.")
     assert b"not valid UTF-8" in outcome.body
     assert b"wJalrXUtnFEMI" not in outcome.body
@@ -256,17 +274,19 @@ def test_an_unreachable_gateway_is_a_named_error_before_the_deadline() -> None:
     assert outcome.error_type == "Terralive.CannotConnect"
 
 
+@pytest.mark.usefixtures("early_end")
 def test_a_gateway_that_never_answers_the_upgrade_is_a_named_error_before_the_deadline() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as silent, serving(Peer()) as stub:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}/stub"
         mute = Stub(url, stub.key, StubSession(app="orders", stage="dev"))
-        call = invocation(seconds=2.0)
+        call = invocation(seconds=4.5)
         outcome = mute.handle(call)
         assert not call.deadline.has_passed(time.monotonic())
     assert outcome.error_type == "Terralive.CannotConnect"
 
 
+@pytest.mark.usefixtures("early_end")
 def test_a_gateway_that_stops_reading_is_a_named_error_before_the_deadline() -> None:
     """Megabytes fill every buffer on the way.
 
@@ -280,7 +300,7 @@ def test_a_gateway_that_stops_reading_is_a_named_error_before_the_deadline() -> 
 
     with serving(deaf) as stub:
         event = random.Random(1).randbytes(6 * 1024 * 1024)
-        call = invocation(event=event, seconds=4.0)
+        call = invocation(event=event, seconds=6.0)
         outcome = stub.handle(call)
         in_time = not call.deadline.has_passed(time.monotonic())
         over.set()
