@@ -59,7 +59,7 @@ def running_sandbox(
 
 
 def unique(name: str) -> str:
-    return f"{name}-{uuid.uuid4().hex[:8]}"
+    return f"{name}-{uuid.uuid4().hex[:12]}"
 
 
 def code(source: str, **others: str) -> bytes:
