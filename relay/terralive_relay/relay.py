@@ -420,9 +420,10 @@ class Relay:
                     self._stop_by_itself(effect)
 
     def _publish(self, event: RelayEvent) -> None:
+        # Whoever waits for the connection shows what follows from it, after this event.
+        self._sink(event)
         if isinstance(event, ConnectionChanged) and event.state is ConnectionState.CONNECTED:
             self._ready.set()
-        self._sink(event)
 
     def _run_invocation(self, invocation: Invocation) -> None:
         _log.debug("invocation %s of %s", invocation.request_id, invocation.function)

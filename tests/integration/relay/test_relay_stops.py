@@ -230,6 +230,30 @@ def test_an_exception_that_nobody_expects_ends_the_relay_by_name_and_leaves_noth
         assert "ZeroDivisionError: a defect" in failed.value.message
 
 
+def test_a_connection_is_told_before_the_wait_for_it_ends(tmp_path: Path) -> None:
+    order: list[str] = []
+    may_go_on = threading.Event()
+
+    def tell(event: RelayEvent) -> None:
+        if isinstance(event, ConnectionChanged) and event.state is ConnectionState.CONNECTED:
+            may_go_on.wait(30)
+            order.append("told")
+
+    with serving(DebugStack()) as url, started(tmp_path, url, tell=tell) as relay:
+
+        def wait() -> None:
+            relay.wait_connected(30)
+            order.append("waited")
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        # Time in which the wait could end too early.
+        waiter.join(0.5)
+        may_go_on.set()
+        waiter.join()
+    assert order[:2] == ["told", "waited"]
+
+
 def test_an_exception_in_a_thread_of_a_relay_ends_the_relay_by_name_and_leaves_nothing(
     tmp_path: Path,
 ) -> None:
