@@ -163,6 +163,11 @@ def _init() -> None:
     help="Import the code of a debugged function only when a debugger is attached.",
 )
 @click.option(
+    "--refresh",
+    is_flag=True,
+    help="Run Terraform also where nothing has changed since the last start.",
+)
+@click.option(
     "--debug-freeze-time",
     is_flag=True,
     help="Stop the remaining time of a debugged function, and enforce no deadline.",

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from terralive_cli.deploy.accounts import Accounts, Clients
-from terralive_cli.deploy.debug_stack import DebugStackOutputs
-from terralive_cli.deploy.plans import ReadyPlan
-from terralive_cli.functions.evaluated import EvaluatedApp
-from terralive_cli.functions.mapping import Mapped
-from terralive_cli.output.events import PlanMade
-from terralive_cli.protection.existing import NewFunction
-from terralive_cli.restoring.restorer import Restorer
-from terralive_stub.shared.json_documents import Json
-from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.output.state import DeployedFunction
-from terralive_terraform.substitution.app import Prepared
 from terralive_terraform.substitution.marker import is_stub
-from terralive_terraform.substitution.other_changes import OtherChange
-from terralive_terraform.substitution.rules import NotLive
-from terralive_workers.function import LocalCode, LocalFunction
+
+# An unchanged start does not wait for these.
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from terralive_cli.deploy.accounts import Accounts, Clients
+    from terralive_cli.deploy.debug_stack import DebugStackOutputs
+    from terralive_cli.deploy.plans import ReadyPlan
+    from terralive_cli.functions.evaluated import EvaluatedApp
+    from terralive_cli.functions.mapping import Mapped
+    from terralive_cli.output.events import PlanMade
+    from terralive_cli.protection.existing import NewFunction
+    from terralive_cli.restoring.restorer import Restorer
+    from terralive_stub.shared.json_documents import Json
+    from terralive_terraform.discovery.declared import DeclaredFunction
+    from terralive_terraform.evaluation.document import Evaluation
+    from terralive_terraform.output.state import DeployedFunction
+    from terralive_terraform.substitution.app import Prepared
+    from terralive_terraform.substitution.other_changes import OtherChange
+    from terralive_terraform.substitution.rules import NotLive
+    from terralive_workers.function import LocalCode, LocalFunction
 
 
 class AppGuard(Protocol):
@@ -70,6 +75,25 @@ class Selected:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanSources:
+    """What a plan of the app was made from; see `unchanged`.
+
+    Attributes:
+        prepared: the app.
+        evaluation: the app without stubs as Terraform computes it.
+        functions: the functions that are live after it, as the configuration declares them.
+        reads: the addresses of the data sources that the plan has read.
+        not_found: the functions whose local code was looked for in vain, by address.
+    """
+
+    prepared: Prepared
+    evaluation: Evaluation = field(repr=False)
+    functions: tuple[DeclaredFunction, ...]
+    reads: frozenset[str]
+    not_found: Mapping[str, NotLive]
+
+
+@dataclass(frozen=True, slots=True)
 class LivePlan:
     """A plan that makes the app, or one of its stacks, live, or keeps it so.
 
@@ -86,6 +110,7 @@ class LivePlan:
         outputs: those of the debug stack that its stubs connect to; None before it is deployed.
         expected: the functions that will be live, as far as their names are known before an apply.
         stack: the name of the stack, where several stacks are live; else "".
+        sources: what it was made from; None where that is not needed.
     """
 
     ready: ReadyPlan
@@ -100,6 +125,7 @@ class LivePlan:
     outputs: DebugStackOutputs | None = None
     expected: tuple[LocalFunction, ...] = ()
     stack: str = ""
+    sources: PlanSources | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +203,7 @@ class LiveApp:
         accounts: sessions in the accounts of the functions.
         outputs: the app's outputs, without sensitive ones.
         found_by: how the code was found, by the keys of `code`.
+        sources: what its plan was made from; None where no plan was made.
     """
 
     functions: tuple[LocalFunction, ...]
@@ -185,3 +212,4 @@ class LiveApp:
     accounts: Clients = field(repr=False)
     outputs: Mapping[str, Json] = field(default_factory=dict)
     found_by: Mapping[str, str] = field(default_factory=dict)
+    sources: PlanSources | None = field(repr=False, default=None)

@@ -19,6 +19,7 @@ from terralive_cli.app.live_plan import (
     AppGuard,
     LiveApp,
     LivePlan,
+    PlanSources,
     RestorePlan,
     Restoring,
     Selected,
@@ -44,7 +45,6 @@ from terralive_stub.errors import (
     TerraformError,
     TerraliveError,
 )
-from terralive_terraform.artifacts import Artifact
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.evaluation.planned import image_architectures
@@ -94,6 +94,8 @@ class StageApp:
         self._own_code = OwnCode(stage, guard, self._source, self._inspection, shown_stack)
         # The functions without local code by address, once an earlier plan has found them.
         self._unmapped: dict[str, NotLive] = {}
+        # Those of them whose code was looked for in vain.
+        self._not_found: dict[str, NotLive] = {}
 
     @contextmanager
     def selected_live(
@@ -176,6 +178,13 @@ class StageApp:
                 outputs=outputs,
                 expected=self._expected(functions, mapped, evaluated),
                 stack=self.stack,
+                sources=PlanSources(
+                    prepared,
+                    evaluated.made.evaluation,
+                    functions,
+                    ready.plan.reads,
+                    dict(self._not_found),
+                ),
             )
 
     @contextmanager
@@ -280,6 +289,7 @@ class StageApp:
         mapped = map_functions(self._stage.config, selection.functions, evaluated.located)
         if mapped.unmapped:
             self._unmapped.update(mapped.unmapped)
+            self._not_found.update(mapped.unmapped)
             selection = selection.without(tuple(mapped.unmapped))
         prepared = app.prepared(selection)
         mapped = mapped.only(addresses_of(prepared.functions))
@@ -338,6 +348,7 @@ class StageApp:
             plan.accounts,
             outputs,
             plan.mapped.found_by,
+            plan.sources,
         )
 
     def planned_restore(self, also: Collection[str] = ()) -> AbstractContextManager[Restoring]:
@@ -347,10 +358,6 @@ class StageApp:
     def planned_destroy(self) -> AbstractContextManager[RestorePlan | None]:
         """Plan to remove the whole app; see `OwnCode.planned_destroy`."""
         return self._own_code.planned_destroy()
-
-    def stub(self, outputs: DebugStackOutputs) -> Artifact:
-        """Build the stub's zip for a debug stack. The same settings give the same bytes."""
-        return self._stub.stub(outputs)
 
 
 def _of_evaluation(made: EvaluatedPlan, terraform: Terraform, phase: Phase) -> ReadyPlan:

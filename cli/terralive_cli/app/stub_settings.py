@@ -12,9 +12,9 @@ from terralive_cli.functions.debugging import Debugging
 from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_cli.functions.warnings import images_in
 from terralive_cli.images.stage_images import StageImages
+from terralive_cli.live.stage_stub import coordinates, stub_zip
 from terralive_cli.output.progress import Phase
 from terralive_stub.shared.arns import partition_of
-from terralive_terraform.artifacts import Artifact, StubCoordinates, build_stub_zip
 from terralive_terraform.evaluation.planned import planned_arns
 from terralive_terraform.substitution.marker import StageName, live_description
 from terralive_terraform.substitution.rules import ImageStub, LiveSettings
@@ -42,10 +42,6 @@ class StubSettings:
             has_registry=stage.target.sandbox is None,
         )
 
-    def stub(self, outputs: DebugStackOutputs) -> Artifact:
-        """Build the stub's zip for a debug stack. The same settings give the same bytes."""
-        return build_stub_zip(self._coordinates(outputs), self._stage.target.work / "stub")
-
     def live(
         self,
         outputs: DebugStackOutputs | None,
@@ -64,7 +60,7 @@ class StubSettings:
         """
         config = self._stage.config
         known = outputs or _NOT_DEPLOYED
-        stub = self.stub(known)
+        stub = stub_zip(self._stage, known)
         return LiveSettings(
             stub_zip=stub.path,
             stub_hash=stub.sha256_base64,
@@ -86,7 +82,7 @@ class StubSettings:
             images[architecture] = self._images.name(outputs.image_repository, architecture)
         return ImageStub(
             images=images,
-            coordinates=self._coordinates(outputs),
+            coordinates=coordinates(self._stage, outputs),
             arn_prefix=_arn_prefix(self._stage),
             arns=arns,
         )
@@ -99,10 +95,6 @@ class StubSettings:
         phase = Phase("image", self._stage.emit)
         with phase.step("push"):
             self._images.push(names, phase.note)
-
-    def _coordinates(self, outputs: DebugStackOutputs) -> StubCoordinates:
-        config = self._stage.config
-        return StubCoordinates(outputs.stub_url, config.app, config.stage, outputs.secret)
 
 
 def known_arns(stage: Stage, directory: Path, evaluated: EvaluatedApp) -> dict[str, str]:

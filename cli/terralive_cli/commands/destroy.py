@@ -43,6 +43,7 @@ def run(config: Config, ui: Ui, *, app: bool = False, takeover: bool = False) ->
         guard = Guard(stage, ui, takeover=takeover)
         # Another project's debug stack is refused before anything changes.
         debug_stack = DebugStack.opened(stage, joins=False)
+        record.begin_change(target.work)
         not_built: TerraformError | None = None
         app_changed = False
         try:

@@ -28,6 +28,7 @@ def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)
         apps = StageApps(stage, Guard(stage, ui, takeover=takeover))
+        record.begin_change(target.work)
         try:
             restored = workflows.restore(stage, apps, ui)
         except approval.Declined as declined:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from typing import Final
 
 from terralive_cli.app.live_plan import LiveApp
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy import approval, workflows
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage, opened, work_folder
 from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
 from terralive_cli.functions.debugging import Debugging
+from terralive_cli.live.holder import held, require_mine
 from terralive_cli.live.stage_relay import StageRelay
-from terralive_cli.live.stub_check import Stub
+from terralive_cli.live.stage_stub import stub_of
 from terralive_cli.live.stub_watch import StubWatch
 from terralive_cli.output import failures
 from terralive_cli.output.events import LiveFunction, Message, Ready, SandboxAccess, Stopped
@@ -23,14 +22,11 @@ from terralive_cli.output.interrupts import options_of
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
-from terralive_cli.protection.guard import Guard
-from terralive_cli.stacks.stage_apps import StageApps
+from terralive_cli.unchanged.again import Start, again
+from terralive_cli.unchanged.heard import Heard
 from terralive_relay.events import RelayEvent, Warned
-from terralive_relay.stage_errors import held_by
 from terralive_sandbox.refusals import RefusalReader
-from terralive_stub.broker.leases import Lease, LeaseState
 from terralive_stub.errors import StageHeldError
-from terralive_terraform.substitution.marker import StageName
 from terralive_terraform.substitution.rules import NotLive
 from terralive_workers import loopback
 
@@ -43,6 +39,7 @@ def run(
     ui: Ui,
     *,
     takeover: bool = False,
+    refresh: bool = False,
     debugged: tuple[str, ...] = (),
     debug_wait: bool = False,
     debug_freeze_time: bool = False,
@@ -53,6 +50,7 @@ def run(
         config: the configuration.
         ui: shows events and asks questions.
         takeover: take the stage from the user who is connected, and functions from other stages.
+        refresh: run Terraform also where nothing has changed.
         debugged: functions that a debugger may attach to, as `FUNCTION[:PORT]`.
         debug_wait: import the code of debugged functions only when a debugger is attached.
         debug_freeze_time: stop the remaining time of debugged functions.
@@ -60,7 +58,8 @@ def run(
     debugging = Debugging.of(debugged, wait=debug_wait, freeze_time=debug_freeze_time)
     debugging.require_private(loopback.other_users())
     with opened(config, may_start_sandbox=True) as target:
-        stage = Stage.of(config, target, ui.emit)
+        heard = Heard(ui.emit)
+        stage = Stage.of(config, target, heard)
         check_target(stage, ui, changes=True)
         logs = LogFiles(
             work_folder(config.project) / "logs",
@@ -72,70 +71,56 @@ def run(
             logs(event)
 
         relay = StageRelay.of(stage, publish, takeover=takeover)
-        guard = Guard(stage, ui, takeover=takeover)
-        apps = StageApps(stage, guard, debugging, relay.serve_planned)
         try:
-            outputs, live = _make_live(stage, apps, ui, relay, takeover=takeover)
+            this_start = Start(stage, heard, debugging, takeover)
+            found = again(this_start, refresh=refresh) or _made_live(this_start, ui, relay)
+            if found is None:
+                return failures.FAILED
+            outputs, live = found
             _warn(ui, live)
-            stub = Stub(
-                apps.stub(outputs).sha256_base64,
-                outputs.stub_url,
-                StageName(config.app, config.stage),
-            )
-            watch = StubWatch.of(stage, ui.emit, stub, live)
+            watch = StubWatch.of(stage, ui.emit, stub_of(stage, outputs), live)
             return _serve(stage, ui, outputs, live, relay, watch=watch)
-        except approval.Declined as declined:
-            ui.emit(Message(message=str(declined)))
-            return failures.FAILED
         finally:
             _stop(relay)
             logs.close()
 
 
-def _make_live(
-    stage: Stage, apps: StageApps, ui: Ui, relay: StageRelay, *, takeover: bool
-) -> tuple[DebugStackOutputs, LiveApp]:
+def _made_live(start: Start, ui: Ui, relay: StageRelay) -> tuple[DebugStackOutputs, LiveApp] | None:
     """Deploy the debug stack and the stubs, while what is live already is served.
 
+    Returns:
+        The debug stack and the live app; None where the user said no.
+
     Raises:
-        Declined: the user said no.
         StageHeldError: another user holds the stage.
         TerraliveError: see `workflows.make_live`.
     """
+    # An unchanged start does not wait for these.
+    from terralive_cli.deploy import approval, workflows  # noqa: PLC0415  # heavy
+    from terralive_cli.protection.guard import Guard  # noqa: PLC0415  # heavy
+    from terralive_cli.stacks.stage_apps import StageApps  # noqa: PLC0415  # heavy
+    from terralive_cli.unchanged.remembering import remember  # noqa: PLC0415  # heavy
+
+    stage, takeover = start.stage, start.takeover
+    guard = Guard(stage, ui, takeover=takeover)
+    apps = StageApps(stage, guard, start.debugging, relay.serve_planned)
     # The debug stack comes first, because the stubs contain its address.
     debug_stack = DebugStack.opened(stage)
     deployed = debug_stack.outputs()
     if deployed is not None:
-        lease = _held_lease(stage, deployed)
+        lease = held(stage.target.caller.lease(deployed.table_name), int(time.time() * 1000))
         if not takeover:
-            _require_mine(stage, lease)
+            require_mine(stage.config, lease)
         if lease is None or not takeover:
             # A relay that is connected is taken over when the user has agreed to the plan.
             relay.resume(deployed)
-    return workflows.make_live(debug_stack, apps, ui, deployed)
-
-
-def _held_lease(stage: Stage, outputs: DebugStackOutputs) -> Lease | None:
-    """Return the lease of the relay that is connected; None where none is."""
-    lease = stage.target.caller.lease(outputs.table_name)
-    now_ms = int(time.time() * 1000)
-    if lease is None or lease.state is not LeaseState.HELD or not lease.live(now_ms):
+    try:
+        outputs, live = workflows.make_live(debug_stack, apps, ui, deployed)
+    except approval.Declined as declined:
+        ui.emit(Message(message=str(declined)))
         return None
-    return lease
-
-
-def _require_mine(stage: Stage, lease: Lease | None) -> None:
-    """Check that no other user is connected, before anything of theirs is changed.
-
-    The broker makes the final decision when the relay connects.
-
-    Raises:
-        StageHeldError: another user is connected.
-    """
-    if lease is None:
-        return
-    if (lease.owner, lease.machine) != (stage.config.user, socket.gethostname()):
-        raise held_by(stage.config.stage, lease.owner, lease.machine, lease.since_ms)
+    remember(start, outputs, live)
+    return outputs, live
 
 
 def _warn(ui: Ui, live: LiveApp) -> None:

@@ -8,6 +8,8 @@ from typing import Final
 _JOURNAL: Final = "invocations"
 _SESSION: Final = "session.json"
 _UNFINISHED: Final = "unfinished"
+_UNCHANGED: Final = "unchanged.json"
+_CHANGING: Final = "changing"
 
 
 def journal(work: Path) -> Path:
@@ -26,7 +28,32 @@ def session(work: Path) -> Path:
 
 def forget_session(work: Path) -> None:
     """Remove it: no function is live."""
-    session(work).unlink(missing_ok=True)
+    for file in (session(work), last_start(work), work / _CHANGING):
+        file.unlink(missing_ok=True)
+
+
+def last_start(work: Path) -> Path:
+    """Return the file that says what the last start depended on; see `unchanged.record`."""
+    return work / _UNCHANGED
+
+
+def begin_change(work: Path) -> None:
+    """Note that a command changes the functions now. It may fail, or be killed, half-way."""
+    work.mkdir(parents=True, exist_ok=True)
+    last_start(work).unlink(missing_ok=True)
+    # Written anew, because its time counts.
+    (work / _CHANGING).write_bytes(b"")
+
+
+def begun_ns(work: Path) -> int | None:
+    """Return the time of the last `begin_change` by the file system's clock, in nanoseconds.
+
+    It is None where nothing has begun since the functions were forgotten.
+    """
+    try:
+        return (work / _CHANGING).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def forget(work: Path) -> None:

@@ -93,6 +93,7 @@ class Stage:
         environment: the whole environment of Terraform and of the app's program.
         stack: the stack of a CDKTF program that is worked on; "" for the debug stack, for all
             stacks, and for `*.tf` files.
+        terraform_version: the version of the Terraform that is run.
     """
 
     config: Config
@@ -100,6 +101,7 @@ class Stage:
     emit: Emit
     environment: Mapping[str, str] = field(repr=False)
     stack: str = ""
+    terraform_version: str = ""
     # The profiles that the user has been told of: an app is planned several times.
     _told_profiles: list[tuple[str, ...]] = field(default_factory=list, repr=False, compare=False)
 
@@ -110,12 +112,12 @@ class Stage:
         Raises:
             ConfigurationError: Terraform is missing or too old.
         """
-        require_terraform(config.terraform.binary, target.environment)
+        terraform_version = require_terraform(config.terraform.binary, target.environment)
         warning = clock_warning(target.caller.clock_offset_s)
         if warning is not None:
             emit(warning)
         environment = terraform_environment(target.environment, target.work)
-        return cls(config, target, emit, environment)
+        return cls(config, target, emit, environment, terraform_version=terraform_version)
 
     @property
     def own_work(self) -> Path:

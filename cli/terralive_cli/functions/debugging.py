@@ -181,6 +181,21 @@ class Debugging:
             found.append(replace(local, max_workers=1, debugger=debugger))
         return tuple(found)
 
+    def again(self, function: LocalFunction, port: int) -> LocalFunction:
+        """Return a function with the debugger that it had in an earlier session.
+
+        Args:
+            function: the function.
+            port: the port of that debugger.
+
+        Raises:
+            ConfigurationError: there is no debugger for it any more, or its port is in use.
+        """
+        package = _debugger_package(function)
+        listen(function.address, port).close()
+        debugger = Debugger(port, wait=self.wait, freeze_time=self.freeze_time, debugpy=package)
+        return replace(function, max_workers=1, debugger=debugger)
+
     def _typed_for(self, function: DeclaredFunction, local: LocalFunction) -> _Typed | None:
         """Return what was typed for a deployed function; None where it is not debugged.
 

@@ -37,7 +37,7 @@ def write(file: Path, relay_url: str, functions: Sequence[LocalFunction]) -> Non
         "format": _FORMAT,
         "version": version("terralive"),
         "relay_url": relay_url,
-        "functions": [_described(function) for function in functions],
+        "functions": [described(function) for function in functions],
     }
     new = file.with_name(f"{file.name}.new")
     try:
@@ -61,13 +61,13 @@ def read(file: Path, relay_url: str) -> tuple[LocalFunction, ...]:
         return ()
     functions: dict[str, LocalFunction] = {}
     for item in items(document, "functions"):
-        function = _function(as_object(item))
+        function = function_of(as_object(item))
         if function is not None:
             functions[function.arn] = function
     return tuple(functions.values())
 
 
-def _described(function: LocalFunction) -> dict[str, Json]:
+def described(function: LocalFunction) -> dict[str, Json]:
     """Return a function as a JSON object. A debugger belongs to one session only."""
     build: Json = None
     if function.build is not None:
@@ -90,7 +90,7 @@ def _described(function: LocalFunction) -> dict[str, Json]:
     }
 
 
-def _function(document: Mapping[str, Json]) -> LocalFunction | None:
+def function_of(document: Mapping[str, Json]) -> LocalFunction | None:
     """Return the function of a JSON object; None where it is damaged, or its code is gone."""
     path, python = Path(text(document, "path")), Path(text(document, "python"))
     max_workers = document.get("max_workers", 0)

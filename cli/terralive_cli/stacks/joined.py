@@ -82,6 +82,7 @@ def joined(
             code={**made.code, **code},
             outputs={**made.outputs, **outputs},
             found_by={**made.found_by, **found_by},
+            sources=app.sources,
         )
     return made
 

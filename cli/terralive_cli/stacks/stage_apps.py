@@ -32,7 +32,6 @@ from terralive_cli.stacks.settings import settings_of_stack
 from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError, CredentialsError, TerraformError
 from terralive_terraform.addresses import in_stack
-from terralive_terraform.artifacts import Artifact
 from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import LocalFunction, with_labels
 
@@ -188,10 +187,6 @@ class StageApps:
         for stack, selected in self._selected.items():
             refused.update(refused_of_stack(selected.refused, stack))
         return joined(self._live, refused, functions)
-
-    def stub(self, outputs: DebugStackOutputs) -> Artifact:
-        """Build the stub's zip for a debug stack. All stacks have the same."""
-        return self.stacks[0].stub(outputs)
 
     def needs_repository(self, plans: LivePlans) -> bool:
         """Tell whether a plan needs the debug stack's repository for container images."""

@@ -82,6 +82,14 @@ class Evaluation:
         """Return the instances of one type that exist after an apply, in the plan's order."""
         return tuple(self._instances.get((mode, kind), ()))
 
+    def data_sources(self) -> tuple[Evaluated, ...]:
+        """Return the instances of all data sources."""
+        found: list[Evaluated] = []
+        for (mode, _), several in self._instances.items():
+            if mode == DATA:
+                found += several
+        return tuple(found)
+
     def new_addresses(self) -> tuple[str, ...]:
         """Return the addresses of the managed resources that are not deployed yet."""
         found: list[str] = []

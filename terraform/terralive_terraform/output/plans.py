@@ -8,7 +8,11 @@ from typing import Final
 
 from terralive_stub.errors import TerraformError
 from terralive_terraform.output.json_output import FinishedRun
-from terralive_terraform.output.progress import Change, ChangedOutputs
+from terralive_terraform.output.progress import (
+    Change,
+    ChangedOutputs,
+    ResourceProgress,
+)
 
 # `terraform plan -detailed-exitcode`: https://developer.hashicorp.com/terraform/cli/commands/plan
 CHANGES_PLANNED: Final = 2
@@ -24,12 +28,14 @@ class TerraformPlan:
             is no change of a resource.
         file: the plan file.
         outputs: the names of the outputs that change.
+        reads: the addresses of the data sources that it has read, or that an apply reads.
     """
 
     changes: tuple[Change, ...]
     has_changes: bool
     file: Path
     outputs: tuple[str, ...] = ()
+    reads: frozenset[str] = frozenset()
 
 
 def read_plan(finished: FinishedRun, out: Path) -> TerraformPlan:
@@ -43,6 +49,10 @@ def read_plan(finished: FinishedRun, out: Path) -> TerraformPlan:
     for event in finished.events:
         if isinstance(event, ChangedOutputs):
             outputs += event.names
+    reads: set[str] = set()
+    for event in finished.events:
+        if isinstance(event, Change | ResourceProgress) and event.action == "read":
+            reads.add(event.address)
     has_changes = finished.code == CHANGES_PLANNED
     if has_changes and not changes and not outputs:
         raise TerraformError(
@@ -53,4 +63,4 @@ def read_plan(finished: FinishedRun, out: Path) -> TerraformPlan:
             "execution mode to Local, or name Terraform itself in the table [terraform] of "
             'terralive.toml: binary = "terraform".',
         )
-    return TerraformPlan(changes, has_changes, out, tuple(outputs))
+    return TerraformPlan(changes, has_changes, out, tuple(outputs), frozenset(reads))

@@ -1,10 +1,12 @@
-"""A pipeline replaces the stub of a live function while `terralive start` runs."""
+"""The stub of a live function is replaced: while `terralive start` runs, and between two starts.
+
+The tests run in order, on one stage.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,10 +18,10 @@ from terralive_testing.machine.waiting import eventually
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The app, whose functions are looked at every second."""
-    made = plain_project(tmp_path / "plain")
+    made = plain_project(tmp_path_factory.mktemp("replaced") / "plain")
     settings = made.root / "terralive.toml"
     text = settings.read_text("utf-8")
     settings.write_text(f"stub_check_seconds = 1\n{text}", "utf-8")
@@ -62,3 +64,67 @@ def test_a_pipelines_apply_is_named_and_so_is_the_return_of_the_stub(project: Pr
         eventually(lambda: invoke(project) == "local", "the local answer")
         said = [event["reference"] for event in live.of_type("warning")]
         assert said.count("stub-replaced") == said.count("stub-back") == 1
+
+
+def phases(command: Command) -> set[str]:
+    """Return the steps of Terraform that a start has run."""
+    actions = {event["action"] for event in command.of_type("stack")}
+    return actions & {"init", "synth", "evaluate", "plan", "apply"}
+
+
+def reason(command: Command) -> str:
+    """Return why a start plans, and end it while Terraform runs."""
+    note = command.wait_for(
+        lambda event: str(event.get("message", "")).startswith("planned again: "), "the reason"
+    )
+    command.wait_for(lambda event: event.get("action") == "evaluate", "Terraform")
+    command.interrupt()
+    command.finish()
+    return str(note["message"]).removeprefix("planned again: ")
+
+
+def test_an_unchanged_start_runs_no_terraform_and_shows_what_another_one_shows(
+    project: Project,
+) -> None:
+    with start(project, "--refresh") as planned:
+        ready = planned.wait_for_type("ready", timeout_s=300)
+        assert "plan" in phases(planned)
+    with start(project) as again:
+        shown = again.wait_for_type("ready")
+        assert shown | {"at": ready["at"]} == ready
+        assert phases(again) == set()
+        assert invoke(project) == "local"
+        finished = [event["action"] for event in again.of_type("stack")]
+        assert finished == ["unchanged"]
+
+    # The code of a live function is no input of a plan.
+    handler = project.root / "functions" / "greet" / "app.py"
+    handler.write_text('def handler(event, context):\n    return "edited"\n', "utf-8")
+    with start(project) as edited:
+        edited.wait_for_type("ready")
+        assert phases(edited) == set()
+        assert invoke(project) == "edited"
+
+
+def test_a_start_says_why_it_plans(project: Project) -> None:
+    (record,) = (project.root / ".terralive" / "sandbox").glob("*/*/unchanged.json")
+    last_start = record.read_bytes()
+    main = project.root / "main.tf"
+    text = main.read_bytes()
+
+    main.write_bytes(text + b'\noutput "more" { value = 1 }\n')
+    with start(project) as command:
+        assert reason(command) == "main.tf has changed"
+    main.write_bytes(text)
+    with start(project) as command:
+        assert reason(command) == "the last command did not come to its end"
+
+    record.write_bytes(last_start)
+    with start(project, environment={"TF_VAR_size": "1"}) as command:
+        assert reason(command) == "the environment variable TF_VAR_size has changed"
+
+    record.write_bytes(last_start)
+    code = (project.root / "greet.zip").read_bytes()
+    project.client("lambda").update_function_code(FunctionName="plain-greet", ZipFile=code)
+    with start(project) as command:
+        assert reason(command) == "plain-greet does not carry this stage's stub"

@@ -112,6 +112,20 @@ def test_a_port_in_use_is_refused_by_function() -> None:
     assert "aws_lambda_function.api is" in refused([f"api:{port}", f"sns:{port}"]).message
 
 
+def test_a_debugger_of_an_earlier_session_listens_on_its_port_again() -> None:
+    # 0 stands for any port that is free.
+    function = Debugging.of(["api"], wait=True).again(deployed(API.address, "orders-api"), 0)
+    assert function.debugger is not None
+    assert (function.debugger.port, function.debugger.wait) == (0, True)
+    assert function.max_workers == 1
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(ConfigurationError) as caught,
+    ):
+        Debugging.of(["api"]).again(function, taken.getsockname()[1])
+    assert caught.value.reference == "debug-port-in-use"
+
+
 def test_a_runtime_without_a_debugger_is_refused() -> None:
     command = replace(code(API.address), command=("./run",))
     assert refused(["api"], command).reference == "debug-not-supported"

@@ -1,0 +1,1 @@
+"""A start without Terraform, where nothing has changed that the last plan depended on."""
