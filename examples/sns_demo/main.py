@@ -10,6 +10,7 @@ from pathlib import Path
 from cdktf import App, LocalBackend, TerraformOutput, TerraformStack
 
 from terralive_terraform.function import Function
+from terralive_terraform.live import attach
 from terralive_terraform.resources import AwsProvider, Resource
 
 
@@ -59,4 +60,5 @@ SnsDemo(
     stage=os.environ.get("TERRALIVE_STAGE", "dev"),
     region=os.environ.get("AWS_REGION", "eu-west-1"),
 )
+attach(app)  # defines the stubs of the functions, if terralive runs this program
 app.synth()

@@ -1,12 +1,7 @@
-"""Public API: `attach(app)`, which a CDK for Terraform program may still call. It does nothing.
-
-A program needs no line of terralive's: its functions become live by an override file beside its
-output (see `programs.cdktf_app`).
-"""
+"""Public API: `attach(app)`, by which a CDK for Terraform program defines its functions' stubs."""
 
 from __future__ import annotations
 
+from terralive_terraform.substitution.aspect import LiveFunctions, attach
 
-def attach(app: object) -> None:
-    """Do nothing. Programs that call it work as they did."""
-    del app
+__all__ = ["LiveFunctions", "attach"]

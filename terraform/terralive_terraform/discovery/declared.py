@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -64,6 +64,8 @@ class DeclaredFunction:
         queue_visibilities: the visibility timeout of each queue that it polls, in seconds; None for
             one that is not known (see `evaluation.triggers`).
         gateways: the types of the API Gateway integrations that call it.
+        stub: what the Aspect of a CDKTF program defines as its stub (see `substitution.aspect`);
+            {} where no Aspect does.
         image: what the configuration says of its container image; None for a zip.
         instances: its instances, as a plan shows them; None where nothing was planned.
     """
@@ -89,6 +91,7 @@ class DeclaredFunction:
     provider: str | None = None
     queue_visibilities: tuple[int | None, ...] = ()
     gateways: tuple[str, ...] = ()
+    stub: Mapping[str, Json] = field(default_factory=dict)
     image: ImageSource | None = None
     instances: tuple[PlannedFunction, ...] | None = None
 
@@ -170,7 +173,8 @@ def declared_function(
         declared: its block.
         scope: what the block refers to; None if nothing of that is known.
 
-    The light `Function` construct notes the folder of the code under `//`.
+    The light `Function` construct notes the folder of the code under `//`, and the Aspect of a
+    CDKTF program notes there what it defines as the function's stub.
     """
     values = block_values(declared, scope or Scope())
     block = values.block
@@ -201,6 +205,7 @@ def declared_function(
         ignored=_ignored(block),
         repeated=repetition(block),
         provider=_unquoted(block.get("provider")) or None,
+        stub=section(noted, "stub"),
     )
 
 

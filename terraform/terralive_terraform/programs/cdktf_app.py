@@ -1,7 +1,8 @@
 """The way for CDK for Terraform: the app's program is run, and its output is in a folder of ours.
 
 The program runs once in each command, for all of its stacks. Its functions become live by an
-override file beside each stack's output, whatever language and bindings it uses.
+override file beside each stack's output, whatever language and bindings it uses. Where the program
+attaches the Aspect, that file has the stubs that the Aspect defines.
 """
 
 from __future__ import annotations
@@ -37,10 +38,7 @@ from terralive_terraform.programs.stacks import (
 from terralive_terraform.runs.node import node_for_jsii
 from terralive_terraform.runs.process import private_directory
 from terralive_terraform.substitution.app import App, Part, Prepared
-from terralive_terraform.substitution.rules import (
-    LiveSettings,
-    override_document,
-)
+from terralive_terraform.substitution.rules import LIVE_VARIABLE, LiveSettings, override_document
 from terralive_terraform.substitution.selection import Selection, select
 
 _log: Final = logging.getLogger("terralive.terraform")
@@ -125,6 +123,7 @@ class CdktfApp(App):
             "CDKTF_OUTDIR": str(folder),
             "CDKTF_CONTEXT_JSON": json.dumps(self.context),
             "JSII_NODE": node_for_jsii(environment),
+            LIVE_VARIABLE: "1",
         }
         run_program(self.command, self.project, variables)
         self.output.stacks = read_stacks(folder)

@@ -13,15 +13,17 @@ import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from terralive_stub.shared.arns import place_of
-from terralive_stub.shared.json_documents import Json
+from terralive_stub.shared.json_documents import Json, items, section
 from terralive_terraform.addresses import instance_key, without_keys
 from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME, StubCoordinates
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.hcl.blocks import as_expression
 
+# Set in the environment of a CDKTF program that terralive runs.
+LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
 # The unpublished version of a function, which is what a stub replaces:
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
 LATEST: Final = "$LATEST"
@@ -207,6 +209,23 @@ class Substitution:
     removed_blocks: tuple[str, ...]
     blocks: Mapping[str, Json] = field(default_factory=dict)
 
+    def document(self) -> dict[str, Json]:
+        """Return the changes without nested blocks as a document, which `of_document` reads."""
+        return {
+            "set": dict(self.set),
+            "unset": list(self.unset),
+            "removed_blocks": list(self.removed_blocks),
+        }
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Json]) -> Self:
+        """Return the changes of a document."""
+        return cls(
+            set=section(document, "set"),
+            unset=tuple(str(name) for name in items(document, "unset")),
+            removed_blocks=tuple(str(name) for name in items(document, "removed_blocks")),
+        )
+
 
 def substitute(function: DeclaredFunction, live: LiveSettings) -> Substitution | NotLive:
     """Return the changes that make a function live, or the reason why it stays as it is."""
@@ -280,6 +299,23 @@ def _substitute_image(
 
 
 def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitution:
+    stub = stub_definition(function)
+    if function.stub:
+        stub = Substitution.of_document(function.stub)
+    of_stage: dict[str, Json] = {
+        "filename": live.stub_zip.as_posix(),
+        "source_code_hash": live.stub_hash,
+        **_description(live),
+        **_raised_timeout(function, live),
+    }
+    return replace(stub, set={**stub.set, **of_stage})
+
+
+def stub_definition(function: DeclaredFunction) -> Substitution:
+    """Return what the stub of a function with a zip is, in every stage.
+
+    The place of its code, its description and a raised timeout are a stage's own.
+    """
     unset: list[str] = [name for name in _UNSET if function.may_have(name)]
     # An environment that only Terraform can compute may name a wrapper.
     keeps_layers = _WRAPPER in function.environment_names or not function.environment_known
@@ -291,14 +327,10 @@ def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitut
             runtime = function.runtime
     return Substitution(
         set={
-            "filename": live.stub_zip.as_posix(),
-            "source_code_hash": live.stub_hash,
             "handler": STUB_HANDLER,
             "runtime": runtime,
             "package_type": "Zip",
             **_unpublished(function),
-            **_description(live),
-            **_raised_timeout(function, live),
         },
         unset=tuple(unset),
         removed_blocks=tuple(name for name in _REMOVED_BLOCKS if function.may_have(name)),

@@ -20,17 +20,18 @@ from terralive_terraform.substitution.rules import LiveSettings
 PLACEHOLDER = LiveSettings(Path("/stage/stub.zip"), "placeholder")
 DEPLOYED = replace(PLACEHOLDER, stub_hash="real")
 API, JOB = "aws_lambda_function.api", "aws_lambda_function.job"
-# Every run adds a line to `runs`. ATTACHED leaves the notes of `attach`.
+# Every run adds a line to `runs`. ATTACHED leaves what `attach` does.
 PROGRAM = """
 import json, os, pathlib
 ATTACHED = {attached}
 with open("runs", "a") as runs:
     print("run", file=runs)
-if "TERRALIVE_LIVE" in os.environ:
-    raise SystemExit("a program gets no settings of terralive's")
+if os.environ.get("TERRALIVE_LIVE") != "1":
+    raise SystemExit("a program learns only that terralive runs it")
 block = {{"handler": "app.handler", "runtime": "python3.13"}}
 if ATTACHED:
-    block["//"] = {{"terralive": {{"attached": True}}}}
+    stub = {{"set": {{"handler": "stub.handler"}}, "unset": [], "removed_blocks": []}}
+    block["//"] = {{"terralive": {{"stub": stub}}}}
 for name, labels in {{"orders": ["api", "job"], "billing": ["api"]}}.items():
     stack = pathlib.Path(os.environ["CDKTF_OUTDIR"], "stacks", name)
     stack.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,7 @@ def runs(folder: Path) -> int:
     return len((folder / "runs").read_text().splitlines())
 
 
-@pytest.mark.parametrize("attached", [False, True], ids=["no attach", "attach"])
+@pytest.mark.parametrize("attached", [False, True], ids=["without the Aspect", "Aspect"])
 def test_a_program_runs_once_whatever_settings_follow(tmp_path: Path, *, attached: bool) -> None:
     """It never sees the settings, which may hold the stage's secret."""
     orders = replace(app_in(tmp_path, attached=attached), stacks=("orders",))

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from terralive_stub.shared.json_documents import read_object, section
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
+from terralive_terraform.runs.node import node_for_jsii
 from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.rules import LiveSettings
 
@@ -45,7 +48,7 @@ app.synth()
 
 
 @pytest.mark.parametrize("package", ["cdktf", FORK])
-@pytest.mark.parametrize("is_attached", [False, True], ids=["no attach", "attach"])
+@pytest.mark.parametrize("is_attached", [False, True], ids=["without the Aspect", "Aspect"])
 def test_a_program_becomes_live_whichever_package_it_uses(
     tmp_path: Path, package: str, *, is_attached: bool
 ) -> None:
@@ -63,8 +66,23 @@ def test_a_program_becomes_live_whichever_package_it_uses(
         assert [item.address for item in prepared.refused] == ["aws_lambda_function.image"]
         synthesised = json.loads((prepared.directory / "cdk.tf.json").read_text())
         override = read_object(prepared.directory / OVERRIDE_FILE)
-    # `attach` changes nothing: the program never sees the stub.
-    of_program = synthesised["resource"]["aws_lambda_function"]["own_fn"]
+    of_program = synthesised["resource"]["aws_lambda_function"]
     overridden = section(section(override, "resource"), "aws_lambda_function")
-    assert of_program["handler"] == "app.handler"
+    # Its own values are planned first.
+    assert of_program["own_fn"]["handler"] == "app.handler"
     assert section(overridden, "own_fn")["handler"] == STUB_HANDLER
+    assert section(overridden, "own_fn")["source_code_hash"] == "hash"
+    if is_attached:
+        stub = of_program["own_fn"]["//"]["terralive"]["stub"]
+        assert stub["set"]["handler"] == STUB_HANDLER
+        assert "stub" not in of_program["image"].get("//", {}).get("terralive", {})
+    else:
+        assert "terralive" not in of_program["own_fn"].get("//", {})
+
+
+def test_the_aspect_does_nothing_where_terralive_does_not_run_the_program(tmp_path: Path) -> None:
+    environment = {"JSII_NODE": node_for_jsii({}), "CDKTF_OUTDIR": str(tmp_path / "out")}
+    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, cwd=tmp_path, check=True)
+
+    document = (tmp_path / "out" / "stacks" / "orders" / "cdk.tf.json").read_text()
+    assert "terralive" not in document

@@ -7,7 +7,7 @@ import pytest
 
 from terralive_stub.protocol.token import function_key
 from terralive_stub.shared.json_documents import Json, as_object, items, section
-from terralive_terraform.artifacts import StubCoordinates
+from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates
 from terralive_terraform.discovery.declared import declared_function
 from terralive_terraform.substitution.rules import (
     ImageStub,
@@ -85,6 +85,21 @@ def test_only_what_certainly_is_set_keeps_a_function_from_being_live(
     made: Json = [{block: {"for_each": for_each, "content": {}}}]
     function = declared_function(ADDRESS, {**ZIP, "dynamic": made})
     assert isinstance(substitute(function, LIVE), decision)
+
+
+def test_the_stub_is_what_the_program_has_defined_with_the_code_of_the_stage() -> None:
+    defined: dict[str, Json] = {
+        "set": {"handler": STUB_HANDLER, "runtime": "python3.14", "package_type": "Zip"},
+        "unset": ["s3_key", "layers"],
+        "removed_blocks": ["snap_start"],
+    }
+    noted: dict[str, Json] = {"terralive": {"stub": defined}}
+
+    found = live({"handler": "app.handler", "runtime": "python3.12", "//": noted})
+
+    assert found.set["runtime"] == "python3.14"
+    assert found.set["source_code_hash"] == "aGFzaA=="
+    assert (found.unset, found.removed_blocks) == (("s3_key", "layers"), ("snap_start",))
 
 
 def test_code_from_s3_gives_way() -> None:
