@@ -1,5 +1,6 @@
-"""Describes an invocation's event and an error's document to a person. Never used for decisions.
+"""Describes an invocation's event and an error's document to a person.
 
+Nothing here is used for a decision but `fifo_messages`: a message has one handler at a time.
 Events and errors are bytes that other programs made, so nothing here raises.
 """
 
@@ -7,12 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from terralive_stub.protocol.invocation import Outcome
-from terralive_stub.shared.json_documents import Json, as_object, items, parse_object, section
+from terralive_stub.shared.json_documents import (
+    Json,
+    as_object,
+    items,
+    parse_object,
+    section,
+    text,
+)
 
 # Parsing more would cost the invocation time.
 _MOST_BYTES: Final = 1024 * 1024
@@ -36,12 +44,16 @@ class EventDescription:
         attempt: attempt number, starting at 1, as far as the event contains it.
         sent_ms: the time at which it was first sent, in milliseconds since the Unix epoch; 0 if it
             is not known.
+        first_ms: the time of its first attempt; 0 if the event does not contain it.
+        fifo_messages: the ids of the messages of FIFO queues in it.
     """
 
     trigger: str
     summary: str
     attempt: int
     sent_ms: int
+    first_ms: int = 0
+    fifo_messages: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +74,15 @@ def describe_event(event: bytes, trace_id: str = "") -> EventDescription:
     """
     document = _parse(event)
     trigger, summary = _trigger(document)
-    attempt, sent_ms = _delivery(document, trace_id)
-    return EventDescription(_shortened(trigger), _shortened(summary), attempt, sent_ms)
+    delivery = _delivery(document, trace_id)
+    return EventDescription(
+        _shortened(trigger),
+        _shortened(summary),
+        delivery.attempt,
+        delivery.sent_ms,
+        delivery.first_ms,
+        frozenset(delivery.fifo_messages),
+    )
 
 
 # Triggers
@@ -132,18 +151,29 @@ def _eventbridge(document: Mapping[str, Json]) -> tuple[str, str]:
 # Deliveries
 
 
-def _delivery(document: Mapping[str, Json], trace_id: str) -> tuple[int, int]:
-    """Return an event's attempt number, which queues count, and the time at which it was sent.
+@dataclass(slots=True)
+class _Delivery:
+    """The fields of `EventDescription` that are about an event's way."""
+
+    attempt: int = 1
+    sent_ms: int = 0
+    first_ms: int = 0
+    fifo_messages: list[str] = field(default_factory=list)
+
+
+def _delivery(document: Mapping[str, Json], trace_id: str) -> _Delivery:
+    """Read an event's attempt number, which queues count, and the times that it contains.
 
     A trace begins when Lambda accepts an event, and its id contains the time
     (`Root=1-<seconds, in hex>-…`,
     https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html). All attempts are in
     the same trace (https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html). A message
-    of SQS contains its time and its number of receives
+    of SQS contains its times, its number of receives and its id
     (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html), a record of a DynamoDB stream its
-    time.
+    time. The name of a FIFO queue ends in `.fifo`.
     """
-    attempt = 1
+    delivery = _Delivery()
+    first_ms: list[int] = []
     times_ms: list[int] = []
     root = _TRACE_ROOT.search(trace_id)
     if root is not None:
@@ -151,12 +181,18 @@ def _delivery(document: Mapping[str, Json], trace_id: str) -> tuple[int, int]:
     for item in items(document, "Records"):
         record = as_object(item)
         attributes = section(record, "attributes")
-        attempt = max(attempt, _number(attributes.get("ApproximateReceiveCount")))
+        received = _number(attributes.get("ApproximateReceiveCount"))
+        delivery.attempt = max(delivery.attempt, received)
+        first_ms.append(_number(attributes.get("ApproximateFirstReceiveTimestamp")))
+        message_id = text(record, "messageId")
+        if message_id and text(record, "eventSourceARN").endswith(".fifo"):
+            delivery.fifo_messages.append(message_id)
         times_ms.append(_number(attributes.get("SentTimestamp")))
         created_s = section(record, "dynamodb").get("ApproximateCreationDateTime")
         times_ms.append(_number(created_s) * 1000)
-    sent_ms = min([time_ms for time_ms in times_ms if time_ms > 0], default=0)
-    return attempt, sent_ms
+    delivery.sent_ms = min([time_ms for time_ms in times_ms if time_ms > 0], default=0)
+    delivery.first_ms = min([time_ms for time_ms in first_ms if time_ms > 0], default=0)
+    return delivery
 
 
 # Errors
@@ -210,8 +246,8 @@ def describe_place(outcome: Outcome, cause: str, root: Path) -> str:
 def _places_in_stack(stack: tuple[str, ...]) -> list[tuple[str, str]]:
     """Return the files and lines that a stack trace names, the innermost first."""
     found: list[tuple[str, str]] = []
-    for text in stack:
-        found += _PLACE.findall(text)
+    for frame in stack:
+        found += _PLACE.findall(frame)
     # Python names the innermost frame last, Node.js first.
     if stack and stack[0].startswith("  File"):
         found.reverse()

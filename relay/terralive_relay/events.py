@@ -85,6 +85,7 @@ class InvocationStarted(Event):
         summary: a few words about the event (`GET /orders`).
         attempt: attempt number, starting at 1, as far as it is known.
         age_s: seconds since the event was first sent; 0 if this is not known.
+        after_first_s: seconds since the first attempt; 0 for the first, and if this is not known.
     """
 
     type = "invocation"
@@ -94,6 +95,7 @@ class InvocationStarted(Event):
     summary: str = ""
     attempt: int = 1
     age_s: float = 0.0
+    after_first_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class InvocationFinished(Event):
         error_message: message of the handler's error, for the terminal.
         stack: stack trace of the handler's error, one frame per item, for the terminal.
         waited_ms: time that the invocation waited for a worker.
+        attempt: attempt number, as in `InvocationStarted`.
     """
 
     type = "result"
@@ -138,6 +141,7 @@ class InvocationFinished(Event):
     error_message: str = ""
     stack: tuple[str, ...] = ()
     waited_ms: float = 0.0
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,10 @@ class ThreadEnded:
 
 @dataclass(frozen=True, slots=True)
 class HandlerEnded:
-    """An invocation has an outcome."""
+    """An attempt of an invocation has an outcome."""
 
     request_id: str
+    attempt: str
     result: PoolResult
 
 

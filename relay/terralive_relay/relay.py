@@ -11,9 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 from typing import Final, TypeAlias
 
 from terralive_relay import stage_errors
@@ -33,6 +31,7 @@ from terralive_relay.inbox import HandlerEnded, Item, Serve, ThreadEnded
 from terralive_relay.memory import limit_arenas
 from terralive_relay.pool.pool import Pool
 from terralive_relay.pool.records import PoolResult
+from terralive_relay.pool.running import RunningInvocations
 from terralive_relay.served import ServedFunctions
 from terralive_relay.session.effects import (
     Close,
@@ -54,7 +53,6 @@ from terralive_relay.settings import RelaySettings
 from terralive_stub.errors import TerraliveError
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation
 from terralive_stub.protocol.messages import GatewayError, ProtocolError
-from terralive_stub.protocol.named_errors import ErrorName, error_outcome
 from terralive_stub.protocol.transport_events import (
     Closed,
     Opened,
@@ -134,6 +132,7 @@ class Relay:
         # By the functions' ARNs.
         self._pools: Mapping[str, Pool] = {}
         self._session = RelaySession(settings.identity, renew_after_s, seen, names)
+        self._running = RunningInvocations(self._report_ended)
         # The time of the first of the gateway's refusals in a row; None while there is none.
         self._forbidden_since: float | None = None
         self._surroundings = Surroundings(time.monotonic(), time.time())
@@ -331,21 +330,25 @@ class Relay:
                 return self._session.leasing.closed(connection, now, reason, retry_in_s)
             case TextReceived(connection=connection, text=text):
                 return self._received(connection, text, now)
-            case HandlerEnded(request_id=request_id, result=result):
-                _log.debug("invocation %s has ended", request_id)
-                logs = NOTHING_PRINTED
-                if self._forwarding is not None:
-                    logs = self._forwarding.end(request_id)
-                return self._session.invocations.finished(
-                    request_id,
-                    replace(result.outcome, logs=logs),
-                    result.handler_ms,
-                    now,
-                    answered_by_lambda=result.timed_out,
-                    waited_ms=result.waited_ms,
-                )
+            case HandlerEnded() as ended:
+                return self._handler_ended(ended, now)
             case Serve() as change:
                 return self._serve(change, now)
+
+    def _handler_ended(self, ended: HandlerEnded, now: float) -> list[Effect]:
+        _log.debug("invocation %s has ended", ended.request_id)
+        self._running.seen(ended.attempt)
+        logs = NOTHING_PRINTED
+        if self._forwarding is not None:
+            logs = self._forwarding.end(ended.request_id)
+        return self._session.invocations.finished(
+            ended.attempt,
+            replace(ended.result.outcome, logs=logs),
+            ended.result.handler_ms,
+            now,
+            answered_by_lambda=ended.result.timed_out,
+            waited_ms=ended.result.waited_ms,
+        )
 
     def _clock_read(self, offset_s: float) -> list[Effect]:
         """Warn of a clock that differs from AWS's."""
@@ -405,8 +408,10 @@ class Relay:
                 case Send(connection=connection, message=message):
                     _log.debug("connection %s: sends %s", connection, message.ACTION)
                     self._transport.send(connection, encode(message))
-                case Run(invocation=invocation):
-                    self._run_invocation(invocation)
+                case Run(invocation=invocation, replaces=replaces):
+                    _log.debug("invocation %s of %s", invocation.request_id, invocation.function)
+                    pool = self._pools[invocation.function]
+                    self._running.run(invocation, pool, replaces)
                 case Remember(request_id=request_id, seen=seen):
                     if self._journal is not None:
                         self._journal.add(request_id, seen)
@@ -424,22 +429,6 @@ class Relay:
         self._sink(event)
         if isinstance(event, ConnectionChanged) and event.state is ConnectionState.CONNECTED:
             self._ready.set()
-
-    def _run_invocation(self, invocation: Invocation) -> None:
-        _log.debug("invocation %s of %s", invocation.request_id, invocation.function)
-        pool = self._pools[invocation.function]
-        future = pool.submit(invocation)
-        future.add_done_callback(partial(self._handler_ended, invocation.request_id))
-
-    def _handler_ended(self, request_id: str, future: Future[PoolResult]) -> None:
-        """Report an outcome to the session's thread, from any thread."""
-        error = future.exception()
-        if error is None:
-            result = future.result()
-        else:
-            text = f"The relay could not run the handler: {error}"
-            result = PoolResult(error_outcome(ErrorName.PROTOCOL, text), 0.0)
-        self._inbox.put(HandlerEnded(request_id, result))
 
     def _stop_by_itself(self, stop: Stop) -> None:
         """Stop, because another relay holds the stage."""
@@ -462,6 +451,9 @@ class Relay:
         self._over.set()
 
     # Calls from other threads: the transport's, pools' and the watcher's
+
+    def _report_ended(self, invocation: Invocation, result: PoolResult) -> None:
+        self._inbox.put(HandlerEnded(invocation.request_id, invocation.attempt, result))
 
     def _thread_failed(self, error: Exception) -> None:
         self._inbox.put(ThreadEnded(error))

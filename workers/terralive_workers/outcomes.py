@@ -60,6 +60,15 @@ def stopped(function: str) -> Outcome:
     return _error("Terralive.Stopped", message)
 
 
+def replaced(request_id: str) -> Outcome:
+    """Return the outcome of an attempt that AWS has replaced by another one."""
+    message = (
+        f"AWS has tried {request_id}, or a message in it, again. This attempt still ran here and"
+        " was ended before the next one began."
+    )
+    return _error("Terralive.Replaced", message)
+
+
 def build_failed(command: str, status: int | OSError, tail: Iterable[str]) -> Outcome:
     """Return the outcome of an invocation whose code could not be built.
 

@@ -107,6 +107,8 @@ class Pool:
         self._known_environment: Mapping[str, str] | None = None
         # By credentials' digests: when an invocation brought them last, on the monotonic clock.
         self._credentials_seen: dict[str, float] = {}
+        # The pool that runs what no worker has taken here; None while this pool is used.
+        self._successor: Pool | None = None
         # The warning about a full queue is given once.
         self._queue_warned = False
         self._closed = False
@@ -122,8 +124,16 @@ class Pool:
 
     # Methods for the relay
 
-    def submit(self, invocation: Invocation) -> Future[PoolResult]:
-        """Run an invocation; the future always completes, never with an exception."""
+    def submit(
+        self, invocation: Invocation, after: Sequence[Future[None]] = ()
+    ) -> Future[PoolResult]:
+        """Run an invocation; the future always completes, never with an exception.
+
+        Args:
+            invocation: the invocation.
+            after: what `end` has returned for each invocation that this one replaces. No handler
+                begins before these complete.
+        """
         environment = invocation.environment
         now = time.monotonic()
         deadline = NEVER
@@ -136,10 +146,38 @@ class Pool:
             credentials_key(environment),
             deadline,
             invocation.deadline.remaining(now),
+            tuple(after),
         )
         pending.future.set_running_or_notify_cancel()
         self._take(pending, now)
         return pending.future
+
+    def end(self, attempt: str) -> Future[None]:
+        """End an invocation, because AWS has replaced it by another one.
+
+        Returns:
+            A future that completes when no process runs it any more.
+        """
+        gone: Future[None] = Future()
+        gone.set_result(None)
+        with self._lock:
+            for pending in self._waiting:
+                if pending.invocation.attempt == attempt:
+                    self._waiting.remove(pending)
+                    self._defer_replaced(pending)
+                    return gone
+            for worker in self._workers:
+                running = worker.pending
+                if running is not None and running.invocation.attempt == attempt:
+                    worker.pending = None
+                    self._stop(worker)
+                    self._lock.defer(worker.process.end)
+                    self._defer_replaced(running)
+                    return worker.gone
+            successor = self._successor
+        if successor is not None:
+            return successor.end(attempt)
+        return gone
 
     def _take(self, pending: PendingInvocation, now: float) -> None:
         """Answer an invocation, or find a worker for it. This takes the lock itself."""
@@ -151,6 +189,13 @@ class Pool:
                 self._waiting.append(pending)
                 self._place()
                 self._clock.wake_by(self._next_due(now))
+        for former in pending.after:
+            former.add_done_callback(lambda _: self._place_waiting())
+
+    def _place_waiting(self) -> None:
+        """Place invocations that have waited for another one's end. This takes the lock itself."""
+        with self._lock:
+            self._place()
 
     def mark_stale(self) -> bool:
         """Have invocations from now on run by new workers, because the code has changed.
@@ -199,6 +244,7 @@ class Pool:
         moved: list[PendingInvocation] = []
         now = time.monotonic()
         with self._lock:
+            self._successor = successor
             if successor is not None:
                 moved, self._waiting = self._waiting, []
             self._idle_s = 0.0
@@ -235,6 +281,9 @@ class Pool:
 
     # Methods from here on expect the lock to be held, unless they say otherwise
 
+    def _defer_replaced(self, pending: PendingInvocation) -> None:
+        self._defer_completion(pending, outcomes.replaced(pending.invocation.request_id))
+
     def _defer_completion(self, pending: PendingInvocation, outcome: Outcome) -> None:
         self._lock.defer(lambda: pending.complete(outcome))
 
@@ -260,7 +309,8 @@ class Pool:
             return
         now = time.monotonic()
         workers = [(worker, worker.state_for_placement(now)) for worker in self._workers]
-        placement = place(self._waiting, workers, self.function.max_workers, self._fit)
+        waiting = [pending for pending in self._waiting if pending.may_begin]
+        placement = place(waiting, workers, self.function.max_workers, self._fit)
         for pending, worker in placement.assign:
             self._waiting.remove(pending)
             worker.go(WorkerState.BUSY)
@@ -418,6 +468,7 @@ class Pool:
             elif was_starting:
                 self._start_failed(worker, failure)
             self._place()
+            self._lock.defer(lambda: worker.gone.set_result(None))
 
     # The clock
 

@@ -79,6 +79,7 @@ class PendingInvocation:
         credentials_key: a digest of the credentials in `environment`.
         deadline: when it is ended; `NEVER` where deadlines are not enforced.
         allowed_s: the time it had when it was submitted, for the error message.
+        after: futures that have to complete before a worker may take it.
         future: completed exactly once, by `complete`.
         submitted: the time of `Pool.submit`, on the monotonic clock.
         handed_over: the time at which a worker took it, on the monotonic clock; 0 before.
@@ -90,9 +91,15 @@ class PendingInvocation:
     credentials_key: str
     deadline: Deadline
     allowed_s: float
+    after: tuple[Future[None], ...] = ()
     future: Future[PoolResult] = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
     handed_over: float = 0.0
+
+    @property
+    def may_begin(self) -> bool:
+        """Return whether a worker may take it."""
+        return all(former.done() for former in self.after)
 
     def complete(self, outcome: Outcome, *, timed_out: bool = False) -> None:
         """Complete the future, which runs its callbacks: never call this with the pool's lock."""
@@ -117,6 +124,7 @@ class Worker:
         pending: the invocation that it runs.
         next_request: where its request for the next invocation waits; None in the queue ends that
             request without an invocation.
+        gone: completed when its process has ended.
     """
 
     environment_key: str
@@ -127,6 +135,7 @@ class Worker:
     since: float = field(default_factory=time.monotonic)
     pending: PendingInvocation | None = None
     next_request: queue.SimpleQueue[PendingInvocation | None] | None = None
+    gone: Future[None] = field(default_factory=Future)
 
     def go(self, to: WorkerState) -> None:
         """Change the state.

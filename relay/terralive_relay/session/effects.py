@@ -22,9 +22,15 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run an invocation's handler; its end goes to `RelaySession.finished`."""
+    """Run an invocation's handler; its end goes to `Invocations.finished`.
+
+    Attributes:
+        invocation: the invocation.
+        replaces: running attempts that have to be ended before the handler begins.
+    """
 
     invocation: Invocation
+    replaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

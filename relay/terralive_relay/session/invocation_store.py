@@ -1,11 +1,10 @@
-"""The invocations that a relay remembers: one entry each, within bounds of memory. Pure.
+"""The attempts that a relay remembers: one entry each, within bounds of memory. Pure.
 
 | state | meaning | a stub's question gets |
 |---|---|---|
 | `Running` | the handler runs | an acknowledgement |
-| `Finished`, awaited | a stub may wait for the result | the result |
-| `Finished`, settled | no stub waits: only a retry of Lambda's may ask for it | the result |
-| `Forgotten` | the handler has run, and its result is not kept any more | `unknown` |
+| `Finished` | a stub may wait for the result | the result |
+| `Forgotten` | the handler has run; no stub waits for the result, or memory was short | `unknown` |
 
 An invocation that is not complete yet has no entry: its chunks are with the `Assembler`.
 """
@@ -15,19 +14,16 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
+from terralive_relay.session.journal import Seen
 
-# The time for which a result is kept at most.
-KEEP_SECONDS: Final = FUNCTION_TIMEOUT_SECONDS + 60.0
-# The size of all results that are kept, and of those that only a retry of Lambda's could ask for.
+# The size of all results that are kept.
 KEEP_BYTES: Final = 128 * 1024 * 1024
-KEEP_SETTLED_BYTES: Final = 8 * 1024 * 1024
 # A stub has stopped waiting so long after its deadline.
 LATE_SECONDS: Final = 10.0
-REMEMBER_IDS: Final = 100_000
+REMEMBER_ATTEMPTS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +33,14 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The handler has ended.
-
-    Attributes:
-        payload: its result, packed.
-        finished_at: the time of its end.
-        answered_by_lambda: Lambda's own timeout has answered the caller.
-    """
+    """The handler has ended. `payload` is its result, packed."""
 
     payload: bytes
-    finished_at: float
-    answered_by_lambda: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """The handler ended at `finished_at`, and its result is not kept any more."""
-
-    finished_at: float
+    """The handler has ended, and its result is not kept any more."""
 
 
 EntryState: TypeAlias = Running | Finished | Forgotten
@@ -62,25 +48,33 @@ EntryState: TypeAlias = Running | Finished | Forgotten
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One invocation. Only `InvocationStore` changes `state` and `awaited_until`.
+    """One attempt of an invocation. Only `InvocationStore` changes `state` and `fifo_messages`.
 
     Attributes:
+        attempt: the attempt's name; the request id for a stub that names none.
         request_id: the AWS request id.
         function: the function's ARN.
         peer: the connection of the stub that asked last; everything is sent there.
-        allowed_s: the time that its first attempt had, in seconds.
+        awaited_until: the time at which the attempt is over.
+        seen: the request id's history, with this attempt.
+        number: the attempt's number, as events have it.
+        began_ms: see `Invocation`.
+        fifo_messages: the ids of the messages of FIFO queues in its event, while it runs.
         state: see the module's table.
-        awaited_until: the time at which the newest attempt is over.
         sent_to: the peer to which the result was sent last.
         sent_at: the time of that.
     """
 
+    attempt: str
     request_id: str
     function: str
     peer: str
-    allowed_s: float
+    awaited_until: float
+    seen: Seen
+    number: int = 1
+    began_ms: int = 0
+    fifo_messages: frozenset[str] = frozenset()
     state: EntryState = Running()
-    awaited_until: float = 0.0
     sent_to: str = ""
     sent_at: float = 0.0
 
@@ -96,103 +90,93 @@ class InvocationStore:
     """
 
     def __init__(self, entries: OrderedDict[str, Entry] | None = None) -> None:
-        # All entries by request id, in the order in which they began.
+        # All entries by attempt, in the order in which they began.
         self.entries: Final = OrderedDict[str, Entry]() if entries is None else entries
-        # Running ones and those whose result is awaited: a stub may wait for them.
+        # The newest attempt's entry, by request id.
+        self._newest: dict[str, Entry] = {}
+        # Running ones and those whose result is kept: a stub may wait for them.
         self._open: dict[str, Entry] = {}
-        # Finished ones, in the order in which they ended.
+        # Those whose result is kept, in the order in which they ended.
         self.results: Final[OrderedDict[str, Entry]] = OrderedDict()
-        # Finished ones whose result no stub waits for, in the order in which they were settled.
-        self._settled: OrderedDict[str, Entry] = OrderedDict()
-        # The sizes of the payloads in `results` and in `_settled`.
+        # The size of the payloads in `results`.
         self.result_bytes = 0
-        self._settled_bytes = 0
-        # A heap of times at which attempts are over. An entry with several attempts is here several
-        # times; its own `awaited_until` counts.
-        self._attempt_ends: list[tuple[float, str]] = []
+        # A heap of the times at which attempts are over.
+        self._ends: list[tuple[float, str]] = []
 
-    def get(self, request_id: str) -> Entry | None:
-        """Return the entry of an invocation that was run; None for one that was not."""
-        return self.entries.get(request_id)
+    def get(self, attempt: str) -> Entry | None:
+        """Return the entry of an attempt that was run; None for one that was not."""
+        return self.entries.get(attempt)
+
+    def newest(self, request_id: str) -> Entry | None:
+        """Return the entry of the newest attempt of a request id; None if there is none."""
+        return self._newest.get(request_id)
 
     def open(self) -> Iterable[Entry]:
         """Return the entries that a stub may wait for. Nothing may be added meanwhile."""
         return self._open.values()
 
-    def add(self, entry: Entry, awaited_until: float) -> None:
-        """Add an invocation whose handler starts now."""
-        self.entries[entry.request_id] = entry
-        self.expect_until(entry, awaited_until)
+    def replaced_by(self, entry: Entry) -> list[str]:
+        """Return the running attempts that end before this one may begin.
 
-    def expect_until(self, entry: Entry, awaited_until: float) -> None:
-        """Record that a stub waits for this invocation, again or for the first time."""
-        entry.awaited_until = awaited_until
-        heapq.heappush(self._attempt_ends, (awaited_until, entry.request_id))
-        self._remove_settled(entry)
-        if not isinstance(entry.state, Forgotten):
-            self._open[entry.request_id] = entry
-        if isinstance(entry.state, Finished):
-            entry.state = replace(entry.state, answered_by_lambda=False)
+        Lambda has ended the former attempts of the same request id. A message of a FIFO queue is
+        delivered again only after the function's time for the former delivery is over.
+        """
+        former = self._newest.get(entry.request_id)
+        if former is None and not entry.fifo_messages:
+            return []
+        replaced: list[str] = []
+        for other in self._open.values():
+            is_running = isinstance(other.state, Running)
+            is_same_request = other.request_id == entry.request_id
+            is_same_function = other.function == entry.function
+            has_same_message = is_same_function and other.fifo_messages & entry.fifo_messages
+            if is_running and (is_same_request or has_same_message):
+                replaced.append(other.attempt)
+        return replaced
 
-    def finish(self, entry: Entry, payload: bytes, now: float, *, answered_by_lambda: bool) -> None:
-        """Keep the result of an invocation whose handler has ended."""
-        entry.state = Finished(payload, now, answered_by_lambda)
-        self.results[entry.request_id] = entry
+    def add(self, entry: Entry) -> None:
+        """Add an attempt whose handler starts now."""
+        self.entries[entry.attempt] = entry
+        self._newest[entry.request_id] = entry
+        self._open[entry.attempt] = entry
+        heapq.heappush(self._ends, (entry.awaited_until, entry.attempt))
+
+    def finish(self, entry: Entry, payload: bytes, now: float) -> None:
+        """Keep the result of an attempt whose handler has ended."""
+        entry.state = Finished(payload)
+        entry.fifo_messages = frozenset()
+        self.results[entry.attempt] = entry
         self.result_bytes += len(payload)
         if entry.awaited_until + LATE_SECONDS <= now:
             # A debugger had stopped the time here, and not in Lambda.
             self.settle(entry)
 
-    def is_settled(self, entry: Entry) -> bool:
-        """Return whether there is a result, and no stub that waits for it."""
-        return entry.request_id in self._settled
-
     def settle(self, entry: Entry) -> None:
-        """Record that no stub waits for this result; without a result, change nothing."""
-        if isinstance(entry.state, Finished) and not self.is_settled(entry):
-            self._open.pop(entry.request_id, None)
-            self._settled[entry.request_id] = entry
-            self._settled_bytes += len(entry.state.payload)
+        """Forget a result that no stub waits for; without a result, change nothing."""
+        if isinstance(entry.state, Finished):
+            self._open.pop(entry.attempt, None)
+            del self.results[entry.attempt]
+            self.result_bytes -= len(entry.state.payload)
+            entry.state = Forgotten()
 
     def settle_late(self, now: float) -> None:
-        """Settle the results whose stubs have stopped waiting."""
-        while self._attempt_ends and self._attempt_ends[0][0] + LATE_SECONDS <= now:
-            _, request_id = heapq.heappop(self._attempt_ends)
-            entry = self.entries.get(request_id)
-            if entry is not None and entry.awaited_until + LATE_SECONDS <= now:
+        """Forget the results whose stubs have stopped waiting."""
+        while self._ends and self._ends[0][0] + LATE_SECONDS <= now:
+            _, attempt = heapq.heappop(self._ends)
+            entry = self.entries.get(attempt)
+            if entry is not None:
                 self.settle(entry)
 
-    def forget_old(self, now: float) -> None:
-        """Keep memory bounded: forget settled results, then the other results, then request ids."""
-        while self._settled:
-            settled_fit = self._settled_bytes <= KEEP_SETTLED_BYTES
-            if settled_fit and self.result_bytes <= KEEP_BYTES:
-                break
-            self._forget_result(next(iter(self._settled.values())))
-        while self.results:
-            oldest = next(iter(self.results.values()))
-            young = isinstance(oldest.state, Finished) and (
-                now - oldest.state.finished_at < KEEP_SECONDS
-            )
-            if young and self.result_bytes <= KEEP_BYTES:
-                break
-            self._forget_result(oldest)
-        while len(self.entries) > REMEMBER_IDS:
+    def forget_old(self) -> None:
+        """Keep memory bounded: forget the oldest results, then the oldest attempts."""
+        while self.results and self.result_bytes > KEEP_BYTES:
+            self.settle(next(iter(self.results.values())))
+        while len(self.entries) > REMEMBER_ATTEMPTS:
             # An entry is needed as long as its handler runs or its result is kept: then all newer
             # ones stay, too.
-            if not isinstance(next(iter(self.entries.values())).state, Forgotten):
+            oldest = next(iter(self.entries.values()))
+            if not isinstance(oldest.state, Forgotten):
                 break
-            self.entries.popitem(last=False)
-
-    def _forget_result(self, entry: Entry) -> None:
-        self._remove_settled(entry)
-        self._open.pop(entry.request_id, None)
-        del self.results[entry.request_id]
-        if isinstance(entry.state, Finished):
-            self.result_bytes -= len(entry.state.payload)
-            entry.state = Forgotten(entry.state.finished_at)
-
-    def _remove_settled(self, entry: Entry) -> None:
-        was_settled = self._settled.pop(entry.request_id, None) is not None
-        if was_settled and isinstance(entry.state, Finished):
-            self._settled_bytes -= len(entry.state.payload)
+            del self.entries[oldest.attempt]
+            if self._newest.get(oldest.request_id) is oldest:
+                del self._newest[oldest.request_id]

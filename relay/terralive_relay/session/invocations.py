@@ -1,13 +1,16 @@
 """The relay's invocations: (message, now) -> effects. No I/O.
 
 Invariants:
-    1. A request id is given to a handler at most once in a relay's life, also when messages
-       are repeated, delayed or reordered.
-    2. A finished invocation's result is kept until the stub has confirmed it or its time is over,
-       and is sent again whenever the stub asks. After that it is kept as long as there is memory
-       for it: a retry of Lambda's may ask for it.
-    3. Everything about an invocation is sent to the stub connection that asked for it last.
-    4. Only functions of the configuration run.
+    1. An attempt is given to a handler at most once in a relay's life, also when messages are
+       repeated, delayed or reordered.
+    2. A new attempt of a request id runs the handler again: it is a retry of Lambda's. A handler of
+       a former attempt that still runs is ended first, as Lambda has ended that attempt. The same
+       holds for a message of a FIFO queue that is delivered again. An attempt that is older than
+       one that was run is not run any more.
+    3. A finished attempt's result is kept until the stub has confirmed it or its time is over, and
+       is sent again whenever the stub asks.
+    4. Everything about an attempt is sent to the stub connection that asked for it last.
+    5. Only functions of the configuration run.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from terralive_relay.describe import describe_error, describe_event
+from terralive_relay.describe import EventDescription, describe_error, describe_event
 from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
 from terralive_relay.session.effects import Effect, Publish, Remember, Run, Send
 from terralive_relay.session.environments import Environments
@@ -38,7 +41,7 @@ from terralive_stub.protocol.invocation import (
     Printed,
     name_of,
 )
-from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS, SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
@@ -110,7 +113,7 @@ class Invocations:
             raise ProtocolError(
                 f"{chunk.function!r:.140} is not a function of this project's configuration"
             )
-        entry = self.store.get(chunk.request_id)
+        entry = self.store.get(_attempt_of(chunk))
         if entry is not None:
             return self._repeated(chunk, entry, now)
         payload = self.assembler.add(chunk, now)
@@ -122,34 +125,58 @@ class Invocations:
             )
         except EnvironmentUnknownError:
             self.assembler.discard(chunk.request_id)
-            asked = EnvironmentMissing(chunk.request_id, chunk.function, chunk.peer)
+            asked = EnvironmentMissing(
+                chunk.request_id, chunk.function, chunk.peer, _attempt_of(chunk)
+            )
             return [self._send(asked)]
         if (invocation.request_id, invocation.function) != (chunk.request_id, chunk.function):
             raise ProtocolError("an invocation's payload names another invocation than its chunks")
         self.assembler.discard(chunk.request_id)
         self._environments.keep(invocation)
+        return self._begin(replace(invocation, attempt=_attempt_of(chunk)), chunk.peer, now, now_ms)
+
+    def _begin(self, invocation: Invocation, peer: str, now: float, now_ms: int) -> list[Effect]:
+        """Run an attempt that has arrived whole, unless it has come too late."""
+        function = invocation.function
+        former = self.store.newest(invocation.request_id)
+        if former is not None and 0 < invocation.began_ms < former.began_ms:
+            return []  # it was on its way for longer than Lambda's retry, and nobody waits for it
         if invocation.deadline.has_passed(now):
-            # It gets no entry: Lambda's retry has the same id, and may run.
+            # It gets no entry: nothing of it was run.
             warned = Warned(
                 "invocation-expired",
-                f"{chunk.request_id} came too late and was not run",
-                self._name(chunk.function),
+                f"{invocation.request_id} came too late and was not run",
+                self._name(function),
             )
             return [Publish(warned)]
-        allowed_s = invocation.deadline.remaining(now)
-        entry = Entry(chunk.request_id, chunk.function, chunk.peer, allowed_s)
-        self.store.add(entry, now + allowed_s)
-        seen, started = self._started(invocation, now_ms)
+        event = describe_event(invocation.event, invocation.trace_id)
+        before = self._seen.get(invocation.request_id, Seen(0, now_ms))
+        if former is not None:
+            before = former.seen
+        entry = Entry(
+            invocation.attempt,
+            invocation.request_id,
+            function,
+            peer,
+            awaited_until=invocation.deadline.at,
+            seen=Seen(before.attempts + 1, before.first_ms),
+            number=max(before.attempts + 1, event.attempt),
+            began_ms=invocation.began_ms,
+            fifo_messages=event.fifo_messages,
+        )
+        replaces = self.store.replaced_by(entry)
+        self.store.add(entry)
+        self.store.forget_old()
         return [
             self._acknowledgement(entry),
-            Remember(chunk.request_id, seen),
-            Publish(started),
-            Run(invocation),
+            Remember(entry.request_id, entry.seen),
+            Publish(self._started(entry, event, before, now_ms)),
+            Run(invocation, tuple(replaces)),
         ]
 
     def finished(
         self,
-        request_id: str,
+        attempt: str,
         outcome: Outcome,
         handler_ms: float,
         now: float,
@@ -162,7 +189,7 @@ class Invocations:
         Send it, unless no stub would receive it: without a lease, and after Lambda's own timeout.
 
         Args:
-            request_id: the invocation's id.
+            attempt: the attempt that has ended.
             outcome: its result.
             handler_ms: the time that the handler took.
             now: the present time.
@@ -170,11 +197,11 @@ class Invocations:
             waited_ms: the time until a worker took the invocation.
 
         Raises:
-            KeyError: no such invocation was run.
+            KeyError: no such attempt was run.
         """
-        entry = self.store.get(request_id)
+        entry = self.store.get(attempt)
         if entry is None:
-            raise KeyError(request_id)
+            raise KeyError(attempt)
         if len(outcome.body) > SYNCHRONOUS_PAYLOAD_BYTES:
             too_large = error_outcome(
                 ErrorName.TOO_LARGE,
@@ -186,14 +213,14 @@ class Invocations:
         if len(payload) > PAYLOAD_BYTES:
             # The result is worth more than the lines that the handler printed.
             payload = pack_outcome(replace(outcome, logs=NOTHING_PRINTED))
-        self.store.finish(entry, payload, now, answered_by_lambda=answered_by_lambda)
-        self.store.forget_old(now)
+        self.store.finish(entry, payload, now)
+        self.store.forget_old()
         effects: list[Effect] = []
         if self._leasing.held and not answered_by_lambda:
             effects += self._result(entry, now)
         error = describe_error(outcome)
         event = InvocationFinished(
-            request_id=request_id,
+            request_id=entry.request_id,
             function=self._name(entry.function),
             ok=outcome.ok,
             error_type=error.type,
@@ -201,30 +228,28 @@ class Invocations:
             error_message=error.message,
             stack=error.stack,
             waited_ms=waited_ms,
+            attempt=entry.number,
         )
         return [*effects, Publish(event)]
 
     def printed(self, request_id: str, printed: Printed) -> list[Effect]:
         """Send the lines that a running handler has printed; nothing waits for them."""
-        entry = self.store.get(request_id)
+        entry = self.store.newest(request_id)
         if not self._leasing.held or entry is None or not isinstance(entry.state, Running):
             return []
         payload = pack_logs(printed)
-        chunks = split(Kind.LOGS, request_id, entry.function, payload, peer=entry.peer)
+        chunks = _split(Kind.LOGS, entry, payload)
         return [self._send(chunk) for chunk in chunks]
 
     def answer(self, question: Resume | Done | Missing, now: float) -> list[Effect]:
         """Answer a stub's message about an invocation that was acknowledged before."""
-        entry = self.store.get(question.request_id)
-        if entry is None or entry.function != question.function:
+        entry = self.store.get(_attempt_of(question))
+        if entry is None or not _is_of(entry, question):
             if isinstance(question, Resume):
-                return [self._send(Unknown(question.request_id, question.function, question.peer))]
+                return [self._send(_unknown(question))]
             return []
         if isinstance(question, Done):
-            # Another peer is an earlier attempt, and its message is late.
-            if question.peer == entry.peer:
-                self.store.settle(entry)
-                self.store.forget_old(now)
+            self.store.settle(entry)
             return []
         entry.peer = question.peer
         if isinstance(question, Resume):
@@ -246,7 +271,7 @@ class Invocations:
     def tick(self, now: float) -> list[Effect]:
         """Ask for missing chunks, which needs the lease, and forget what is old."""
         self.store.settle_late(now)
-        self.store.forget_old(now)
+        self.store.forget_old()
         effects: list[Effect] = []
         for request_id in self.assembler.expire(now, after=ABANDON_SECONDS):
             text = (
@@ -258,57 +283,54 @@ class Invocations:
             for chunk, parts in self.assembler.stalled(now, after=STALL_SECONDS):
                 effects.append(
                     self._send(
-                        Missing(Kind.INVOKE, chunk.request_id, chunk.function, parts, chunk.peer)
+                        Missing(
+                            Kind.INVOKE,
+                            chunk.request_id,
+                            chunk.function,
+                            parts,
+                            chunk.peer,
+                            _attempt_of(chunk),
+                        )
                     )
                 )
         return effects
 
-    def _started(self, invocation: Invocation, now_ms: int) -> tuple[Seen, InvocationStarted]:
-        """Return the journal's line for an invocation that starts, and the event."""
-        event = describe_event(invocation.event, invocation.trace_id)
-        before = self._seen.get(invocation.request_id, Seen(0, now_ms))
-        first_ms = min(before.first_ms, event.sent_ms or now_ms)
-        started = InvocationStarted(
-            invocation.request_id,
-            self._name(invocation.function),
+    def _started(
+        self, entry: Entry, event: EventDescription, before: Seen, now_ms: int
+    ) -> InvocationStarted:
+        """Return the event of an attempt that starts.
+
+        Args:
+            entry: the attempt.
+            event: the description of its event.
+            before: the request id's history before it.
+            now_ms: the time, in milliseconds since the Unix epoch.
+        """
+        sent_ms = min(before.first_ms, event.sent_ms or now_ms)
+        first_ms = event.first_ms or sent_ms
+        if before.attempts:
+            first_ms = before.first_ms
+        after_first_s = 0.0
+        if entry.number > 1:
+            after_first_s = max(0.0, (now_ms - first_ms) / 1000)
+        return InvocationStarted(
+            entry.request_id,
+            self._name(entry.function),
             event.trigger,
             event.summary,
-            attempt=max(before.attempts + 1, event.attempt),
-            age_s=(now_ms - first_ms) / 1000,
+            attempt=entry.number,
+            age_s=(now_ms - sent_ms) / 1000,
+            after_first_s=after_first_s,
         )
-        return Seen(before.attempts + 1, before.first_ms), started
 
     def _repeated(self, chunk: Chunk, entry: Entry, now: float) -> list[Effect]:
-        """Take a part of an invocation that has run: sent again by its stub, or retried by Lambda.
-
-        A retry is published: the caller of the attempt before has had its answer, or can have none.
-        """
-        if entry.function != chunk.function:
-            raise ProtocolError(f"{chunk.function!r:.140} names another function's invocation")
+        """Take a part of an attempt that has run, which its stub has sent again."""
+        if not _is_of(entry, chunk):
+            raise ProtocolError(f"{chunk.function!r:.140} names another invocation's attempt")
         entry.peer = chunk.peer
         if chunk.part != 0:
             return []
-
-        before = entry.state
-        has_answer = isinstance(before, Finished) and before.answered_by_lambda
-        is_retry = self.store.is_settled(entry) or has_answer or isinstance(before, Forgotten)
-        # The time that a retry may take is in its payload, and the payload is not assembled.
-        allowed_s = entry.allowed_s
-        if is_retry or entry.awaited_until <= now:
-            allowed_s = FUNCTION_TIMEOUT_SECONDS
-        self.store.expect_until(entry, now + allowed_s)
-
-        effects: list[Effect] = []
-        if is_retry and not isinstance(before, Running):
-            result = "that attempt's result was given again"
-            if isinstance(before, Forgotten):
-                result = "that attempt's result is forgotten"
-            text = (
-                f"Lambda tries {entry.request_id} again after {now - before.finished_at:.0f} s;"
-                f" its handler has run here: {result}"
-            )
-            effects.append(Publish(Warned("retry-not-run", text, self._name(entry.function))))
-        return [*effects, *self._status(entry, now)]
+        return self._status(entry, now)
 
     def _status(self, entry: Entry, now: float, *, even_if_sent: bool = False) -> list[Effect]:
         """Send the status of an invocation: it runs, its result, or that it is forgotten."""
@@ -318,14 +340,16 @@ class Invocations:
             case Finished():
                 return self._result(entry, now, even_if_sent=even_if_sent)
             case Forgotten():
-                return [self._send(Unknown(entry.request_id, entry.function, entry.peer))]
+                return [
+                    self._send(Unknown(entry.request_id, entry.function, entry.peer, entry.attempt))
+                ]
 
     def _name(self, function: str) -> str:
         """Return a function's name in events."""
         return self._names.get(function) or name_of(function)
 
     def _acknowledgement(self, entry: Entry) -> Send:
-        return self._send(Ack(entry.request_id, entry.function, entry.peer))
+        return self._send(Ack(entry.request_id, entry.function, entry.peer, entry.attempt))
 
     def _result(self, entry: Entry, now: float, *, even_if_sent: bool = False) -> list[Effect]:
         """Send the result.
@@ -339,7 +363,32 @@ class Invocations:
         if just_sent and not even_if_sent:
             return []
         entry.sent_to, entry.sent_at = entry.peer, now
-        chunks = split(
-            Kind.RESULT, entry.request_id, entry.function, entry.state.payload, peer=entry.peer
-        )
+        chunks = _split(Kind.RESULT, entry, entry.state.payload)
         return [self._send(chunk) for chunk in chunks]
+
+
+def _attempt_of(message: Chunk | Resume | Done | Missing) -> str:
+    """Return a message's attempt. For a stub that names none, the request id serves as it."""
+    return message.attempt or message.request_id
+
+
+def _is_of(entry: Entry, message: Chunk | Resume | Done | Missing) -> bool:
+    """Return whether a message is about the invocation of an entry."""
+    is_request = entry.request_id == message.request_id
+    return is_request and entry.function == message.function
+
+
+def _unknown(question: Resume) -> Unknown:
+    return Unknown(question.request_id, question.function, question.peer, _attempt_of(question))
+
+
+def _split(kind: Kind, entry: Entry, payload: bytes) -> tuple[Chunk, ...]:
+    """Return the messages with a payload for the stub of an attempt."""
+    return split(
+        kind,
+        entry.request_id,
+        entry.function,
+        payload,
+        peer=entry.peer,
+        attempt=entry.attempt,
+    )

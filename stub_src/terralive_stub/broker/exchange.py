@@ -159,7 +159,8 @@ class Exchange:
         except ProtocolError as error:
             # The message was within the limit, but with the peer's id added it is not.
             request_id = getattr(message, "request_id", "")
-            problem = Problem("message-too-large", str(error), request_id)
+            attempt = getattr(message, "attempt", "")
+            problem = Problem("message-too-large", str(error), request_id, attempt)
         if problem is not None:
             self._reply(identity, problem)
 
@@ -191,6 +192,7 @@ class Exchange:
                         "not-your-function",
                         f"{identity.arn} cannot speak for {message.function}.",
                         message.request_id,
+                        message.attempt,
                     )
                 with_peer = replace(message, peer=identity.connection)
                 self._deliver_to_relay(identity, with_peer, now_ms)
@@ -280,19 +282,19 @@ class Exchange:
             lease = self._read_lease()
         if lease is None or lease.connection != identity.connection:
             text = "Only the holder of the lease can answer."
-            return Problem("no-lease", text, message.request_id)
+            return Problem("no-lease", text, message.request_id, message.attempt)
         stub = self._identify(message.peer)
         if stub is None:
-            self._reply(identity, Undeliverable(message.request_id, message.peer))
+            self._reply(identity, Undeliverable(message.request_id, message.peer, message.attempt))
             return None
         if stub.api is not Api.STUB or stub.arn != message.function:
             text = f"That connection is not one of {message.function}."
-            return Problem("not-the-asker", text, message.request_id)
+            return Problem("not-the-asker", text, message.request_id, message.attempt)
         try:
             self.gateway.post(Api.STUB, stub.connection, encode(message))
         except Gone:
             self._identities.pop(stub.connection, None)
-            self._reply(identity, Undeliverable(message.request_id, message.peer))
+            self._reply(identity, Undeliverable(message.request_id, message.peer, message.attempt))
         return None
 
     def _deliver_to_relay(

@@ -183,7 +183,7 @@ def renewed(lease: Lease, now_ms: int) -> Lease:
 def no_relay(lease: Lease | None, message: FromStub, now_ms: int) -> NoRelay:
     """Return the answer to a stub whose message cannot be delivered."""
     if lease is None:
-        return NoRelay(message.request_id, "", "", 0, 0, 0, "never")
+        return NoRelay(message.request_id, "", "", 0, 0, 0, "never", message.attempt)
     reason = str(lease.state)
     until_ms = lease.until_ms
     retry_ms = 0
@@ -214,4 +214,5 @@ def no_relay(lease: Lease | None, message: FromStub, now_ms: int) -> NoRelay:
         until_ms=until_ms or now_ms,
         retry_ms=retry_ms,
         reason=reason,
+        attempt=message.attempt,
     )

@@ -32,7 +32,13 @@ _STANDS_STILL_SECONDS: Final = 5.0
 
 
 def split(
-    kind: Kind, request_id: str, function: str, payload: bytes, *, peer: str = ""
+    kind: Kind,
+    request_id: str,
+    function: str,
+    payload: bytes,
+    *,
+    peer: str = "",
+    attempt: str = "",
 ) -> tuple[Chunk, ...]:
     """Cut a payload into chunks, each of which fits into a WebSocket message of API Gateway.
 
@@ -54,6 +60,7 @@ def split(
             encoding=encoding,
             data=encoded[part * CHUNK_BYTES : (part + 1) * CHUNK_BYTES],
             peer=peer,
+            attempt=attempt,
         )
         for part in range(parts)
     )
@@ -83,10 +90,11 @@ def _compress(payload: bytes) -> tuple[str, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """The chunks of one payload have the same kind, request id and peer."""
+    """The chunks of one payload have the same kind, request id, attempt and peer."""
 
     kind: Kind
     request_id: str
+    attempt: str
     peer: str
 
 
@@ -161,7 +169,7 @@ class Assembler:
                 payloads.
         """
         _check(chunk)
-        key = _Key(chunk.kind, chunk.request_id, chunk.peer)
+        key = _Key(chunk.kind, chunk.request_id, chunk.attempt, chunk.peer)
         partial = self._partials.get(key)
         if partial is not None and not partial.matches(chunk):
             # A peer that had to reconnect has packed the same payload anew. The newer one counts.

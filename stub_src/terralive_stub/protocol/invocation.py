@@ -37,6 +37,9 @@ class Invocation:
             `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, …). Never log it.
         environment_digest: the name of that environment in messages; "" for none. See
             `payloads.digest_environment`.
+        attempt: the name of this attempt of the invocation; see `messages`.
+        began_ms: when the stub received it, in milliseconds since the Unix epoch on the clock of
+            Lambda; 0 if it is not known. Among attempts of one request id, a later one counts.
         trace_id: the `Lambda-Runtime-Trace-Id` header, or "".
         client_context: the `Lambda-Runtime-Client-Context` header (JSON text), or "".
         cognito_identity: the `Lambda-Runtime-Cognito-Identity` header (JSON text), or "".
@@ -52,6 +55,8 @@ class Invocation:
     client_context: str = ""
     cognito_identity: str = ""
     environment_digest: str = ""
+    attempt: str = ""
+    began_ms: int = 0
 
     @property
     def function(self) -> str:

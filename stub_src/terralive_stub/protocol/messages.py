@@ -2,6 +2,11 @@
 
 `function` is a function's ARN without a qualifier: names repeat in other regions and accounts.
 
+`attempt` names one attempt of an invocation: a random id that the stub makes for each `next` of the
+Runtime API. A retry of Lambda's has the same request id and is another attempt. A repetition by the
+stub is the same attempt. It is "" in messages of a stub or broker of a former terralive: then the
+request id serves as the attempt.
+
 `peer` is the id of a stub's WebSocket connection at API Gateway. The broker sets it when it passes
 a stub's message on, and a relay's answer returns it. The broker overwrites a stub's own `peer`, so
 a stub cannot speak for another connection.
@@ -151,6 +156,7 @@ class Chunk:
         encoding: how the payload is encoded.
         data: this part of the encoded payload.
         peer: the stub's connection; see the module's docstring.
+        attempt: the attempt; see the module's docstring.
     """
 
     ACTION: ClassVar[str] = "chunk"
@@ -163,6 +169,7 @@ class Chunk:
     encoding: Name
     data: bytes = field(repr=False)
     peer: Name = ""
+    attempt: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +180,7 @@ class Ack:
     request_id: Name
     function: Name
     peer: Name = ""
+    attempt: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +197,7 @@ class Missing:
     function: Name
     parts: tuple[int, ...]
     peer: Name = ""
+    attempt: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +211,7 @@ class EnvironmentMissing:
     request_id: Name
     function: Name
     peer: Name = ""
+    attempt: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +225,7 @@ class Resume:
     request_id: Name
     function: Name
     peer: Name = ""
+    attempt: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,16 +236,18 @@ class Done:
     request_id: Name
     function: Name
     peer: Name = ""
+    attempt: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """This relay has never owned that invocation; it was restarted since."""
+    """This relay does not know that attempt, because it was restarted since, or not any more."""
 
     ACTION: ClassVar[str] = "unknown"
     request_id: Name
     function: Name
     peer: Name = ""
+    attempt: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +263,7 @@ class NoRelay:
         retry_ms: if not 0, the relay lost its connection a moment ago and may return: the stub asks
             again after this time.
         reason: why, in a word of this protocol.
+        attempt: the attempt; see the module's docstring.
     """
 
     ACTION: ClassVar[str] = "no-relay"
@@ -260,6 +274,7 @@ class NoRelay:
     until_ms: int
     retry_ms: int
     reason: Name
+    attempt: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +284,7 @@ class Undeliverable:
     ACTION: ClassVar[str] = "undeliverable"
     request_id: Name
     peer: Name
+    attempt: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +295,7 @@ class Problem:
     reference: Name
     message: str
     request_id: Name = ""
+    attempt: Name = ""
 
 
 Message: TypeAlias = (

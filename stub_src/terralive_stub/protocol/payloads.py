@@ -22,7 +22,7 @@ from terralive_stub.protocol.messages import ProtocolError
 # `digest_environment` returns such names. A relay keeps them, so a peer must not make them large.
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 _DIGEST_PURPOSE: Final = b"terralive environment\0"
-_MOST_REMAINING_MS: Final = 2**40  # far beyond every timeout, and safe for arithmetic
+_MOST_MS: Final = 2**42  # far beyond every timeout and every time of this century
 
 
 class EnvironmentUnknownError(Exception):
@@ -55,6 +55,7 @@ def pack_invocation(invocation: Invocation, *, now: float, with_environment: boo
         "trace_id": invocation.trace_id,
         "client_context": invocation.client_context,
         "cognito_identity": invocation.cognito_identity,
+        "began_ms": invocation.began_ms,
     }
     if with_environment:
         header["environment"] = dict(invocation.environment)
@@ -83,9 +84,7 @@ def unpack_invocation(
     digest = _text(header, "environment_digest")
     if digest and not _DIGEST.fullmatch(digest):
         raise ProtocolError("invocation.environment_digest must be a digest")
-    remaining_ms = header.get("remaining_ms")
-    if type(remaining_ms) is not int or not 0 <= remaining_ms <= _MOST_REMAINING_MS:
-        raise ProtocolError("invocation.remaining_ms must be a number of milliseconds")
+    remaining_ms = _milliseconds(header.get("remaining_ms"), "remaining_ms")
     return Invocation(
         request_id=_text(header, "request_id"),
         function_name=_text(header, "function_name"),
@@ -97,6 +96,7 @@ def unpack_invocation(
         client_context=_text(header, "client_context"),
         cognito_identity=_text(header, "cognito_identity"),
         environment_digest=digest,
+        began_ms=_milliseconds(header.get("began_ms", 0), "began_ms"),
     )
 
 
@@ -168,6 +168,12 @@ def _environment(header: dict[str, object], known: Mapping[str, str] | None) -> 
         if not isinstance(value, str):
             raise ProtocolError("invocation.environment must map texts to texts")
     return environment
+
+
+def _milliseconds(value: object, name: str) -> int:
+    if type(value) is not int or not 0 <= value <= _MOST_MS:
+        raise ProtocolError(f"invocation.{name} must be a number of milliseconds")
+    return value
 
 
 def _text(header: dict[str, object], name: str) -> str:

@@ -61,8 +61,8 @@ def unknown_to_relay(*, owned: bool) -> Ending:
         )
     else:
         text = (
-            "This relay ran an earlier attempt of this invocation so long ago that its result "
-            "is not known. It was not run again."
+            "The relay has run this invocation and does not have its result any more. It was not "
+            "run again."
         )
     return Ending(ErrorName.RELAY_LOST, text)
 

@@ -11,7 +11,7 @@ Invariants:
     2. A Finish with a success carries bytes that a relay sent for this request id.
     3. An invocation is sent in full again until a relay has acknowledged it. After that it is only
        asked for, never sent again, so that a restarted relay cannot run it a second time.
-    4. Messages about any other request id change nothing.
+    4. Messages about another request id, or another attempt of this one, change nothing.
     5. The environment travels until a relay has acknowledged an invocation that had it. It travels
        again when it has changed, or when a relay asks for it.
 """
@@ -157,6 +157,9 @@ class StubSession:
         current.failures = 0
         if getattr(message, "request_id", None) != current.invocation.request_id:
             return []
+        # A relay or broker of a former terralive names no attempt.
+        if getattr(message, "attempt", "") not in {"", current.invocation.attempt}:
+            return []
         return self._receive_message(current, message, now)
 
     def tick(self, now: float) -> list[Effect]:
@@ -224,7 +227,15 @@ class StubSession:
                 if owned.ask_at.has_passed(now):
                     return self._ask(current, owned, now)
         return [
-            Send(Missing(Kind.RESULT, chunk.request_id, chunk.function, parts))
+            Send(
+                Missing(
+                    Kind.RESULT,
+                    chunk.request_id,
+                    chunk.function,
+                    parts,
+                    attempt=current.invocation.attempt,
+                )
+            )
             for chunk, parts in current.assembler.stalled(now, after=waits.STALL_SECONDS)
         ]
 
@@ -254,8 +265,13 @@ class StubSession:
         digest = invocation.environment_digest
         offered.has_environment = not digest or digest != self._known_environment
         payload = pack_invocation(invocation, now=now, with_environment=offered.has_environment)
-        function = invocation.function
-        offered.chunks = split(Kind.INVOKE, invocation.request_id, function, payload)
+        offered.chunks = split(
+            Kind.INVOKE,
+            invocation.request_id,
+            invocation.function,
+            payload,
+            attempt=invocation.attempt,
+        )
         offered.times_sent += 1
         offered.send_again_at = NEVER
         offered.acknowledge_by = waits.acknowledge_by(invocation, offered, now)
@@ -286,7 +302,9 @@ class StubSession:
         # a new one.
         owned.ask_at = NEVER
         owned.answer_by = Deadline.after(waits.PROBE_SECONDS, now=now)
-        return [Send(Resume(current.invocation.request_id, current.invocation.function))]
+        invocation = current.invocation
+        question = Resume(invocation.request_id, invocation.function, attempt=invocation.attempt)
+        return [Send(question)]
 
     # Messages about the invocation under way
 
@@ -345,7 +363,7 @@ class StubSession:
         self._current = None
         return [
             *self._show(current, outcome.logs),
-            Send(Done(chunk.request_id, chunk.function)),
+            Send(Done(chunk.request_id, chunk.function, attempt=current.invocation.attempt)),
             Finish(outcome),
         ]
 

@@ -47,6 +47,7 @@ _PAUSE_SECONDS: Final = 1.0
 _SHORTEST_CONNECT_SECONDS: Final = 0.1
 # For a message after the end of the invocation (`Done`).
 _LAST_MESSAGE_SECONDS: Final = 1.0
+_ATTEMPT_BYTES: Final = 9  # of randomness, in the name of an attempt
 
 
 def _print(text: str) -> None:
@@ -94,7 +95,12 @@ class Stub:
         Does not return if Lambda's own timeout is the right answer.
         """
         self._function = invocation.function
-        invocation = replace(invocation, environment_digest=self._digest(invocation))
+        invocation = replace(
+            invocation,
+            environment_digest=self._digest(invocation),
+            attempt=os.urandom(_ATTEMPT_BYTES).hex(),
+            began_ms=int(time.time() * 1000),
+        )
         self._catch_up()
         now = time.monotonic()
         effects = self.session.begin(invocation, now, asleep_s=self._asleep(now))

@@ -2,7 +2,9 @@
 
 - lost: a call without an answer
 - false: a success that no run of a handler gave for this request and this event
-- twice: a request id that one life of a relay gave to a handler more than once
+- twice: an attempt that one life of a relay gave to a handler more than once, or two attempts of a
+  request id at once. Lambda makes one attempt of a synchronous call, and one more for each retry of
+  an asynchronous one.
 - unnamed: a failure without a name that says what happened
 - untold: relay and handlers report different things about a run
 """
@@ -10,15 +12,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from terralive_testing.soak.ledger import LAMBDAS_TIMEOUT, Call, End, Life, Run
 
 LARGEST_ANSWER = 6 * 1024 * 1024
 # An answer may be under way when Lambda's timeout comes. It had this long.
 _LAST_SECONDS = 2.0
+# The attempts that Lambda makes of an asynchronous event: the app allows one retry.
+_ASYNCHRONOUS_ATTEMPTS = 2
 
 
 class Promise(StrEnum):
@@ -36,7 +41,7 @@ class Violation:
     what: str
 
 
-def judge(calls: Iterable[Call], runs: Sequence[Run], lives: Sequence[Life]) -> list[Violation]:
+def judge(calls: Sequence[Call], runs: Sequence[Run], lives: Sequence[Life]) -> list[Violation]:
     """Return every violation."""
     of: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
@@ -47,13 +52,30 @@ def judge(calls: Iterable[Call], runs: Sequence[Run], lives: Sequence[Life]) -> 
         violation = _of_call(call, of[call.id], lived)
         if violation is not None:
             found.append(violation)
-    begun = Counter((run.id, run.relay) for run in runs)
-    found += [
-        Violation(Promise.TWICE, name, f"handler run {times} times in the life of relay {relay}")
-        for (name, relay), times in begun.items()
-        if times > 1
-    ]
+    asynchronous = {call.id for call in calls if call.asynchronous}
+    for name, own in of.items():
+        found += _twice(name, own, is_asynchronous=name in asynchronous)
     return found + [violation for life in lives for violation in _of_life(life, of, runs)]
+
+
+def _twice(name: str, runs: Sequence[Run], *, is_asynchronous: bool) -> list[Violation]:
+    """Return the violations of a request id that was run too often, or twice at once."""
+    allowed = 1
+    if is_asynchronous:
+        allowed = _ASYNCHRONOUS_ATTEMPTS
+    found = []
+    for relay, times in Counter(run.relay for run in runs).items():
+        if times > allowed:
+            what = f"handler run {times} times in the life of relay {relay}"
+            found.append(Violation(Promise.TWICE, name, what))
+            continue
+        # A run without an end was ended with its worker: when, is not known.
+        own = sorted((run for run in runs if run.relay == relay), key=lambda run: run.began)
+        for former, later in pairwise(own):
+            if former.ended is not None and former.ended > later.began:
+                what = f"two handlers at once in the life of relay {relay}"
+                found.append(Violation(Promise.TWICE, name, what))
+    return found
 
 
 def _of_call(call: Call, runs: Sequence[Run], lived: set[int]) -> Violation | None:
@@ -103,8 +125,8 @@ def _named(call: Call, runs: Sequence[Run]) -> bool:
 
 def _of_life(life: Life, of: dict[str, list[Run]], runs: Sequence[Run]) -> list[Violation]:
     found = [
-        Violation(Promise.TWICE, name, f"relay {life.relay} began it {times} times")
-        for name, times in Counter(life.began).items()
+        Violation(Promise.TWICE, begun.id, f"relay {life.relay} began {begun} {times} times")
+        for begun, times in Counter(life.began).items()
         if times > 1
     ]
     for name, error in life.ended.items():
@@ -116,7 +138,7 @@ def _of_life(life: Life, of: dict[str, list[Run]], runs: Sequence[Run]) -> list[
                 )
             )
     if not life.killed:  # a kill takes the last words with it
-        began = set(life.began)
+        began = {begun.id for begun in life.began}
         found += [
             Violation(
                 Promise.UNTOLD, run.id, f"relay {life.relay} never told of a run of its handler"

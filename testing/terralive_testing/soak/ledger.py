@@ -66,18 +66,26 @@ class Run:
     bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt that a relay began: the request id, and the attempt's number."""
+
+    id: str
+    attempt: int = 1
+
+
 @dataclass(slots=True, kw_only=True)
 class Life:
     """One life of the relay, from its own events.
 
     Attributes:
-        began: the request ids that it began.
+        began: the attempts that it began.
         ended: the error type ("" for a success) of those that ended, by request id.
     """
 
     relay: int
     killed: bool
-    began: list[str] = field(default_factory=list)
+    began: list[Begun] = field(default_factory=list)
     ended: dict[str, str] = field(default_factory=dict)
 
 
@@ -112,7 +120,7 @@ def life(relay: int, events: Iterable[Mapping[str, Any]], *, killed: bool) -> Li
     made = Life(relay=relay, killed=killed)
     for event in events:
         if event["type"] == "invocation":
-            made.began.append(event["request_id"])
+            made.began.append(Begun(event["request_id"], event["attempt"]))
         elif event["type"] == "result":
             error_type = ""
             if not event["ok"]:

@@ -118,8 +118,12 @@ EVENTS: list[tuple[Event, str]] = [
     (InvocationStarted("a1b2", "orders-api", "http", "GET /orders"), "orders-api  GET /orders"),
     (InvocationStarted("a1b2", "orders-api", "sns"), "orders-api  sns"),
     (
-        InvocationStarted("a1b2", "orders-api", "sqs", "", 3, 63.4),
-        "orders-api  sqs  attempt 3, first sent 63 s ago",
+        InvocationStarted("a1b2", "orders-api", "sqs", "", 3, 70.0, 63.4),
+        "orders-api  sqs  attempt 3, 63 s after the first",
+    ),
+    (
+        InvocationStarted("a1b2", "orders-api", "sqs", "", 3, 70.0),
+        "orders-api  sqs  attempt 3",
     ),
     (
         InvocationStarted("a1b2", "orders-api", "sns", "", 1, 7400.0),

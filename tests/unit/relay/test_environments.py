@@ -61,7 +61,14 @@ def send(
     """Send an invocation. Return the relay's messages, and what it runs."""
     payload = pack_invocation(call, now=0.0, with_environment=with_environment)
     effects: list[Effect] = []
-    for chunk in split(Kind.INVOKE, call.request_id, call.function, payload, peer="c1"):
+    for chunk in split(
+        Kind.INVOKE,
+        call.request_id,
+        call.function,
+        payload,
+        peer="c1",
+        attempt=f"a{call.request_id}",
+    ):
         effects += session.received(1, chunk, 1.0, 0)
     sent = [effect.message for effect in effects if isinstance(effect, Send)]
     return sent, [effect.invocation for effect in effects if isinstance(effect, Run)]
@@ -72,7 +79,7 @@ def test_an_environment_that_came_once_is_that_of_later_invocations() -> None:
     send(session, invocation("r1", FIRST), with_environment=True)
     send(session, invocation("r2", SECOND), with_environment=True)
     sent, (first,) = send(session, invocation("r3", FIRST), with_environment=False)
-    assert sent == [Ack("r3", "fn", "c1")]
+    assert sent == [Ack("r3", "fn", "c1", "ar3")]
     assert first.environment == FIRST
     _, (second,) = send(session, invocation("r4", SECOND), with_environment=False)
     assert second.environment == SECOND
@@ -84,20 +91,20 @@ def test_a_relay_that_was_restarted_asks_for_the_environment_and_then_runs_the_h
     session = connected()
     call = invocation("r1", FIRST)
     sent, ran = send(session, call, with_environment=False)
-    assert sent == [EnvironmentMissing("r1", "fn", "c1")]
+    assert sent == [EnvironmentMissing("r1", "fn", "c1", "ar1")]
     assert ran == []
     sent, (run,) = send(session, call, with_environment=True)
-    assert sent == [Ack("r1", "fn", "c1")]
+    assert sent == [Ack("r1", "fn", "c1", "ar1")]
     assert run.environment == FIRST
     sent, ran = send(session, call, with_environment=False)
-    assert (sent, ran) == ([Ack("r1", "fn", "c1")], [])
+    assert (sent, ran) == ([Ack("r1", "fn", "c1", "ar1")], [])
 
 
 def test_a_stub_cannot_name_another_functions_environment() -> None:
     session = connected()
     send(session, invocation("r1", FIRST), with_environment=True)
     sent, ran = send(session, invocation("r2", FIRST, "other"), with_environment=False)
-    assert sent == [EnvironmentMissing("r2", "other", "c1")]
+    assert sent == [EnvironmentMissing("r2", "other", "c1", "ar2")]
     assert ran == []
 
 

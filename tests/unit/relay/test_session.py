@@ -5,6 +5,7 @@ Time is a parameter.
 
 from __future__ import annotations
 
+import json
 import random
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterator, ValuesView
@@ -32,11 +33,12 @@ from terralive_relay.session.effects import (
 )
 from terralive_relay.session.invocation_store import (
     KEEP_BYTES,
-    KEEP_SECONDS,
     LATE_SECONDS,
+    REMEMBER_ATTEMPTS,
     Entry,
     InvocationStore,
 )
+from terralive_relay.session.journal import Seen
 from terralive_relay.session.leasing import (
     ANSWER_SECONDS,
     RENEW_AGAIN_SECONDS,
@@ -90,10 +92,17 @@ def live(*, takeover: bool = False, store: InvocationStore | None = None) -> Rel
 
 
 def invoke(
-    event: bytes = b"{}", *, peer: str = "c1", remaining_s: float = 3.0
+    event: bytes = b"{}",
+    *,
+    peer: str = "c1",
+    remaining_s: float = 3.0,
+    attempt: str = "a1",
+    request_id: str = "r1",
+    began_ms: int = 0,
 ) -> tuple[Chunk, ...]:
-    payload = pack_invocation(Invocation("r1", "fn", "fn", Deadline(remaining_s), event), now=0.0)
-    return split(Kind.INVOKE, "r1", "fn", payload, peer=peer)
+    call = Invocation(request_id, "fn", "fn", Deadline(remaining_s), event, began_ms=began_ms)
+    payload = pack_invocation(call, now=0.0)
+    return split(Kind.INVOKE, request_id, "fn", payload, peer=peer, attempt=attempt)
 
 
 def receive(session: RelaySession, *messages: Message, now: float = 1.0) -> list[Effect]:
@@ -121,11 +130,11 @@ def outcome_in(effects: list[Effect], *, peer: str) -> Outcome:
 def test_an_invocation_is_acknowledged_and_run_and_its_result_sent_to_the_asker() -> None:
     session = live()
     effects = receive(session, *invoke())
-    assert sent(effects) == [Ack("r1", "fn", "c1")]
+    assert sent(effects) == [Ack("r1", "fn", "c1", "a1")]
     assert runs(effects) == 1
     assert (
         outcome_in(
-            session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=False), peer="c1"
+            session.invocations.finished("a1", OK, 5.0, 2.0, answered_by_lambda=False), peer="c1"
         )
         == OK
     )
@@ -148,7 +157,7 @@ def test_lines_of_an_invocation_that_is_unknown_or_over_are_not_sent() -> None:
     session = live()
     receive(session, *invoke())
     assert session.invocations.printed("unknown", Printed(0, "hello\n")) == []
-    session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=False)
+    session.invocations.finished("a1", OK, 5.0, 2.0, answered_by_lambda=False)
     assert session.invocations.printed("r1", Printed(0, "late\n")) == []
     receive(session, *invoke())
     session.leasing.closed(1, 3.0, "reset", 0.1)
@@ -160,7 +169,7 @@ def test_a_result_over_the_limit_keeps_the_last_lines() -> None:
     receive(session, *invoke())
     too_large = Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1), logs=Printed(0, "hello\n"))
     outcome = outcome_in(
-        session.invocations.finished("r1", too_large, 5.0, 2.0, answered_by_lambda=False), peer="c1"
+        session.invocations.finished("a1", too_large, 5.0, 2.0, answered_by_lambda=False), peer="c1"
     )
     assert (outcome.error_type, outcome.logs.text) == ("Function.ResponseSizeTooLarge", "hello\n")
 
@@ -170,7 +179,7 @@ def test_lines_that_would_cost_a_result_its_way_are_left_out() -> None:
     receive(session, *invoke())
     largest = Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES), logs=Printed(0, "\x00" * 180_000))
     outcome = outcome_in(
-        session.invocations.finished("r1", largest, 5.0, 2.0, answered_by_lambda=False), peer="c1"
+        session.invocations.finished("a1", largest, 5.0, 2.0, answered_by_lambda=False), peer="c1"
     )
     assert (outcome.ok, outcome.logs.text) == (True, "")
 
@@ -179,10 +188,10 @@ def test_a_repeated_invocation_runs_once_and_is_acknowledged_to_the_newest_conne
     session = live()
     receive(session, *invoke())
     again = receive(session, *invoke(peer="c2"))
-    assert (runs(again), sent(again)) == (0, [Ack("r1", "fn", "c2")])
+    assert (runs(again), sent(again)) == (0, [Ack("r1", "fn", "c2", "a1")])
     assert (
         outcome_in(
-            session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=False), peer="c2"
+            session.invocations.finished("a1", OK, 5.0, 2.0, answered_by_lambda=False), peer="c2"
         )
         == OK
     )
@@ -191,21 +200,21 @@ def test_a_repeated_invocation_runs_once_and_is_acknowledged_to_the_newest_conne
 def test_a_finished_invocation_that_is_sent_again_gets_its_result_again() -> None:
     session = live()
     receive(session, *invoke())
-    session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=False)
+    session.invocations.finished("a1", OK, 5.0, 2.0, answered_by_lambda=False)
     assert outcome_in(receive(session, *invoke(peer="c2")), peer="c2") == OK
-    assert outcome_in(receive(session, Resume("r1", "fn", "c3")), peer="c3") == OK
+    assert outcome_in(receive(session, Resume("r1", "fn", "c3", "a1")), peer="c3") == OK
 
 
 def test_a_result_made_while_disconnected_is_sent_after_the_return_until_it_has_arrived() -> None:
     session = live()
     receive(session, *invoke())
     session.leasing.closed(1, 2.0, "reset", 0.1)
-    assert sent(session.invocations.finished("r1", OK, 5.0, 2.5, answered_by_lambda=False)) == []
+    assert sent(session.invocations.finished("a1", OK, 5.0, 2.5, answered_by_lambda=False)) == []
     session.leasing.opened(1, 4.0)
     back, *waiting = session.received(1, WELCOME, 4.1, NOW_MS)
     assert back == Publish(ConnectionChanged(ConnectionState.CONNECTED, "back after 2.1 s"))
     assert outcome_in(waiting, peer="c1") == OK
-    receive(session, Done("r1", "fn", "c1"))
+    receive(session, Done("r1", "fn", "c1", "a1"))
     session.leasing.closed(1, 5.0, "reset", 0.1)
     session.leasing.opened(1, 5.5)
     assert sent(session.received(1, WELCOME, 5.6, NOW_MS)) == []
@@ -222,18 +231,17 @@ def test_missing_parts_of_a_result_are_sent_again() -> None:
     receive(session, *invoke())
     body = random.Random(1).randbytes(2 * CHUNK_BYTES)
     chunks = sent(
-        session.invocations.finished("r1", Outcome(body), 5.0, 2.0, answered_by_lambda=False)
+        session.invocations.finished("a1", Outcome(body), 5.0, 2.0, answered_by_lambda=False)
     )
-    assert sent(receive(session, Missing(Kind.RESULT, "r1", "fn", (1, 99), "c1"), now=4.0)) == [
-        chunks[1]
-    ]
+    missing = Missing(Kind.RESULT, "r1", "fn", (1, 99), "c1", "a1")
+    assert sent(receive(session, missing, now=4.0)) == [chunks[1]]
 
 
 def test_missing_parts_of_an_invocation_are_asked_for() -> None:
     session = live()
     chunks = invoke(random.Random(1).randbytes(2 * CHUNK_BYTES))
     assert receive(session, chunks[2], chunks[0]) == []
-    assert sent(session.tick(2.0)) == [Missing(Kind.INVOKE, "r1", "fn", (1,), "c1")]
+    assert sent(session.tick(2.0)) == [Missing(Kind.INVOKE, "r1", "fn", (1,), "c1", "a1")]
     assert runs(receive(session, chunks[1], now=2.1)) == 1
 
 
@@ -267,14 +275,16 @@ def test_an_expired_invocation_is_not_run_but_its_retry_is() -> None:
 
 
 def test_a_restarted_relay_does_not_know_and_does_not_run() -> None:
-    assert receive(live(), Resume("r1", "fn", "c1")) == [Send(1, Unknown("r1", "fn", "c1"))]
+    assert receive(live(), Resume("r1", "fn", "c1", "a1")) == [
+        Send(1, Unknown("r1", "fn", "c1", "a1"))
+    ]
 
 
 def test_a_response_over_lambdas_limit_gets_lambdas_own_error() -> None:
     session = live()
     receive(session, *invoke())
     effects = session.invocations.finished(
-        "r1", Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1)), 5.0, 2.0, answered_by_lambda=False
+        "a1", Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1)), 5.0, 2.0, answered_by_lambda=False
     )
     *chunks, reported = effects
     assert outcome_in(chunks, peer="c1").error_type == "Function.ResponseSizeTooLarge"
@@ -286,7 +296,7 @@ def test_a_response_over_lambdas_limit_gets_lambdas_own_error() -> None:
 def test_a_handler_that_lambda_timed_out_sends_nothing() -> None:
     session = live()
     receive(session, *invoke())
-    assert sent(session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=True)) == []
+    assert sent(session.invocations.finished("a1", OK, 5.0, 2.0, answered_by_lambda=True)) == []
 
 
 def test_a_held_stage_and_a_taken_over_one_have_different_reasons() -> None:
@@ -303,7 +313,7 @@ def test_a_held_stage_and_a_taken_over_one_have_different_reasons() -> None:
 def test_what_ends_after_a_takeover_is_answered_by_the_new_holder(ending: Message) -> None:
     session = live()
     receive(session, *invoke(), ending)
-    finished = session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=False)
+    finished = session.invocations.finished("a1", OK, 5.0, 2.0, answered_by_lambda=False)
     assert (sent(finished), session.leasing.goodbye()) == ([], [])
 
 
@@ -363,78 +373,92 @@ def reconnected(session: RelaySession, now: float) -> list[Effect]:
     return session.received(1, WELCOME, now, NOW_MS)
 
 
+def attempt_of(name: str) -> str:
+    return f"{name}/1"
+
+
+def resume(session: RelaySession, name: str) -> list[Effect]:
+    """Ask for an invocation over another connection."""
+    return receive(session, Resume(name, "fn", "c2", attempt_of(name)))
+
+
 def run_through(
-    session: RelaySession, name: str, *, body: bytes = b"1", now: float = 1.0, confirm: bool = True
+    session: RelaySession,
+    name: str,
+    *,
+    body: bytes = b"1",
+    now: float = 1.0,
+    confirm: bool = True,
 ) -> None:
-    payload = pack_invocation(Invocation(name, "fn", "fn", Deadline(3.0), b"{}"), now=0.0)
-    assert runs(receive(session, *split(Kind.INVOKE, name, "fn", payload, peer="c1"), now=now)) == 1
-    session.invocations.finished(name, Outcome(body), 5.0, now, answered_by_lambda=False)
+    chunks = invoke(request_id=name, attempt=attempt_of(name))
+    assert runs(receive(session, *chunks, now=now)) == 1
+    session.invocations.finished(
+        attempt_of(name), Outcome(body), 5.0, now, answered_by_lambda=False
+    )
     if confirm:
-        receive(session, Done(name, "fn", "c1"), now=now)
+        receive(session, Done(name, "fn", "c1", attempt_of(name)), now=now)
 
 
-def test_results_are_kept_for_longer_than_any_function_may_run_and_their_ids_after_that() -> None:
+def test_a_result_is_kept_until_its_stub_has_it_and_the_attempt_is_never_run_again() -> None:
     session = live()
-    run_through(session, "slow", now=1.0)
-    run_through(session, "r2", now=500.0)
-    session.tick(1.0 + KEEP_SECONDS)
-    assert sent(receive(session, Resume("slow", "fn", "c2"))) == [Unknown("slow", "fn", "c2")]
-    assert outcome_in(receive(session, Resume("r2", "fn", "c2")), peer="c2") == Outcome(b"1")
-    payload = pack_invocation(Invocation("slow", "fn", "fn", Deadline(3.0), b"{}"), now=0.0)
-    again = receive(session, *split(Kind.INVOKE, "slow", "fn", payload, peer="c3"))
-    assert (runs(again), sent(again)) == (0, [Unknown("slow", "fn", "c3")])
+    run_through(session, "r2", confirm=False)
+    assert outcome_in(resume(session, "r2"), peer="c2") == OK_1
+    receive(session, Done("r2", "fn", "c2", attempt_of("r2")))
+    assert session.invocations.store.result_bytes == 0
+    assert sent(resume(session, "r2")) == [Unknown("r2", "fn", "c2", attempt_of("r2"))]
+    again = receive(session, *invoke(request_id="r2", attempt=attempt_of("r2"), peer="c3"))
+    assert (runs(again), sent(again)) == (0, [Unknown("r2", "fn", "c3", attempt_of("r2"))])
 
 
 def test_an_unconfirmed_result_is_sent_again_until_its_time_is_over() -> None:
-    """A thank-you can be lost.
+    """The message `done` can be lost.
 
     Else a relay that returns often would send 16 minutes of results each time.
     """
     session = live()
-    run_through(session, "r1", now=1.0, confirm=False)  # 3 s are allowed
+    run_through(session, "r2", now=1.0, confirm=False)  # 3 s are allowed
     assert outcome_in(reconnected(session, 3.0), peer="c1") == OK_1
+    session.tick(3.9 + LATE_SECONDS)
+    assert outcome_in(reconnected(session, 3.9 + LATE_SECONDS), peer="c1") == OK_1
     session.tick(4.0 + LATE_SECONDS)
     assert sent(reconnected(session, 5.0 + LATE_SECONDS)) == []
-    assert outcome_in(receive(session, Resume("r1", "fn", "c2")), peer="c2") == OK_1, (
-        "a retry of Lambda's may still ask"
-    )
-
-
-def test_a_retry_of_lambdas_is_waited_for_however_little_time_its_first_attempt_had() -> None:
-    session = live()
-    run_through(session, "r1", now=1.0)
-    payload = pack_invocation(Invocation("r1", "fn", "fn", Deadline(60.0), b"{}"), now=0.0)
-    receive(session, *split(Kind.INVOKE, "r1", "fn", payload, peer="c2"), now=60.0)
-    receive(session, Done("r1", "fn", "c1"), now=61.0)  # the first attempt's, late
-    session.tick(110.0)
-    assert outcome_in(reconnected(session, 110.0), peer="c2") == OK_1
-    receive(session, Done("r1", "fn", "c2"), now=111.0)
-    assert sent(reconnected(session, 112.0)) == []
+    assert session.invocations.store.result_bytes == 0
 
 
 def test_a_handler_that_runs_for_long_keeps_no_other_result_in_memory() -> None:
-    """Entries stand in the order in which they began; what counts is when they ended."""
+    """Entries stand in the order in which they began; what counts is when they are over."""
     session = live()
-    payload = pack_invocation(Invocation("long", "fn", "fn", Deadline(900.0), b"{}"), now=0.0)
-    receive(session, *split(Kind.INVOKE, "long", "fn", payload, peer="c1"))
-    run_through(session, "r2", now=2.0)
-    session.invocations.finished("long", OK, 5.0, 800.0, answered_by_lambda=False)
-    session.tick(2.0 + KEEP_SECONDS)
-    assert sent(receive(session, Resume("r2", "fn", "c2"))) == [Unknown("r2", "fn", "c2")]
-    assert outcome_in(receive(session, Resume("long", "fn", "c2")), peer="c2") == OK
+    receive(session, *invoke(request_id="long", attempt="long/1", remaining_s=900.0))
+    run_through(session, "r2", now=2.0, confirm=False)
+    session.tick(5.0 + LATE_SECONDS)
+    assert session.invocations.store.result_bytes == 0
+    session.invocations.finished("long/1", OK, 5.0, 800.0, answered_by_lambda=False)
+    session.tick(900.0)
+    assert sent(resume(session, "r2")) == [Unknown("r2", "fn", "c2", attempt_of("r2"))]
+    assert outcome_in(resume(session, "long"), peer="c2") == OK
 
 
-def test_when_memory_is_short_results_that_have_arrived_go_first() -> None:
+def test_when_memory_is_short_the_oldest_results_go_first() -> None:
     session = live()
     size = 6 * 1024 * 1024
-    run_through(session, "waiting", body=bytes(size), confirm=False)
     for number in range(KEEP_BYTES // size + 3):
-        run_through(session, f"r{number}", body=bytes(size))
-    assert session.invocations.store.result_bytes <= KEEP_BYTES
-    assert sent(receive(session, Resume("r0", "fn", "c2"))) == [Unknown("r0", "fn", "c2")]
-    assert outcome_in(receive(session, Resume("waiting", "fn", "c2")), peer="c2").body == bytes(
-        size
-    )
+        run_through(session, f"r{number}", body=bytes(size), confirm=False)
+        assert session.invocations.store.result_bytes <= KEEP_BYTES
+    assert sent(resume(session, "r0")) == [Unknown("r0", "fn", "c2", attempt_of("r0"))]
+    last = KEEP_BYTES // size + 2
+    assert outcome_in(resume(session, f"r{last}"), peer="c2").body == bytes(size)
+
+
+def test_what_is_remembered_of_attempts_is_bounded() -> None:
+    session = live()
+    store = session.invocations.store
+    for number in range(REMEMBER_ATTEMPTS):
+        entry = Entry(f"a{number}", f"r{number}", "fn", "c1", awaited_until=1.0, seen=Seen(1, 0))
+        store.add(entry)
+        store.finish(entry, b"", now=100.0)
+    run_through(session, "more")
+    assert len(store.entries) == len(store._newest) == REMEMBER_ATTEMPTS
+    assert len(store.results) == store.result_bytes == 0
 
 
 class CountingDict(OrderedDict[str, Entry]):
@@ -477,10 +501,10 @@ def test_the_lease_moves_to_a_second_connection_before_the_first_is_closed() -> 
     ]
     ack = session.received(1, invoke()[0], 6400.1, NOW_MS)[0]
     assert ack == Send(
-        1, Ack("r1", "fn", "c1")
+        1, Ack("r1", "fn", "c1", "a1")
     )  # the first one has the lease until the second one is welcome
-    assert session.received(2, WELCOME, 6400.2, NOW_MS) == [Send(2, Ack("r1", "fn", "c1"))]
-    done = session.invocations.finished("r1", OK, 1.0, 6400.3, answered_by_lambda=False)
+    assert session.received(2, WELCOME, 6400.2, NOW_MS) == [Send(2, Ack("r1", "fn", "c1", "a1"))]
+    done = session.invocations.finished("a1", OK, 1.0, 6400.3, answered_by_lambda=False)
     assert {effect.connection for effect in done if isinstance(effect, Send)} == {2}
     late = split(
         Kind.INVOKE,
@@ -499,7 +523,7 @@ def test_the_lease_moves_to_a_second_connection_before_the_first_is_closed() -> 
 def test_a_message_that_was_denied_while_the_lease_moved_is_sent_again() -> None:
     session = live()
     receive(session, *invoke())
-    session.invocations.finished("r1", OK, 1.0, 2.0, answered_by_lambda=False)
+    session.invocations.finished("a1", OK, 1.0, 2.0, answered_by_lambda=False)
     session.leasing.opened(2, 3.0)
     assert session.received(1, Problem("no-lease", ""), 3.1, NOW_MS) in ([], [Send(1, HELLO)])
     effects = session.received(2, WELCOME, 3.2, NOW_MS)
@@ -599,27 +623,104 @@ def test_an_invocation_that_came_late_is_shown_with_its_age() -> None:
     assert (event.attempt, event.age_s) == (1, 185.0)
 
 
-def test_a_retry_in_one_relays_life_is_not_run_again_and_said_to_be_so() -> None:
+def test_a_retry_of_lambdas_runs_the_handler_again_and_is_shown_with_its_attempt_and_age() -> None:
+    session = live()
+    first = receive(session, *invoke())
+    assert (started(first).attempt, started(first).after_first_s) == (1, 0.0)
+    session.invocations.finished(
+        "a1", Outcome(b"{}", "ValueError"), 1.0, 1.0, answered_by_lambda=False
+    )
+    receive(session, Done("r1", "fn", "c1", "a1"))
+    effects = session.received(1, invoke(peer="c2", attempt="a2")[0], 62.0, NOW_MS + 61_000)
+    assert (started(effects).attempt, started(effects).after_first_s) == (2, 61.0)
+    assert run_of(effects) == ("a2", ())
+    assert sent(effects) == [Ack("r1", "fn", "c2", "a2")]
+    finished = session.invocations.finished("a2", OK, 1.0, 63.0, answered_by_lambda=False)
+    assert outcome_in(finished, peer="c2") == OK
+    assert {message.attempt for message in sent(finished) if isinstance(message, Chunk)} == {"a2"}
+
+
+def run_of(effects: list[Effect]) -> tuple[str, tuple[str, ...]]:
+    """Return the attempt that is run, and those that it replaces."""
+    (run,) = [effect for effect in effects if isinstance(effect, Run)]
+    return run.invocation.attempt, run.replaces
+
+
+def test_a_former_attempt_that_still_runs_is_ended_before_the_retry_runs() -> None:
     session = live()
     receive(session, *invoke())
-    session.invocations.finished(
-        "r1", Outcome(b"{}", "ValueError"), 1.0, 1.0, answered_by_lambda=False
+    assert run_of(receive(session, *invoke(peer="c2", attempt="a2"), now=2.0)) == ("a2", ("a1",))
+    session.invocations.finished("a1", OK, 1.0, 2.1, answered_by_lambda=False)
+    assert run_of(receive(session, *invoke(peer="c3", attempt="a3"), now=3.0)) == ("a3", ("a2",))
+
+
+def test_a_late_repetition_of_a_former_attempt_changes_nothing_for_the_newer_one() -> None:
+    session = live()
+    receive(session, *invoke())
+    session.invocations.finished("a1", OK_1, 1.0, 1.0, answered_by_lambda=False)
+    receive(session, *invoke(peer="c2", attempt="a2"))
+    late = receive(session, *invoke(peer="c1"), now=2.0)
+    assert (runs(late), outcome_in(late, peer="c1")) == (0, OK_1)
+    receive(session, Done("r1", "fn", "c1", "a1"))
+    assert sent(receive(session, Resume("r1", "fn", "c2", "a2"))) == [Ack("r1", "fn", "c2", "a2")]
+
+
+def test_an_attempt_that_comes_after_a_newer_one_is_not_run() -> None:
+    """It was under way for longer than Lambda waits before a retry: nobody waits for it."""
+    session = live()
+    assert runs(receive(session, *invoke(attempt="a2", began_ms=61_000))) == 1
+    assert receive(session, *invoke(attempt="a1", began_ms=1_000)) == []
+    assert runs(receive(session, *invoke(attempt="a3", began_ms=181_000))) == 1
+
+
+def test_a_stub_that_names_no_attempt_has_its_request_id_run_once() -> None:
+    """A stub of a former terralive, until the next start has replaced it."""
+    session = live()
+    assert runs(receive(session, *invoke(attempt=""))) == 1
+    again = receive(session, *invoke(attempt="", peer="c2"))
+    assert (runs(again), sent(again)) == (0, [Ack("r1", "fn", "c2", "r1")])
+    session.invocations.finished("r1", OK, 1.0, 2.0, answered_by_lambda=False)
+    assert outcome_in(receive(session, Resume("r1", "fn", "c3")), peer="c3") == OK
+    assert sent(receive(session, Done("r1", "fn", "c3"))) == []
+    assert session.invocations.store.result_bytes == 0
+
+
+def test_another_request_cannot_take_the_name_of_an_attempt() -> None:
+    session = live()
+    receive(session, *invoke())
+    with pytest.raises(ProtocolError, match="another invocation's attempt"):
+        receive(session, *invoke(request_id="r2"))
+    question = Resume("r2", "fn", "c2", "a1")
+    assert sent(receive(session, question)) == [Unknown("r2", "fn", "c2", "a1")]
+
+
+def fifo(message: str) -> bytes:
+    queue = "arn:aws:sqs:us-east-1:123456789012:orders.fifo"
+    return json.dumps({"Records": [{"messageId": message, "eventSourceARN": queue}]}).encode()
+
+
+def test_a_fifo_message_never_has_two_handlers_at_once() -> None:
+    """It is delivered again with another request id. Other messages run beside it."""
+    session = live()
+    receive(session, *invoke(fifo("m1"), request_id="r1", attempt="a1"))
+    assert run_of(receive(session, *invoke(fifo("m2"), request_id="r2", attempt="a2"))) == (
+        "a2",
+        (),
     )
-    receive(session, Done("r1", "fn", "c1"))
-    effects = receive(session, *invoke(peer="c2"), now=61.0)
-    (warned,) = [effect.event for effect in effects if isinstance(effect, Publish)]
-    assert isinstance(warned, Warned)
-    assert "tries r1 again after 60 s" in warned.message
-    assert runs(effects) == 0
-    assert (
-        outcome_in([effect for effect in effects if isinstance(effect, Send)], peer="c2").error_type
-        == "ValueError"
-    )
-    assert not [
-        effect
-        for effect in receive(session, *invoke(peer="c3"), now=61.1)
-        if isinstance(effect, Publish)
-    ]
+    again = receive(session, *invoke(fifo("m1"), request_id="r3", attempt="a3"))
+    assert run_of(again) == ("a3", ("a1",))
+    session.invocations.finished("a1", OK, 1.0, 2.0, answered_by_lambda=False)
+    session.invocations.finished("a3", OK, 1.0, 2.0, answered_by_lambda=False)
+    after = receive(session, *invoke(fifo("m1"), request_id="r4", attempt="a4"))
+    assert run_of(after) == ("a4", ())
+
+
+def test_a_message_of_a_standard_queue_may_have_two_handlers() -> None:
+    session = live()
+    event = fifo("m1").replace(b".fifo", b"")
+    receive(session, *invoke(event, request_id="r1", attempt="a1"))
+    effects = receive(session, *invoke(event, request_id="r2", attempt="a2"))
+    assert run_of(effects) == ("a2", ())
 
 
 def test_after_a_takeover_the_end_of_the_connection_is_no_news() -> None:
@@ -699,7 +800,7 @@ def test_an_invocation_under_way_ends_after_its_function_is_not_served_any_more(
     session = live()
     receive(session, *invoke())
     session.serve(("new",), {}, 1.1)
-    effects = session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=False)
+    effects = session.invocations.finished("a1", OK, 5.0, 2.0, answered_by_lambda=False)
     assert outcome_in(effects, peer="c1") == OK
     with pytest.raises(ProtocolError, match="is not a function"):
         receive(session, replace(invoke()[0], request_id="r2"))

@@ -159,8 +159,9 @@ class RelaySide:
         self.now = max(self.now, self.session.next_tick(self.now))
         return self._do(self.session.tick(self.now))
 
-    def invoke(self, request_id: str, *, peer: str = "c1") -> None:
-        payload = pack_invocation(Invocation(request_id, "fn", "fn", Deadline(3.0), b"{}"), now=0.0)
+    def invoke(self, request_id: str, *, peer: str = "c1", seconds: float = 3.0) -> None:
+        call = Invocation(request_id, "fn", "fn", Deadline(seconds), b"{}")
+        payload = pack_invocation(call, now=0.0)
         for part in split(Kind.INVOKE, request_id, "fn", payload, peer=peer):
             self.receive(encode(part))
 
@@ -196,7 +197,7 @@ def outcomes(messages: list[Message], request_id: str) -> list[Outcome]:
 def test_a_relay_goes_on_after_hostile_messages(texts: list[str]) -> None:
     relay = RelaySide()
     relay.connect()
-    relay.invoke("running")
+    relay.invoke("running", seconds=900.0)
     for text in texts:
         before = len(relay.ran)
         assert len(relay.receive(text)) <= 2, "one message must not cost many"
@@ -220,7 +221,7 @@ def test_questions_about_invocations_that_a_relay_never_had_leave_nothing_behind
     relay.connect()
     for number in range(3000):
         name = f"r{number}"
-        assert relay.receive(encode(Resume(name, "fn", "c1"))) == [Unknown(name, "fn", "c1")]
+        assert relay.receive(encode(Resume(name, "fn", "c1"))) == [Unknown(name, "fn", "c1", name)]
         assert relay.receive(encode(Done(name, "fn", "c1"))) == []
         assert relay.receive(encode(Missing(Kind.RESULT, name, "fn", tuple(range(76)), "c1"))) == []
     invocations = relay.session.invocations

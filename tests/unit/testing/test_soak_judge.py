@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from terralive_testing.soak.judge import LARGEST_ANSWER, Promise, judge
-from terralive_testing.soak.ledger import Call, End, Life, Run, answered, life, runs, told
+from terralive_testing.soak.ledger import Begun, Call, End, Life, Run, answered, life, runs, told
 
 RELAY = 7
 RUN = Run(
@@ -17,7 +17,7 @@ RUN = Run(
 CALL = Call(
     id="a", function="soak-0", event="event", end=End.SUCCESS, answer="answer", began=0.5, ended=2.5
 )
-LIFE = Life(relay=RELAY, killed=False, began=["a"], ended={"a": ""})
+LIFE = Life(relay=RELAY, killed=False, began=[Begun("a")], ended={"a": ""})
 
 
 def failed(error_type: str, **others: object) -> Call:
@@ -52,7 +52,7 @@ def test_a_call_without_an_answer_is_lost() -> None:
     ids=["of another request", "another answer", "has not ended", "failed", "of another event"],
 )
 def test_a_success_that_no_run_gave_is_false(run: Run) -> None:
-    found = broken([CALL], [run], [Life(relay=RELAY, killed=False, began=[run.id])])
+    found = broken([CALL], [run], [Life(relay=RELAY, killed=False, began=[Begun(run.id)])])
 
     assert found == [Promise.FALSE]
 
@@ -65,7 +65,26 @@ def test_a_success_by_the_deployed_code_is_false() -> None:
 
 def test_a_second_run_in_a_relays_life_is_one_too_many() -> None:
     assert broken([CALL], [RUN, replace(RUN, answer="second")]) == [Promise.TWICE]
-    assert broken([CALL], [RUN], [replace(LIFE, began=["a", "a"])]) == [Promise.TWICE]
+    assert broken([CALL], [RUN], [replace(LIFE, began=[Begun("a"), Begun("a")])]) == [Promise.TWICE]
+
+
+def test_a_retry_of_an_asynchronous_event_runs_again_and_only_so_often() -> None:
+    call = replace(CALL, asynchronous=True)
+    first = replace(RUN, began=0.6, ended=0.9, error="SoakError", answer="")
+    lives = [replace(LIFE, began=[Begun("a"), Begun("a", 2)])]
+    assert broken([call], [first, RUN], lives) == []
+    third = replace(RUN, began=3.0, ended=4.0, answer="third")
+    lives = [replace(LIFE, began=[Begun("a"), Begun("a", 2), Begun("a", 3)])]
+    assert broken([call], [first, RUN, third], lives) == [Promise.TWICE]
+
+
+def test_two_attempts_at_once_are_one_too_many() -> None:
+    call = replace(CALL, asynchronous=True)
+    lives = [replace(LIFE, began=[Begun("a"), Begun("a", 2)])]
+    first = replace(RUN, began=0.6, ended=1.5, error="SoakError", answer="")
+    assert broken([call], [first, RUN], lives) == [Promise.TWICE]
+    ended_with_its_worker = replace(first, ended=None, error=None)
+    assert broken([call], [ended_with_its_worker, RUN], lives) == []
 
 
 def test_a_second_run_in_the_next_relays_life_is_lambdas_retry() -> None:
@@ -136,14 +155,14 @@ def test_the_handlers_file_is_read_run_by_run() -> None:
 def test_a_relays_events_are_its_ledger() -> None:
     events: list[dict[str, object]] = [
         {"type": "connection", "state": "connected"},
-        {"type": "invocation", "request_id": "a"},
-        {"type": "invocation", "request_id": "b"},
+        {"type": "invocation", "request_id": "a", "attempt": 1},
+        {"type": "invocation", "request_id": "b", "attempt": 2},
         {"type": "result", "request_id": "a", "ok": True, "error_type": ""},
         {"type": "result", "request_id": "b", "ok": False, "error_type": "SoakError"},
     ]
 
     assert life(1, events, killed=True) == Life(
-        relay=1, killed=True, began=["a", "b"], ended={"a": "", "b": "SoakError"}
+        relay=1, killed=True, began=[Begun("a"), Begun("b", 2)], ended={"a": "", "b": "SoakError"}
     )
 
 

@@ -34,6 +34,7 @@ from terralive_cli.output.formats.words import (
     duration,
     short_address,
     some_paths,
+    span,
 )
 from terralive_relay.events import (
     ConnectionChanged,
@@ -158,7 +159,9 @@ class TextLines:
         self._running[event.request_id] = event.function
         spans = [Span(event.summary or event.trigger, Style.STRONG)]
         if event.attempt > 1:
-            text = f"  attempt {event.attempt}, first sent {age(event.age_s)}"
+            text = f"  attempt {event.attempt}"
+            if event.after_first_s > 0:
+                text += f", {span(event.after_first_s)} after the first"
             spans.append(Span(text, Style.CAUTION))
         elif event.age_s >= _LATE_SECONDS:
             spans.append(Span(f"  sent {age(event.age_s)}", Style.CAUTION))

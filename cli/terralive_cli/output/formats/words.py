@@ -33,11 +33,16 @@ def duration(seconds: float) -> str:
 
 def age(seconds: float) -> str:
     """Return an age in words: `63 s ago`, `12 min ago`, `2 h ago`."""
+    return f"{span(seconds)} ago"
+
+
+def span(seconds: float) -> str:
+    """Return a span of time in words: `63 s`, `12 min`, `2 h`."""
     if seconds < _TWO_DIGITS:
-        return f"{seconds:.0f} s ago"
+        return f"{seconds:.0f} s"
     if seconds < _TWO_DIGITS * _SECONDS_OF_MINUTE:
-        return f"{seconds / _SECONDS_OF_MINUTE:.0f} min ago"
-    return f"{seconds / _SECONDS_OF_HOUR:.0f} h ago"
+        return f"{seconds / _SECONDS_OF_MINUTE:.0f} min"
+    return f"{seconds / _SECONDS_OF_HOUR:.0f} h"
 
 
 def some_paths(paths: Sequence[str]) -> str:

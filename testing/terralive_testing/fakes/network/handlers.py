@@ -18,27 +18,36 @@ class Handlers:
 
     Attributes:
         duration_s: how long a handler takes, by request id.
-        runs: the number of runs, by the relay's life and request id.
-        started: request ids whose handler has started.
+        runs: the number of runs, by the relay's life and attempt.
+        started: the attempts whose handlers have started, by request id.
+        running: the attempt whose handler runs, by the relay's life and request id.
         given: the outcomes that handlers have given, by request id.
     """
 
     duration_s: dict[str, float] = field(default_factory=dict)
     runs: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
-    started: set[str] = field(default_factory=set)
+    started: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    running: dict[tuple[str, str], str] = field(default_factory=dict)
     given: defaultdict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
 
     def start(self, life: str, invocation: Invocation) -> None:
-        self.runs[life, invocation.request_id] += 1
-        self.started.add(invocation.request_id)
-        assert self.runs[life, invocation.request_id] == 1, (
-            f"{invocation.request_id} ran twice in {life}"
-        )
+        request_id, attempt = invocation.request_id, invocation.attempt
+        self.runs[life, attempt] += 1
+        assert self.runs[life, attempt] == 1, f"{attempt} ran twice in {life}"
+        runs_already = self.running.get((life, request_id))
+        assert runs_already is None, f"{attempt} began in {life} while {runs_already} ran"
+        self.running[life, request_id] = attempt
+        self.started[request_id].append(attempt)
         assert invocation.environment["FUNCTION"] == invocation.function, "another's environment"
         digest = digest_environment(invocation.environment, KEY)
         assert digest == invocation.environment_digest, "another process's environment"
 
+    def end(self, life: str, invocation: Invocation) -> None:
+        """Take the end of a handler, however it came."""
+        assert self.running.pop((life, invocation.request_id)) == invocation.attempt
+
     def finish(self, life: str, invocation: Invocation) -> Outcome:
+        self.end(life, invocation)
         words = (invocation.request_id, invocation.function_name, len(invocation.event), life)
         body = json.dumps(" ".join(map(str, words))).encode()
         error_type = ""

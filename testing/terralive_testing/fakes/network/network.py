@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,6 +100,10 @@ class Network:
     def now_ms(self) -> int:
         return EPOCH_MS + int(self.now * 1000)
 
+    def new_attempt(self, request_id: str) -> str:
+        """Return the name of another attempt of a request id."""
+        return f"{request_id}/{next(self._numbers)}"
+
     def happens(self, chance: float) -> bool:
         return self.chance.random() < chance
 
@@ -133,6 +138,7 @@ class Network:
         return link
 
     def send(self, link: Link, text: str) -> None:
+        _check_attempt(text)
         for _ in range(self.copies()):
             self.at(self.now + self.latency(), lambda: self._arrive(link, text))
 
@@ -147,6 +153,7 @@ class Network:
     def post(self, api: Api, connection: str, text: str) -> None:
         """Send a message to a client, as the `@connections` API does for a broker."""
         self.shake()
+        _check_attempt(text)
         link = self.links.get(connection)
         if link is None or not link.at_gateway:
             raise Gone
@@ -206,6 +213,13 @@ class Network:
             self.chance.choice(self.brokers).disconnect(link.name, self.now_ms)
         except BrokerDiedError:
             return
+
+
+def _check_attempt(text: str) -> None:
+    """Check that a message about an invocation names its attempt."""
+    document = json.loads(text)
+    if document.get("request_id", "-") not in {"", "-"}:  # "-" is the broker's probe
+        assert document["attempt"].startswith(document["request_id"] + "/"), document["action"]
 
 
 @dataclass

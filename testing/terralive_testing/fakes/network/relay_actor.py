@@ -47,6 +47,7 @@ class RelayActor:
         self.losses = 0  # how often there was no connection at all
         self._numbers = itertools.count(1)
         self._inbox: list[Callable[[], None]] = []
+        self._at_work: dict[str, Invocation] = {}  # by attempt
         self._turn = 0
         self._attempt = 0
         self._connect()
@@ -132,8 +133,8 @@ class RelayActor:
                     link = self.lines.get(connection)
                     if link is not None:
                         self._network.send(link, encode(message))
-                case Run(invocation=invocation):
-                    self._start(invocation)
+                case Run(invocation=invocation, replaces=replaces):
+                    self._start(invocation, replaces)
                 case Renew():
                     self._connect()
                 case Close(connection=connection, why=why):
@@ -160,9 +161,12 @@ class RelayActor:
         if turn == self._turn and self.running:
             self._do(self.session.tick(self.now))
 
-    def _start(self, invocation: Invocation) -> None:
+    def _start(self, invocation: Invocation, replaces: tuple[str, ...]) -> None:
         network = self._network
+        for attempt in replaces:
+            self._replace(self._at_work[attempt])
         network.handlers.start(self.life, invocation)
+        self._at_work[invocation.attempt] = invocation
         takes = network.handlers.duration_s.get(invocation.request_id, 0.0)
         left = invocation.deadline.remaining(self.now)
         if takes < left:
@@ -171,21 +175,39 @@ class RelayActor:
             network.at(network.now + left, lambda: self._soon(lambda: self._timed_out(invocation)))
 
     def _finished(self, invocation: Invocation) -> None:
-        if self.running:
+        if self._was_at_work(invocation):
             outcome = self._network.handlers.finish(self.life, invocation)
+            self._report(invocation, outcome)
+
+    def _replace(self, invocation: Invocation) -> None:
+        """End a handler at once; its end is reported a moment later."""
+        if self._was_at_work(invocation):
+            self._network.handlers.end(self.life, invocation)
+            outcome = Outcome(b'{"errorType":"Terralive.Replaced"}', "Terralive.Replaced")
+            self._network.at(
+                self._network.now + 0.001,
+                lambda: self._soon(lambda: self._report(invocation, outcome)),
+            )
+
+    def _was_at_work(self, invocation: Invocation) -> bool:
+        return self.running and self._at_work.pop(invocation.attempt, None) is not None
+
+    def _report(self, invocation: Invocation, outcome: Outcome) -> None:
+        if self.running:
             self._do(
                 self.session.invocations.finished(
-                    invocation.request_id, outcome, 1.0, self.now, answered_by_lambda=False
+                    invocation.attempt, outcome, 1.0, self.now, answered_by_lambda=False
                 )
             )
 
     def _timed_out(self, invocation: Invocation) -> None:
-        if self.running:
+        if self._was_at_work(invocation):
+            self._network.handlers.end(self.life, invocation)
             outcome = Outcome(b'{"errorType":"Sandbox.Timedout"}', "Sandbox.Timedout")
             self._network.handlers.given[invocation.request_id].append(outcome)
             self._do(
                 self.session.invocations.finished(
-                    invocation.request_id, outcome, 1.0, self.now, answered_by_lambda=True
+                    invocation.attempt, outcome, 1.0, self.now, answered_by_lambda=True
                 )
             )
 

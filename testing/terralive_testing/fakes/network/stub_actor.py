@@ -61,12 +61,13 @@ class StubActor:
             event,
             self.environment,
             environment_digest=digest_environment(self.environment, KEY),
+            attempt=network.new_attempt(request_id),
+            began_ms=network.now_ms,
         )
         self.ended.pop(request_id, None)
         self._heard = None
         self._ended_there = False
-        # Mostly the reader thread has already noticed what happened while it was frozen. That may
-        # be messages about an earlier attempt with this id, which are not about this one.
+        # Mostly the reader thread has already noticed what happened while it was frozen.
         if network.happens(0.8):
             self._feed_all()
         self.invocation = call
@@ -96,7 +97,7 @@ class StubActor:
                 continue
             mine = (
                 self.invocation is not None
-                and getattr(message, "request_id", "") == self.invocation.request_id
+                and getattr(message, "attempt", "") == self.invocation.attempt
             )
             if mine and isinstance(message, Ack | Chunk):
                 self._heard = self._network.now
@@ -187,7 +188,7 @@ class StubActor:
         assert not self._ended_there, (
             f"{call.request_id}: Lambda's timeout, though the handler had ended"
         )
-        assert call.request_id in self._network.handlers.started
+        assert call.attempt in self._network.handlers.started[call.request_id]
         self.ended[call.request_id] = None
         self.invocation = None
         if self.link is not None:
