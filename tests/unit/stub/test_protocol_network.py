@@ -60,13 +60,13 @@ class Stage:
         """
         chance = self.network.chance
         if self.traffic and not stub.busy:
-            failed = [
-                name for name, outcome in stub.ended.items() if outcome is None or not outcome.ok
-            ]
+            failed = self.failed(stub.function)
             if failed and chance.random() < 0.2:
-                stub.invoke(
-                    failed[-1], b"{}", 30.0
-                )  # asynchronous invocations come again under the same id
+                # An asynchronous invocation comes again, with the same request id, to any
+                # execution environment of the function.
+                former, request_id = chance.choice(failed)
+                del former.ended[request_id]
+                stub.invoke(request_id, b"{}", 30.0)
             else:
                 self.invoke(
                     stub,
@@ -78,6 +78,15 @@ class Stage:
         frozen_s = 700.0 if chance.random() < 0.01 else chance.expovariate(1.0)
         if self.traffic:
             self.network.at(self.network.now + frozen_s, lambda: self.call_again(stub))
+
+    def failed(self, function: str) -> list[tuple[StubActor, str]]:
+        """Return the failed invocations of a function, with the stub that had each one last."""
+        return [
+            (stub, request_id)
+            for stub in self.stubs
+            for request_id, outcome in stub.ended.items()
+            if stub.function == function and not (outcome and outcome.ok)
+        ]
 
     def open_links(self, api: Api) -> list[Link]:
         return [link for link in self.network.links.values() if link.api is api and link.carries]

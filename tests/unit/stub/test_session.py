@@ -461,6 +461,51 @@ def test_another_invocations_messages_change_nothing() -> None:
     assert session.busy
 
 
+def retried() -> tuple[StubSession, list[Effect]]:
+    """The second attempt of a request id, in the same execution environment."""
+    session = StubSession(app="orders", stage="dev", jitter=lambda: 0.0)
+    call = Invocation("r1", "fn", "fn", Deadline(60.0), b"{}", attempt="a1")
+    session.begin(call, 0.0)
+    session.connected(0.1)
+    ended = replace(no_relay(), attempt="a1")
+    assert error_of(session.received(ended, 0.2)) == "Terralive.NoRelay"
+    return session, session.begin(replace(call, attempt="a2", deadline=Deadline(120.0)), 61.0)
+
+
+def test_messages_about_a_former_attempt_change_nothing() -> None:
+    session, _ = retried()
+    for chunk in result(b'"of the first attempt"'):
+        assert session.received(replace(chunk, attempt="a1"), 61.1) == []
+    assert session.received(Unknown("r1", "fn", attempt="a1"), 61.1) == []
+    assert session.received(replace(no_relay(), attempt="a1"), 61.1) == []
+    assert session.received(Ack("r1", "fn", attempt="a1"), 61.1) == []
+    assert session.tick(61.0 + ACK_SECONDS + 0.01) == [Connect()], "nobody has acknowledged it"
+    (chunk,) = result()
+    effects = session.received(replace(chunk, attempt="a2"), 65.0)
+    assert effects == [Send(Done("r1", "fn", attempt="a2")), Finish(Outcome(b'"ok"'))]
+
+
+def test_every_message_of_a_stub_names_its_attempt() -> None:
+    session, offered = retried()
+    effects = list(offered)
+    session.received(Ack("r1", "fn", attempt="a2"), 61.1)
+    effects += session.tick(61.1 + PROBE_SECONDS)
+    large = result(random.Random(1).randbytes(2 * CHUNK_BYTES))
+    session.received(replace(large[1], attempt="a2"), 67.0)
+    effects += session.tick(70.0)
+    for chunk in large:
+        effects += session.received(replace(chunk, attempt="a2"), 71.0)
+    sent = [effect.message for effect in effects if isinstance(effect, Send)]
+    assert [type(message) for message in sent] == [Chunk, Resume, Missing, Done]
+    assert {getattr(message, "attempt", "") for message in sent} == {"a2"}
+
+
+def test_a_relay_or_broker_of_a_former_terralive_names_no_attempt_and_is_understood() -> None:
+    session, _ = retried()
+    session.received(Ack("r1", "fn"), 61.1)
+    assert Finish(Outcome(b'"ok"')) in session.received(result()[0], 62.0)
+
+
 def test_a_result_that_cannot_be_read_is_an_error_never_a_success() -> None:
     (chunk,) = split(Kind.RESULT, "r1", "fn", b"no header")
     assert error_of(owned().received(chunk, 1.0)) == "Terralive.Protocol"
