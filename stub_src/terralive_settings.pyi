@@ -4,3 +4,4 @@ URL: str
 APP: str
 STAGE: str
 SECRET: str
+ARN_PREFIX: str

@@ -15,7 +15,7 @@ import os
 
 import terralive_settings as settings
 from terralive_stub.protocol.token import function_key
-from terralive_stub.stub.takeover import make_stub, take_over
+from terralive_stub.stub.takeover import function_in_init, make_stub, take_over
 
 
 def _key(function_arn: str) -> bytes:
@@ -26,7 +26,7 @@ def _key(function_arn: str) -> bytes:
 _stub = make_stub(settings.URL, settings.APP, settings.STAGE, _key)
 # Lambda sets this variable for its runtimes.
 if "AWS_LAMBDA_RUNTIME_API" in os.environ:
-    take_over(_stub)
+    take_over(_stub, function_in_init(settings.ARN_PREFIX, os.environ))
 
 from terralive_stub.stub.called import as_handler  # noqa: E402  # an import that Lambda does not need
 

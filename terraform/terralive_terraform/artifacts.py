@@ -80,12 +80,15 @@ class StubCoordinates:
         app: the app's name.
         stage: the stage's name.
         secret: the stage's secret.
+        arn_prefix: the ARN of a function in the debug stack's account and region, without the name.
+            A stub of such a function connects in Lambda's init phase; with "" none does.
     """
 
     url: str
     app: str
     stage: str
     secret: bytes = field(repr=False)
+    arn_prefix: str = ""
 
     def image_key(self, function_arn: str) -> str:
         """Return the key of one function's stub image, in hex; Terraform's state contains it."""

@@ -12,7 +12,7 @@ from terralive_cli.functions.debugging import Debugging
 from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_cli.functions.warnings import images_in
 from terralive_cli.images.stage_images import StageImages
-from terralive_cli.live.stage_stub import coordinates, stub_zip
+from terralive_cli.live.stage_stub import arn_prefix, coordinates, stub_zip
 from terralive_cli.output.progress import Phase
 from terralive_stub.shared.arns import partition_of
 from terralive_terraform.evaluation.planned import planned_arns
@@ -83,7 +83,7 @@ class StubSettings:
         return ImageStub(
             images=images,
             coordinates=coordinates(self._stage, outputs),
-            arn_prefix=_arn_prefix(self._stage),
+            arn_prefix=arn_prefix(self._stage),
             arns=arns,
         )
 
@@ -119,10 +119,3 @@ def known_arns(stage: Stage, directory: Path, evaluated: EvaluatedApp) -> dict[s
         region=target.region,
     )
     return {**planned, **arns}
-
-
-def _arn_prefix(stage: Stage) -> str:
-    """Return the ARN of a function of the stage's account and region, without the name."""
-    target = stage.target
-    partition = partition_of(target.caller.arn)
-    return f"arn:{partition}:lambda:{target.region}:{target.caller.account}:function:"

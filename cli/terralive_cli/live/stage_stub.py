@@ -5,6 +5,7 @@ from __future__ import annotations
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.target import Stage
 from terralive_cli.live.stub_check import Stub
+from terralive_stub.shared.arns import partition_of
 from terralive_terraform.artifacts import Artifact, StubCoordinates, build_stub_zip
 from terralive_terraform.substitution.marker import StageName
 
@@ -12,7 +13,16 @@ from terralive_terraform.substitution.marker import StageName
 def coordinates(stage: Stage, outputs: DebugStackOutputs) -> StubCoordinates:
     """Return the settings of a stage's stub."""
     config = stage.config
-    return StubCoordinates(outputs.stub_url, config.app, config.stage, outputs.secret)
+    return StubCoordinates(
+        outputs.stub_url, config.app, config.stage, outputs.secret, arn_prefix(stage)
+    )
+
+
+def arn_prefix(stage: Stage) -> str:
+    """Return the ARN of a function of the stage's account and region, without the name."""
+    target = stage.target
+    partition = partition_of(target.caller.arn)
+    return f"arn:{partition}:lambda:{target.region}:{target.caller.account}:function:"
 
 
 def stub_zip(stage: Stage, outputs: DebugStackOutputs) -> Artifact:

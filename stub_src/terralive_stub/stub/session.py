@@ -379,19 +379,10 @@ class StubSession:
 
     @staticmethod
     def _show(current: Current, printed: Printed) -> list[Effect]:
-        """Show the part that was not shown yet.
-
-        A message may arrive twice, and the result repeats the last one.
-        """
-        shown = current.printed_characters
-        fresh = printed.text[max(0, shown - printed.start) :]
-        if not fresh:
+        text = current.not_shown(printed)
+        if not text:
             return []
-        current.printed_characters = printed.start + len(printed.text)
-        if printed.start > shown:
-            gap = "terralive: some lines before this one were lost on their way\n"
-            return [Show(gap + fresh)]
-        return [Show(fresh)]
+        return [Show(text)]
 
     def _receive_no_relay(self, current: Current, notice: NoRelay, now: float) -> list[Effect]:
         current.last_trouble = "no relay is connected"

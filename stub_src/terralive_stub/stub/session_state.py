@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from terralive_stub.protocol.chunks import Assembler
 from terralive_stub.protocol.deadline import NEVER, Deadline
-from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.invocation import Invocation, Printed
 from terralive_stub.protocol.limits import CONNECTION_SECONDS, NAT_IDLE_SECONDS
 from terralive_stub.protocol.messages import Chunk
 
@@ -139,3 +139,17 @@ class Current:
     printed_characters: int = 0
     last_trouble: str = ""
     failures: int = 0
+
+    def not_shown(self, printed: Printed) -> str:
+        """Return the part of a handler's output that was not shown yet, and count it as shown.
+
+        A message may arrive twice, and the result repeats the last one.
+        """
+        shown = self.printed_characters
+        fresh = printed.text[max(0, shown - printed.start) :]
+        if not fresh:
+            return ""
+        self.printed_characters = printed.start + len(printed.text)
+        if printed.start > shown:
+            return "terralive: some lines before this one were lost on their way\n" + fresh
+        return fresh

@@ -34,6 +34,7 @@ from terralive_stub.stub.transport import (
     Connection,
     HandshakeRefusedError,
     Inbox,
+    connection_within,
     describe,
 )
 
@@ -47,6 +48,8 @@ _PAUSE_SECONDS: Final = 1.0
 _SHORTEST_CONNECT_SECONDS: Final = 0.1
 # For a message after the end of the invocation (`Done`).
 _LAST_MESSAGE_SECONDS: Final = 1.0
+# A part of the 10 seconds of Lambda's init phase, which also has to import this code.
+CONNECT_AHEAD_SECONDS: Final = 5.0
 _ATTEMPT_BYTES: Final = 9  # of randomness, in the name of an attempt
 
 
@@ -68,7 +71,8 @@ class Stub:
         _inbox: events of all connections; the reader threads put, this thread gets.
         _connection: the present connection, or None.
         _number: the number of the newest connection, also of one that did not open.
-        _function: the ARN of this environment's function, known from the first invocation on.
+        _function: the ARN of this environment's function, as far as it is known: for certain from
+            the first invocation on.
         _environment: the environment of the last invocation. On Lambda it never changes.
         _environment_digest: its digest.
         _finished_at: when the last invocation finished, on the monotonic clock in seconds.
@@ -94,6 +98,10 @@ class Stub:
 
         Does not return if Lambda's own timeout is the right answer.
         """
+        if self._connection is not None and self._function != invocation.function:
+            # `connect_ahead` was called for another account's function.
+            self.close()
+            self.session.connection_lost(time.monotonic(), "it was another function's")
         self._function = invocation.function
         invocation = replace(
             invocation,
@@ -111,6 +119,26 @@ class Stub:
                 self._finished_wall = time.time()
                 return outcome
             effects = self._wait()
+
+    def connect_ahead(self, function: str) -> None:
+        """Connect in Lambda's init phase, so that the first invocation need not wait for it.
+
+        Try once, for a few seconds of the 10 that the phase may take. Never raise: otherwise the
+        first invocation connects, and names what it meets.
+
+        Args:
+            function: the ARN of this environment's function.
+        """
+        self._function = function
+        self._number += 1
+        with contextlib.suppress(Exception):  # an error here would fail the init phase
+            self._connection = connection_within(
+                lambda: self._open(CONNECT_AHEAD_SECONDS), CONNECT_AHEAD_SECONDS
+            )
+            self.session.connected(time.monotonic())
+        # Lambda may freeze this process before its first invocation.
+        self._finished_at = time.monotonic()
+        self._finished_wall = time.time()
 
     def close(self) -> None:
         """Close the connection."""
@@ -247,14 +275,7 @@ class Stub:
             # A connection that opens after the deadline would leave no time for a named error.
             left_s = self.session.give_up_at.remaining(time.monotonic())
             timeout_s = min(CONNECT_TIMEOUT_SECONDS, max(_SHORTEST_CONNECT_SECONDS, left_s))
-            self._connection = Connection(
-                self.url,
-                self._headers(),
-                self._number,
-                self._inbox,
-                tls=self.tls,
-                timeout_s=timeout_s,
-            )
+            self._connection = self._open(timeout_s)
         except HandshakeRefusedError as error:
             return self.session.handshake_refused(time.monotonic(), str(error))
         except (OSError, WebSocketException, ValueError) as error:
@@ -262,6 +283,16 @@ class Stub:
             reason = untrusted(error, urlsplit(self.url).hostname or "") or describe(error)
             return self.session.connection_lost(time.monotonic(), reason)
         return self.session.connected(time.monotonic())
+
+    def _open(self, timeout_s: float) -> Connection:
+        return Connection(
+            self.url,
+            self._headers(),
+            self._number,
+            self._inbox,
+            tls=self.tls,
+            timeout_s=timeout_s,
+        )
 
     def _headers(self) -> dict[str, str]:
         """Return the headers of one attempt to connect. The broker accepts each token once."""

@@ -1,22 +1,25 @@
 """The stub in the runtime's place: it polls the Runtime API itself and never returns.
 
 Event and response pass through as bytes, and an error keeps the shape of the handler's runtime.
-Lambda's init phase ends when the stub asks for the first invocation. `live.py` is the entry point
-in a zip, `container.py` in an image.
+Lambda's init phase ends when the stub asks for the first invocation. Before that, a stub that knows
+its function's ARN connects. `live.py` is the entry point in a zip, `container.py` in an image.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from typing import Final, NoReturn
 
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome
 from terralive_stub.shared import trust_store
 from terralive_stub.stub.runtime_client import RuntimeClient
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.stub import Stub
+
+_INITIALIZATION: Final = "AWS_LAMBDA_INITIALIZATION_TYPE"
+_ON_DEMAND: Final = "on-demand"
 
 
 def make_stub(url: str, app: str, stage: str, key: Callable[[str], bytes]) -> Stub:
@@ -36,9 +39,37 @@ def make_stub(url: str, app: str, stage: str, key: Callable[[str], bytes]) -> St
     )
 
 
-def take_over(stub: Stub) -> NoReturn:
-    """Serve invocations until Lambda ends this process."""
+def function_in_init(arn_prefix: str, environment: Mapping[str, str]) -> str:
+    """Return the ARN of this environment's function, for a connection in the init phase.
+
+    The Runtime API tells it with the first invocation only.
+
+    Args:
+        arn_prefix: the ARN of a function in the debug stack's account and region, without the name.
+        environment: the environment variables.
+
+    Returns:
+        "" if the function is in another region, or no invocation follows soon: the init phase of
+        provisioned concurrency and of SnapStart comes long before it.
+        https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
+    """
+    is_on_demand = environment.get(_INITIALIZATION, _ON_DEMAND) == _ON_DEMAND
+    region = environment.get("AWS_REGION", "")
+    if not is_on_demand or f":lambda:{region}:" not in arn_prefix:
+        return ""
+    return arn_prefix + environment["AWS_LAMBDA_FUNCTION_NAME"]
+
+
+def take_over(stub: Stub, function: str = "") -> NoReturn:
+    """Serve invocations until Lambda ends this process.
+
+    Args:
+        stub: the stub.
+        function: the ARN of its function, if it may connect in Lambda's init phase; else "".
+    """
     runtime = _runtime_client()
+    if function:
+        stub.connect_ahead(function)
     while True:
         invocation = runtime.next()
         try:

@@ -241,6 +241,44 @@ class Connection:
                 self._inbox.put(TextReceived(self.number, data.decode(errors="replace")))
 
 
+def connection_within(open_connection: Callable[[], Connection], seconds: float) -> Connection:
+    """Open a connection in a thread of its own, because resolving a name has no timeout.
+
+    Raises:
+        TimeoutError: it was not open in time. A connection that opens later is closed.
+        Exception: what `open_connection` raises.
+    """
+    # Guards the two lists: what has come of the attempt, and whether the caller has given up.
+    lock = threading.Lock()
+    results: list[Connection | Exception] = []
+    given_up: list[bool] = []
+    done = threading.Event()
+
+    def run() -> None:
+        result: Connection | Exception
+        try:
+            result = open_connection()
+        except Exception as error:  # noqa: BLE001  # the caller raises it
+            result = error
+        with lock:
+            results.append(result)
+            is_late = bool(given_up)
+        done.set()
+        if is_late and isinstance(result, Connection):
+            result.close()
+
+    threading.Thread(target=run, name="stub-connects", daemon=True).start()
+    done.wait(seconds)
+    with lock:
+        if not results:
+            given_up.append(True)
+            raise TimeoutError(f"the connection was not open within {seconds:.0f} s")
+        (result,) = results
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
 def describe(error: Exception) -> str:
     """Describe the reason of a connection's end, never with the content of a message."""
     text = str(error)

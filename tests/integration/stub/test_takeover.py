@@ -6,6 +6,7 @@ The debug stack behind it is a WebSocket server that answers as broker and relay
 from __future__ import annotations
 
 import ctypes
+import http
 import json
 import os
 import queue
@@ -21,9 +22,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from terralive_stub.protocol.chunks import Assembler, split
@@ -40,6 +44,7 @@ from terralive_terraform.artifacts import (
     write_stub_image,
 )
 from terralive_testing.machine.hosts import CLOUD, Link, hosts
+from terralive_testing.machine.waiting import eventually
 from terralive_workers.launch import PYTHON_BOOTSTRAP
 from terralive_workers.runtime_api import PostResult, RuntimeApi
 
@@ -52,6 +57,7 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_SESSION_TOKEN": "token",
     "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+    "AWS_REGION": "eu-west-1",
     "AWS_LAMBDA_FUNCTION_NAME": "orders",
     "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
@@ -130,10 +136,12 @@ class Lambda:
 
     stack: DebugStack = field(default_factory=DebugStack)
     pid: int = 0
+    init_is_over: threading.Event = field(default_factory=threading.Event)
     invocations: queue.SimpleQueue[Invocation | None] = field(default_factory=queue.SimpleQueue)
     answers: queue.SimpleQueue[tuple[str, str, bytes]] = field(default_factory=queue.SimpleQueue)
 
     def next_invocation(self) -> Invocation | None:
+        self.init_is_over.set()
         return self.invocations.get()
 
     def respond(self, request_id: str, body: bytes) -> PostResult:
@@ -149,10 +157,15 @@ class Lambda:
         return PostResult.ACCEPTED
 
     def invoke(
-        self, request_id: str, event: bytes = b'{"a": 1}', *, clock_ahead_s: float = 0
+        self,
+        request_id: str,
+        event: bytes = b'{"a": 1}',
+        *,
+        clock_ahead_s: float = 0,
+        timeout_s: float = 25,
     ) -> tuple[str, bytes]:
         """The error's type, or "", and the body."""
-        deadline = Deadline.after(clock_ahead_s + 25, now=time.monotonic())
+        deadline = Deadline.after(clock_ahead_s + timeout_s, now=time.monotonic())
         self.invocations.put(Invocation(request_id, "orders", ARN, deadline, event))
         answered, error_type, body = self.answers.get(timeout=30)
         assert answered == request_id, body
@@ -160,8 +173,33 @@ class Lambda:
 
 
 @contextmanager
-def execution_environment(folder: Path, runtime: str, link: Link | None = None) -> Iterator[Lambda]:
-    """Run the stub beside a debug stack, or, where there is a link, at its other end."""
+def execution_environment(
+    folder: Path,
+    runtime: str,
+    link: Link | None = None,
+    *,
+    arn_prefix: str = "",
+    handshake: Callable[[], http.HTTPStatus | None] = lambda: None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Lambda]:
+    """Run the stub beside a debug stack, or, where there is a link, at its other end.
+
+    Args:
+        folder: a folder for the stub.
+        runtime: one of `RUNTIMES`, or `image`.
+        link: the link between the stub and the debug stack.
+        arn_prefix: the ARN of a function in the debug stack's account and region, without the name.
+        handshake: called for each connection; its result refuses the connection.
+        environment: environment variables beside the usual ones.
+    """
+
+    def process_request(connection: ServerConnection, request: Request) -> Response | None:
+        del request
+        status = handshake()
+        if status is None:
+            return None
+        return connection.respond(status, "")
+
     task = folder / "task"
     if runtime == "awslambdaric":
         pytest.importorskip(
@@ -176,12 +214,14 @@ def execution_environment(folder: Path, runtime: str, link: Link | None = None) 
             compression=None,
             max_size=2**20,
             close_timeout=1,
+            process_request=process_request,
         )
     with server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         host, port = server.socket.getsockname()
-        coordinates = StubCoordinates(f"ws://{host}:{port}/stub", "orders", "dev", SECRET)
+        url = f"ws://{host}:{port}/stub"
+        coordinates = StubCoordinates(url, "orders", "dev", SECRET, arn_prefix)
         command = unpack(coordinates, runtime, task)
         (task / "sitecustomize.py").write_text(CLOCK)
         with link.laptop.entered() if link else nullcontext():
@@ -190,7 +230,12 @@ def execution_environment(folder: Path, runtime: str, link: Link | None = None) 
             process = subprocess.Popen(
                 command,
                 cwd=task,
-                env={**ENVIRONMENT, "AWS_LAMBDA_RUNTIME_API": address, "PYTHONPATH": str(task)},
+                env={
+                    **ENVIRONMENT,
+                    **environment,
+                    "AWS_LAMBDA_RUNTIME_API": address,
+                    "PYTHONPATH": str(task),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
@@ -357,6 +402,123 @@ def test_a_connection_that_got_too_old_while_all_clocks_but_the_walls_stood_stil
         with frozen(world):
             (tmp_path / "task" / "ahead").write_text("7200")
         costs_one_reconnect(world, clock_ahead_s=7200)
+
+
+ARN_PREFIX = ARN.removesuffix("orders")
+SLOW_HANDSHAKE_SECONDS = 1.5
+
+
+@contextmanager
+def initialized(folder: Path, **options: Any) -> Iterator[Lambda]:  # noqa: ANN401  # of `execution_environment`
+    """Run the stub of a zip, and wait for the end of its init phase."""
+    with execution_environment(folder, "bootstrap", **options) as world:
+        assert world.init_is_over.wait(60)
+        yield world
+
+
+def has_connected(world: Lambda) -> None:
+    """Wait until the debug stack has seen the connection of the init phase."""
+    eventually(lambda: world.stack.connections, "the stub has connected")
+    assert len(world.stack.connections) == 1
+
+
+def test_a_function_of_three_seconds_answers_at_its_first_call_however_long_connecting_takes(
+    tmp_path: Path,
+) -> None:
+    """An init phase is no part of the function's timeout."""
+
+    def handshake() -> None:
+        time.sleep(SLOW_HANDSHAKE_SECONDS)
+
+    with initialized(tmp_path, arn_prefix=ARN_PREFIX, handshake=handshake) as world:
+        has_connected(world)
+        assert world.invoke("r1", timeout_s=3)[0] == ""
+        assert world.invoke("r2", timeout_s=3)[0] == ""
+    (headers,) = world.stack.headers
+    token = check_token(headers[HEADER], Api.STUB, SECRET, now=time.time())
+    assert isinstance(token, Token)
+    assert token.subject == ARN
+
+
+@pytest.mark.parametrize("kind", ["provisioned-concurrency", "snap-start"])
+def test_no_connection_is_opened_long_before_the_first_invocation(
+    tmp_path: Path, kind: str
+) -> None:
+    environment = {"AWS_LAMBDA_INITIALIZATION_TYPE": kind}
+    with initialized(tmp_path, arn_prefix=ARN_PREFIX, environment=environment) as world:
+        assert world.stack.connections == []
+        assert world.invoke("r1")[0] == ""
+    assert len(world.stack.connections) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", ARN_PREFIX.replace("eu-west-1", "us-east-1")])
+def test_a_stub_that_cannot_know_its_arn_connects_with_the_first_invocation(
+    tmp_path: Path, prefix: str
+) -> None:
+    with initialized(tmp_path, arn_prefix=prefix) as world:
+        assert world.stack.connections == []
+        assert world.invoke("r1")[0] == ""
+
+
+def test_a_function_of_another_account_connects_anew_as_itself(tmp_path: Path) -> None:
+    other = ARN_PREFIX.replace(":1:", ":2:")
+    with initialized(tmp_path, arn_prefix=other) as world:
+        has_connected(world)
+        assert world.invoke("r1")[0] == ""
+        assert world.invoke("r2")[0] == ""
+    _, headers = world.stack.headers
+    token = check_token(headers[HEADER], Api.STUB, SECRET, now=time.time())
+    assert isinstance(token, Token)
+    assert token.subject == ARN
+
+
+def test_a_refused_connection_does_not_fail_the_init_phase(tmp_path: Path) -> None:
+    """API Gateway may refuse many environments that start at once (HTTP 429)."""
+    refusals = [http.HTTPStatus.TOO_MANY_REQUESTS]
+
+    def handshake() -> http.HTTPStatus | None:
+        if refusals:
+            return refusals.pop()
+        return None
+
+    with initialized(tmp_path, arn_prefix=ARN_PREFIX, handshake=handshake) as world:
+        assert refusals == []
+        assert world.stack.connections == []
+        assert world.invoke("r1")[0] == ""
+
+
+def test_a_handshake_that_never_ends_does_not_fail_the_init_phase(tmp_path: Path) -> None:
+    first = threading.Lock()
+
+    def handshake() -> None:
+        if first.acquire(blocking=False):
+            release.wait(60)
+
+    release = threading.Event()
+    with initialized(tmp_path, arn_prefix=ARN_PREFIX, handshake=handshake) as world:
+        assert world.stack.connections == []
+        assert world.invoke("r1")[0] == ""
+        release.set()
+
+
+def test_a_connection_that_ends_between_init_and_the_first_invocation_costs_one_reconnect(
+    tmp_path: Path,
+) -> None:
+    with initialized(tmp_path, arn_prefix=ARN_PREFIX) as world:
+        has_connected(world)
+        with frozen(world) as connection:
+            ends(connection)
+        assert world.invoke("r1")[0] == ""
+        assert len(world.stack.connections) == 2
+
+
+def test_a_first_invocation_hours_after_init_opens_another_connection(tmp_path: Path) -> None:
+    with initialized(tmp_path, arn_prefix=ARN_PREFIX) as world:
+        has_connected(world)
+        with frozen(world):
+            (tmp_path / "task" / "ahead").write_text("7200")
+        assert world.invoke("r1", clock_ahead_s=7200)[0] == ""
+        assert len(world.stack.connections) == 2
 
 
 def test_six_megabytes_pass_through_untouched_by_any_json(tmp_path: Path) -> None:
