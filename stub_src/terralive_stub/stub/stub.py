@@ -49,7 +49,7 @@ _SHORTEST_CONNECT_SECONDS: Final = 0.1
 # For a message after the end of the invocation (`Done`).
 _LAST_MESSAGE_SECONDS: Final = 1.0
 # A part of the 10 seconds of Lambda's init phase, which also has to import this code.
-CONNECT_AHEAD_SECONDS: Final = 5.0
+CONNECT_AHEAD_SECONDS: Final = 4.0
 _ATTEMPT_BYTES: Final = 9  # of randomness, in the name of an attempt
 
 

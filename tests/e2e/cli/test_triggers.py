@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.faults import Faults
 from terralive_testing.deployers.sandbox import running_sandbox
-from terralive_testing.drivers.command import Command, run
+from terralive_testing.drivers.command import Command, Event, run
 from terralive_testing.drivers.plain_app import add, plain_project, start
 from terralive_testing.drivers.project import Live, Project
 from terralive_testing.machine.waiting import eventually
@@ -378,7 +378,12 @@ def test_lambdas_own_retry_runs_the_handler_again_with_the_code_of_now(
     live: Live, corrected: object
 ) -> None:
     """On a slow machine, the second attempt may come before the corrected code."""
-    result = live.eventually("result", request_id=corrected, ok=True)
+
+    def succeeded() -> list[Event]:
+        results = live.command.of_type("result")
+        return [event for event in results if event["request_id"] == corrected and event["ok"]]
+
+    (result,) = eventually(succeeded, "an attempt that succeeds")
     assert result["attempt"] in {2, 3}
     started = live.eventually("invocation", request_id=corrected, attempt=result["attempt"])
     assert started["after_first_s"] > 0
