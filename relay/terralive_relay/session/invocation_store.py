@@ -127,10 +127,10 @@ class InvocationStore:
         replaced: list[str] = []
         for other in self._open.values():
             is_running = isinstance(other.state, Running)
+            if not is_running or other.function != entry.function:
+                continue
             is_same_request = other.request_id == entry.request_id
-            is_same_function = other.function == entry.function
-            has_same_message = is_same_function and other.fifo_messages & entry.fifo_messages
-            if is_running and (is_same_request or has_same_message):
+            if is_same_request or other.fifo_messages & entry.fifo_messages:
                 replaced.append(other.attempt)
         return replaced
 

@@ -139,6 +139,8 @@ class Invocations:
         """Run an attempt that has arrived whole, unless it has come too late."""
         function = invocation.function
         former = self.store.newest(invocation.request_id)
+        if former is not None and former.function != function:
+            raise ProtocolError(f"{function!r:.140} names another function's invocation")
         if former is not None and 0 < invocation.began_ms < former.began_ms:
             return []  # it was on its way for longer than Lambda's retry, and nobody waits for it
         if invocation.deadline.has_passed(now):

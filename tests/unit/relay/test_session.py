@@ -694,6 +694,23 @@ def test_another_request_cannot_take_the_name_of_an_attempt() -> None:
     assert sent(receive(session, question)) == [Unknown("r2", "fn", "c2", "a1")]
 
 
+def test_a_function_can_neither_end_nor_repeat_another_ones_invocation() -> None:
+    session = RelaySession(RelayIdentity("life", ("fn", "other"), "ana", "laptop"))
+    session.leasing.opened(1, 0.0)
+    session.received(1, WELCOME, 0.1, NOW_MS)
+    receive(session, *invoke(fifo("m1")))
+    for attempt in ("a1", "a2", ""):
+        call = Invocation("r1", "other", "other", Deadline(3.0), fifo("m1"))
+        payload = pack_invocation(call, now=0.0)
+        chunks = split(Kind.INVOKE, "r1", "other", payload, peer="c2", attempt=attempt)
+        with pytest.raises(ProtocolError, match="another"):
+            receive(session, *chunks)
+    call = Invocation("r2", "other", "other", Deadline(3.0), fifo("m1"))
+    payload = pack_invocation(call, now=0.0)
+    effects = receive(session, *split(Kind.INVOKE, "r2", "other", payload, attempt="a3"))
+    assert run_of(effects) == ("a3", ()), "another function has the same message"
+
+
 def fifo(message: str) -> bytes:
     queue = "arn:aws:sqs:us-east-1:123456789012:orders.fifo"
     return json.dumps({"Records": [{"messageId": message, "eventSourceARN": queue}]}).encode()
