@@ -16,8 +16,9 @@ from terralive_cli.live.stage_stub import arn_prefix, coordinates, stub_zip
 from terralive_cli.output.progress import Phase
 from terralive_stub.shared.arns import partition_of
 from terralive_terraform.evaluation.planned import planned_arns
+from terralive_terraform.image_stub import ImageStub
 from terralive_terraform.substitution.marker import StageName, live_description
-from terralive_terraform.substitution.rules import ImageStub, LiveSettings
+from terralive_terraform.substitution.rules import LiveSettings
 
 # The debug stack's outputs before it is deployed: the app is planned with them to find mistakes.
 _NOT_YET: Final = "not-deployed-yet"
@@ -85,6 +86,7 @@ class StubSettings:
             coordinates=coordinates(self._stage, outputs),
             arn_prefix=arn_prefix(self._stage),
             arns=arns,
+            elsewhere={kind: name for kind, name in own.items() if "{region}" in name},
         )
 
     def push_images(self) -> None:

@@ -17,7 +17,7 @@ from terralive_terraform.evaluation.code import CodeNotFound, FoundCode, find_co
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.evaluation.functions import planned_functions
 from terralive_terraform.evaluation.planned import PlannedFunction
-from terralive_terraform.evaluation.triggers import with_triggers
+from terralive_terraform.evaluation.triggers.limits import with_triggers
 from terralive_terraform.output.state import DeployedLambda
 
 

@@ -15,7 +15,7 @@ from terralive_terraform.artifacts import STUB_IMAGE_TAG
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import Module
 from terralive_terraform.evaluation.aliases import PlannedAlias
-from terralive_terraform.evaluation.triggers import HTTP, REST
+from terralive_terraform.evaluation.triggers.services import HTTP, REST
 from terralive_terraform.output.shown_plan import ShownPlan
 from terralive_terraform.substitution.rules import LATEST
 

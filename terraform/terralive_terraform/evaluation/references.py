@@ -43,7 +43,7 @@ def referred(
     """
     found: dict[str, Evaluated] = {}
     for attribute in attributes:
-        written = evaluation.references(item, attribute)
+        written = _precise(evaluation.references(item, attribute))
         if attribute == "depends_on":
             names = items(evaluation.block(item), attribute)
             written = tuple(name for name in names if isinstance(name, str))
@@ -122,14 +122,29 @@ def _outputs(
         yield section(section(outputs, match["name"]), "expression")
         return
     prefix = match["address"]
-    has_name = any(other.startswith((f"{prefix}.", f"{prefix}[")) for other in written)
+    has_name = any(
+        other.startswith((f"{prefix}.", f"{prefix}[")) and other != match.string
+        for other in written
+    )
     if not has_name:
         for name in outputs:
             yield section(section(outputs, name), "expression")
 
 
 def _references(expression: Mapping[str, Json]) -> tuple[str, ...]:
-    return tuple(item for item in items(expression, "references") if isinstance(item, str))
+    written = items(expression, "references")
+    return _precise(tuple(item for item in written if isinstance(item, str)))
+
+
+def _precise(written: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the references of an expression, without all instances where one is meant.
+
+    Terraform writes `aws_sqs_queue.q["eu"].arn` also as `aws_sqs_queue.q["eu"]` and
+    `aws_sqs_queue.q`.
+    """
+    return tuple(
+        item for item in written if not any(other.startswith(f"{item}[") for other in written)
+    )
 
 
 def _instances(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json, as_object, text
@@ -228,12 +229,15 @@ def _may_be_image(function: DeclaredFunction) -> bool:
     return function.is_image or function.package_type is None
 
 
-def with_image_sources(found: Sequence[Module], calls: Sequence[ModuleCall]) -> tuple[Module, ...]:
+def with_image_sources(
+    found: Sequence[Module], calls: Sequence[ModuleCall], copies: Path | None = None
+) -> tuple[Module, ...]:
     """Return modules whose container images have what the configuration says of their images.
 
     Args:
         found: the modules.
         calls: the calls of all modules.
+        copies: the folder of copies that a program makes, whose Dockerfiles nobody edits.
     """
     modules = Modules(calls)
     completed: list[Module] = []
@@ -242,6 +246,8 @@ def with_image_sources(found: Sequence[Module], calls: Sequence[ModuleCall]) -> 
         for function in module.functions:
             if _may_be_image(function):
                 image = image_source(function.address, modules)
+                if copies is not None:
+                    image = image.outside(copies)
                 functions.append(replace(function, image=image))
             else:
                 functions.append(function)

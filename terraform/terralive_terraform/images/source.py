@@ -60,6 +60,11 @@ class ImageSource:
         repositories = tuple(_with_key(name, key) for name in self.repositories)
         return replace(self, builds=tuple(builds), repositories=repositories)
 
+    def outside(self, folder: Path) -> ImageSource:
+        """Return the source without the builds of a folder."""
+        kept = [build for build in self.builds if not build.dockerfile.is_relative_to(folder)]
+        return replace(self, builds=tuple(kept))
+
     @property
     def names(self) -> tuple[str, ...]:
         """The literal ends of the repositories' names: `-resize` of `${var.prefix}-resize`."""

@@ -19,6 +19,7 @@ from terralive_stub.shared.json_documents import Json
 from terralive_terraform.discovery.files import module_calls, modules_of
 from terralive_terraform.discovery.remote_execution import refuse_remote_execution
 from terralive_terraform.discovery.variables import GivenVariables
+from terralive_terraform.images.builds import with_image_sources
 from terralive_terraform.overrides.module_copies import CopiedModules, ModuleCopies
 from terralive_terraform.overrides.override_files import (
     ROOT,
@@ -155,7 +156,9 @@ class _OpenStack:
         given = GivenVariables(self.app.arguments, self.environment)
         # They are read every time: an init may have installed the modules that the stack calls.
         calls = module_calls(directory, self._data_dir(directory), given=given)
-        return select(modules_of(calls), live, directory)
+        # The folder of an asset is a copy.
+        modules = with_image_sources(modules_of(calls), calls, copies=directory.resolve())
+        return select(modules, live, directory)
 
     def prepared(self, selection: Selection) -> Prepared:
         """Write the override file beside the output."""

@@ -8,19 +8,17 @@ an app live", lists the functions that stay as they are.
 from __future__ import annotations
 
 import fnmatch
-import json
 import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
-from terralive_stub.shared.arns import place_of
 from terralive_stub.shared.json_documents import Json, items, section
-from terralive_terraform.addresses import instance_key, without_keys
-from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME, StubCoordinates
+from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.hcl.blocks import as_expression
+from terralive_terraform.image_stub import ImageStub
 
 # Set in the environment of a CDKTF program that terralive runs.
 LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
@@ -63,7 +61,13 @@ UNKNOWN_ARN: Final = (
 # https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
 _ELSEWHERE: Final = (
     "it is a container image in another region than the stage: Lambda takes an image from its own "
-    "region only, and the stub's image is in the stage's; leave it as it is"
+    "region only, and the debug stack's repository is in the stage's. Push an image of your own "
+    "to each region, and name it with {region} in [stub_image] of terralive.toml, or leave this "
+    "function as it is"
+)
+_SEVERAL_REGIONS: Final = (
+    "it is a container image whose instances are in several regions, and all of them would get the "
+    "same image; leave it as it is"
 )
 _UNREAD_NAME: Final = (
     "it is a container image in a module with count or for_each, so the key of its stub is looked "
@@ -93,68 +97,6 @@ class NotLive:
         if not self.lines:
             return self.reason
         return "\n".join([f"{self.reason}. Add to terralive.toml:", *self.lines])
-
-
-@dataclass(frozen=True, slots=True)
-class ImageStub:
-    """The stub for functions that are container images.
-
-    Attributes:
-        images: the stub's image, by architecture (`x86_64`, `arm64`).
-        coordinates: the settings of the stage.
-        arn_prefix: the ARN of a function of the stage's account and region, without the name.
-        arns: the ARNs of functions that are deployed, or whose ARN is known before they are, by
-            address with instance keys.
-    """
-
-    images: Mapping[str, str]
-    coordinates: StubCoordinates
-    arn_prefix: str
-    arns: Mapping[str, str] = field(default_factory=dict)
-
-    def command(self, function: DeclaredFunction) -> tuple[str, ...] | None:
-        """Return the image's command; None where the ARN of the function is not known.
-
-        The key of an instance (`count`, `for_each`) is looked up in a table. An instance whose ARN
-        is not known finds "" there. The instances of a module have one block and cannot name their
-        module's key, so they are told apart by the names of their functions.
-        """
-        if not function.instanced:
-            arn = self._arn(function)
-            if not arn:
-                return None
-            return self.coordinates.image_command(self.coordinates.image_key(arn))
-        keys: dict[str, str] = {}
-        for address, arn in self.arns.items():
-            if without_keys(address) == function.address:
-                instance = instance_key(address)
-                if function.module_repeated:
-                    instance = arn.rpartition(":")[2]
-                keys[instance] = self.coordinates.image_key(arn)
-        if not keys:
-            return None
-        index = "each.key"
-        if function.module_repeated:
-            index = as_expression(function.written_name)
-        elif function.repeated == "count":
-            index = "tostring(count.index)"
-        table = json.dumps(keys).replace("${", "$${").replace("%{", "%%{")
-        return self.coordinates.image_command(f'${{lookup({table}, {index}, "")}}')
-
-    def is_elsewhere(self, function: DeclaredFunction) -> bool:
-        """Tell whether a function is deployed in another region than the images."""
-        own = place_of(self.arn_prefix).region
-        for address, arn in self.arns.items():
-            if without_keys(address) == function.address and place_of(arn).region != own:
-                return True
-        return False
-
-    def _arn(self, function: DeclaredFunction) -> str:
-        if function.address in self.arns:
-            return self.arns[function.address]
-        if function.function_name is None or function.provider is not None:
-            return ""
-        return self.arn_prefix + function.function_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,8 +213,9 @@ def _reason_against_image(function: DeclaredFunction, stub: ImageStub | None) ->
             f"it is a container image for {architecture}, and there is an image of terralive's "
             f"stub for {known} only"
         )
-    if stub.is_elsewhere(function):
-        return _ELSEWHERE
+    in_region = _reason_against_region(function, stub)
+    if in_region:
+        return in_region
     if function.module_repeated and not as_expression(function.written_name):
         return _UNREAD_NAME
     if stub.command(function) is None:
@@ -280,14 +223,22 @@ def _reason_against_image(function: DeclaredFunction, stub: ImageStub | None) ->
     return ""
 
 
+def _reason_against_region(function: DeclaredFunction, stub: ImageStub) -> str:
+    """Return the reason why an image gets no stub in its region; "" where it gets one."""
+    if len(stub.regions(function)) > 1:
+        return _SEVERAL_REGIONS
+    if not stub.image(function):
+        return _ELSEWHERE
+    return ""
+
+
 def _substitute_image(
     function: DeclaredFunction, stub: ImageStub, live: LiveSettings
 ) -> Substitution:
-    image = stub.images[function.architecture or ""]
     command = stub.command(function) or ()
     return Substitution(
         set={
-            "image_uri": image,
+            "image_uri": stub.image(function),
             **_unpublished(function),
             **_description(live),
             **_raised_timeout(function, live),

@@ -37,16 +37,26 @@ EXPECTED = {
     "kinds-each-first": ("each/first", "archive_file data.archive_file.each"),
     "kinds-each-second": ("each/second", "archive_file data.archive_file.each"),
     "kinds-wrapped": ("wrapped", "archive_file data.archive_file.wrapped"),
-    "kinds-orders": ("orders", "archive_file module.orders.data.archive_file.code"),
+    "kinds-managed": ("managed", "archive_file archive_file.managed"),
+    "kinds-built-left": ("built", "content of dist/built.zip"),
+    "kinds-built-right": ("built", "content of dist/built.zip"),
+    "kinds-stored-0": ("s3", "archive_file data.archive_file.s3"),
+    "kinds-stored-1": ("s3", "archive_file data.archive_file.s3"),
+    "kinds-wrapped-too": ("wrapped", "archive_file module.wrapped.data.archive_file.code[0]"),
+    "kinds-orders": ("orders", "archive_file module.orders.data.archive_file.code[0]"),
     "kinds-nightly": (
         "jobs.nightly",
-        'archive_file module.group.module.job["nightly"].data.archive_file.code',
+        'archive_file module.group.module.job["nightly"].data.archive_file.code[0]',
     ),
     "kinds-hourly": (
         "jobs.hourly",
-        'archive_file module.group.module.job["hourly"].data.archive_file.code',
+        'archive_file module.group.module.job["hourly"].data.archive_file.code[0]',
     ),
 }
+
+
+# The functions that have an alias and a published version.
+ALIASES = ("kinds-managed", "kinds-orders", "kinds-nightly", "kinds-hourly")
 
 
 @dataclass
@@ -75,8 +85,9 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinds]:
     root = folder / "app"
     shutil.copytree(KINDS, root)
     (root / "dist").mkdir()
-    with zipfile.ZipFile(root / "dist" / "makefile.zip", "w") as built:
-        built.write(root / "code" / "makefile" / "app.py", "app.py")
+    for name in ("built", "makefile"):
+        with zipfile.ZipFile(root / "dist" / f"{name}.zip", "w") as built:
+            built.write(root / "code" / name / "app.py", "app.py")
     with zipfile.ZipFile(root / "dist" / "vendor.zip", "w") as vendor:
         vendor.writestr("of_a_vendor.py", "def handler(event, context):\n    return 'vendor'\n")
     subprocess.run(["git", "init", "-q", str(root)], check=True)
@@ -102,6 +113,11 @@ def test_every_function_whose_source_is_here_is_live_with_no_setting(kinds: Kind
     found = {(item["found_by"], item["handler"]): item for item in plan["functions"]}
     assert {found_by for found_by, _ in found} == {by for _, by in EXPECTED.values()}
     assert all(Path(item["path"]).is_relative_to(root / "code") for item in found.values())
+    triggers = {key: item["triggers"] for key, item in found.items() if item["triggers"]}
+    assert triggers == {
+        (EXPECTED["kinds-orders"][1], "app.handler"): ["Step Functions"],
+        (EXPECTED["kinds-each-first"][1], "first.handler"): ["Step Functions"],
+    }
     notes = [event["message"] for event in command.of_type("note")]
     assert any("profiles of the configuration: team" in note for note in notes)
     assert list(plan["refused"]) == ["aws_lambda_function.elsewhere"]
@@ -131,13 +147,13 @@ class TestWhileLive:
 
     @pytest.mark.usefixtures("ready")
     def test_an_alias_leads_to_this_machine_and_no_stub_was_published(self, kinds: Kinds) -> None:
-        answer = kinds.invoke("kinds-orders:live")
-        assert answer["where"] == "orders"
-        assert answer["arn"].endswith(":kinds-orders:live")
-        versions = kinds.project.client("lambda").list_versions_by_function(
-            FunctionName="kinds-orders"
-        )
-        assert [item["Version"] for item in versions["Versions"]] == ["$LATEST"]
+        client = kinds.project.client("lambda")
+        for name in ALIASES:
+            answer = kinds.invoke(f"{name}:live")
+            assert answer["where"] == EXPECTED[name][0]
+            assert answer["arn"].endswith(f":{name}:live")
+            versions = client.list_versions_by_function(FunctionName=name)["Versions"]
+            assert [item["Version"] for item in versions] == ["$LATEST"]
 
     @pytest.mark.usefixtures("ready")
     def test_the_layer_of_a_wrapper_stays_and_its_wrapper_loads_nothing_here(
@@ -148,9 +164,11 @@ class TestWhileLive:
         (layer,) = configuration["Layers"]
         assert ":layer:kinds-wrapper:" in layer["Arn"]
         assert configuration["Runtime"] == "python3.13", "what the layer was made for"
-        wrapper = kinds.invoke("kinds-wrapped")["wrapper"]
-        # The wrapper has started the stub. What it sets is taken over, but nothing that loads code.
-        assert wrapper == {"WRAPPED": "yes", "NODE_OPTIONS": None, "PYTHONSTARTUP": None}
+        for name in ("kinds-wrapped", "kinds-wrapped-too"):
+            wrapper = kinds.invoke(name)["wrapper"]
+            # The wrapper has started the stub. What it sets is taken over, but nothing that loads
+            # code.
+            assert wrapper == {"WRAPPED": "yes", "NODE_OPTIONS": None, "PYTHONSTARTUP": None}
 
     @pytest.mark.usefixtures("ready")
     def test_a_function_that_stays_as_it_is_answers_as_it_is_deployed(self, kinds: Kinds) -> None:
@@ -183,9 +201,9 @@ def test_a_restore_brings_everything_back(kinds: Kinds) -> None:
         configuration = client.get_function_configuration(FunctionName=name)
         assert configuration["Description"] == ""
         assert kinds.invoke(name)["where"] == where
-    alias = client.get_alias(FunctionName="kinds-orders", Name="live")
-    assert alias["FunctionVersion"] == "1"
-    assert kinds.invoke("kinds-orders:live")["where"] == "orders"
+    for name in ALIASES:
+        assert client.get_alias(FunctionName=name, Name="live")["FunctionVersion"] == "1"
+        assert kinds.invoke(f"{name}:live")["where"] == EXPECTED[name][0]
 
 
 def test_terraform_itself_finds_nothing_to_change_after_a_restore(kinds: Kinds) -> None:
@@ -195,8 +213,7 @@ def test_terraform_itself_finds_nothing_to_change_after_a_restore(kinds: Kinds) 
     assert set(texts) == {"app", "debug-stack"}
     assert "aws_lambda_function.makefile will be updated in-place" in texts["app"]
     assert not plan.of_type("changes"), plan.story()
-    # The functions, and the alias of one of them.
-    assert shown["changes"] == len(EXPECTED) + 1
+    assert shown["changes"] == len(EXPECTED) + len(ALIASES)
 
 
 def test_a_plan_among_a_thousand_other_resources_is_about_the_functions_only(
@@ -211,7 +228,7 @@ def test_a_plan_among_a_thousand_other_resources_is_about_the_functions_only(
         "module.orders.aws_lambda_function.this[0]",
         'module.group.module.job["nightly"].aws_lambda_function.this[0]',
     }
-    assert shown["changes"] == len(EXPECTED) + 1
+    assert shown["changes"] == len(EXPECTED) + len(ALIASES)
     assert shown["other_changes"] == [], "what is pending elsewhere is left alone"
     (left_alone,) = [
         event for event in plan.of_type("warning") if event["reference"] == "not-deployed"

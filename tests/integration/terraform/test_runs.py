@@ -20,6 +20,7 @@ from terralive_stub.errors import ConfigurationError, CredentialsError, Terrafor
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip, zip_folder
 from terralive_terraform.debug_stack.configuration import write_configuration
 from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints, ImageReaders
+from terralive_terraform.image_stub import ImageStub
 from terralive_terraform.output.failures import PLAN_STALE
 from terralive_terraform.output.progress import Progress, ResourceProgress, ResourceState
 from terralive_terraform.runs.environment import terraform_environment
@@ -27,7 +28,7 @@ from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.runs.version import require_terraform
 from terralive_terraform.substitution.app import Prepared
 from terralive_terraform.substitution.find_app import find_app
-from terralive_terraform.substitution.rules import ImageStub, LiveSettings
+from terralive_terraform.substitution.rules import LiveSettings
 from terralive_testing.deployers.terraform_account import (
     actions,
     aws_environment,

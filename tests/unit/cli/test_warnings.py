@@ -18,7 +18,7 @@ from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import Module
 from terralive_terraform.discovery.hcl.folders import Unreadable
-from terralive_terraform.evaluation.triggers import HTTP, REST
+from terralive_terraform.evaluation.triggers.services import HTTP, REST
 from terralive_terraform.output.shown_plan import PlannedResource, ShownPlan
 from terralive_testing.fakes.plan_document import PlanDocument
 

@@ -13,8 +13,8 @@ from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import StubCoordinates
 from terralive_terraform.debug_stack.settings import DebugStackSettings
 from terralive_terraform.discovery.declared import declared_function
+from terralive_terraform.image_stub import ImageStub
 from terralive_terraform.substitution.rules import (
-    ImageStub,
     LiveSettings,
     Substitution,
     substitute,

@@ -8,8 +8,8 @@ from textwrap import dedent
 
 import pytest
 
-from terralive_terraform.discovery.files import module_calls
-from terralive_terraform.images.builds import image_source
+from terralive_terraform.discovery.files import module_calls, modules_of
+from terralive_terraform.images.builds import image_source, with_image_sources
 from terralive_terraform.images.commands import BuildCommand, build_commands
 from terralive_terraform.images.modules import Modules
 from terralive_terraform.images.search import find_build
@@ -310,6 +310,31 @@ def test_values_of_variables_files_and_functions_count(tmp_path: Path) -> None:
     source = source_of(root)
     assert [build.context for build in source.builds] == [root / "services/mail"]
     assert source.repositories == ("acme/${terraform.workspace}/mail",)
+
+
+def test_the_build_of_a_programs_asset_is_not_taken(tmp_path: Path) -> None:
+    """An asset is a copy: the Dockerfile is found by the name."""
+    stack = tmp_path / "cdktf.out" / "stacks" / "orders"
+    repository = {"name": "acme/resize"}
+    image = {"name": "resize", "build": {"context": "assets/resize"}}
+    function = {
+        "function_name": "resize",
+        "package_type": "Image",
+        "image_uri": "${aws_ecr_repository.r.repository_url}:1",
+        "depends_on": ["docker_image.resize"],
+    }
+    document = {
+        "resource": {
+            "aws_ecr_repository": {"r": repository},
+            "docker_image": {"resize": image},
+            "aws_lambda_function": {"resize": function},
+        }
+    }
+    write(stack, {"cdk.tf.json": json.dumps(document), "assets/resize/Dockerfile": LAMBDA})
+    calls = module_calls(stack, stack / ".terraform")
+    (module,) = with_image_sources(modules_of(calls), calls, copies=stack)
+    (found,) = module.functions
+    assert found.image == ImageSource(repositories=("acme/resize",))
 
 
 def test_references_in_a_circle_end(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import pytest
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates
 from terralive_terraform.discovery.declared import DeclaredFunction, declared_function
+from terralive_terraform.image_stub import ImageStub
 from terralive_terraform.output.shown_plan import shown_plan
 from terralive_terraform.substitution.marker import StageName, live_description, stage_of
 from terralive_terraform.substitution.other_changes import OtherChange, other_changes
 from terralive_terraform.substitution.rules import (
-    ImageStub,
     LiveSettings,
     Substitution,
     substitute,

@@ -9,8 +9,8 @@ from terralive_stub.protocol.token import function_key
 from terralive_stub.shared.json_documents import Json, as_object, items, section
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates
 from terralive_terraform.discovery.declared import declared_function
+from terralive_terraform.image_stub import ImageStub
 from terralive_terraform.substitution.rules import (
-    ImageStub,
     LiveSettings,
     NotLive,
     Substitution,
@@ -279,11 +279,37 @@ def test_each_instance_of_an_image_looks_up_a_key_of_its_own(
     assert not re.search(r"(?<!\$)\$\{", table), "Terraform would take a key for an expression"
 
 
+ABROAD = "arn:aws:lambda:ap-south-1:123456789012:function:api"
+
+
 def test_an_image_in_another_region_stays_and_says_why() -> None:
-    arn = "arn:aws:lambda:ap-south-1:123456789012:function:api"
-    decision = substitute(declared_function(ADDRESS, IMAGE), with_arns(**{ADDRESS: arn}))
+    decision = substitute(declared_function(ADDRESS, IMAGE), with_arns(**{ADDRESS: ABROAD}))
     assert isinstance(decision, NotLive)
     assert "in another region than the stage" in decision.reason
+    assert "{region} in [stub_image]" in decision.reason
+
+
+def test_an_image_in_another_region_gets_the_teams_own_image_there() -> None:
+    live = with_arns(**{ADDRESS: ABROAD})
+    assert live.image_stub is not None
+    images = {"x86_64": "1.dkr.ecr.{region}.amazonaws.com/terralive-stub:v2"}
+    live = replace(live, image_stub=replace(live.image_stub, elsewhere=images))
+    decision = substitute(declared_function(ADDRESS, IMAGE), live)
+    assert isinstance(decision, Substitution)
+    image = "1.dkr.ecr.ap-south-1.amazonaws.com/terralive-stub:v2"
+    assert decision.set["image_uri"] == image
+    assert command({}, live)[-1] == function_key(SECRET, ABROAD).hex()
+    at_home = substitute(declared_function("aws_lambda_function.other", IMAGE), live)
+    assert isinstance(at_home, Substitution)
+    assert at_home.set["image_uri"] == "stub:v2"
+
+
+def test_an_image_with_instances_in_several_regions_stays_and_says_why() -> None:
+    arns = {f'{ADDRESS}["a"]': ARN, f'{ADDRESS}["b"]': ABROAD}
+    function = declared_function(ADDRESS, {**IMAGE, "for_each": "${var.regions}"})
+    decision = substitute(function, with_arns(**arns))
+    assert isinstance(decision, NotLive)
+    assert "instances are in several regions" in decision.reason
 
 
 IN_MODULE = f"module.m.{ADDRESS}"

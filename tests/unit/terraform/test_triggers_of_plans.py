@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.evaluation.functions import planned_functions
 from terralive_terraform.evaluation.planned import Triggers
-from terralive_terraform.evaluation.triggers import invokers_of, triggers_of
+from terralive_terraform.evaluation.triggers.invokers import invokers_of
+from terralive_terraform.evaluation.triggers.limits import triggers_of
 from terralive_testing.fakes.plan_document import PlanDocument
 
 API = "aws_lambda_function.api"
@@ -118,7 +120,7 @@ def test_each_function_of_a_for_each_has_its_own_queue() -> None:
     assert triggers(plan, f'{API}["b"]').queue_visibilities == (300,)
 
 
-@pytest.mark.parametrize("written", ['module.fn["b"].arn', "module.fn"])
+@pytest.mark.parametrize("written", ['module.fn["b"].arn', 'module.fn["b"]', "module.fn"])
 def test_a_trigger_of_one_call_of_a_module_is_that_calls_functions(written: str) -> None:
     plan = PlanDocument()
     for key in ("a", "b"):
@@ -151,7 +153,14 @@ def test_nothing_is_said_of_a_function_that_nothing_in_the_plan_invokes(
     [
         ("aws_lambda_permission", {"principal": "s3.amazonaws.com"}, "S3"),
         ("aws_lambda_permission", {"principal": "logs.eu-west-1.amazonaws.com"}, "CloudWatch Logs"),
-        ("aws_lambda_permission", {"principal": "lex.amazonaws.com"}, "lex.amazonaws.com"),
+        ("aws_lambda_permission", {"principal": "other.amazonaws.com"}, "other.amazonaws.com"),
+        ("aws_lambda_permission", {"principal": "lexv2.amazonaws.com"}, "Lex"),
+        ("aws_lambda_permission", {"principal": "alexa-appkit.amazon.com"}, "Alexa"),
+        (
+            "aws_lambda_permission",
+            {"principal": "lambda.alarms.cloudwatch.amazonaws.com"},
+            "CloudWatch alarm",
+        ),
         ("aws_lambda_function_url", {}, "function URL"),
         (MAPPING.partition(".")[0], {"event_source_arn": "arn:aws:mq:eu-west-1:1:b"}, "Amazon MQ"),
         (MAPPING.partition(".")[0], {"self_managed_event_source": [{"endpoints": {}}]}, "Kafka"),
@@ -191,3 +200,231 @@ def test_the_target_of_a_schedule_is_in_a_nested_block(plan: PlanDocument) -> No
     arn = "arn:aws:lambda:eu-west-1:1:function:api"
     plan.managed("aws_scheduler_schedule.old", {"target": [{"arn": arn, "role_arn": "r"}]})
     assert invokers(plan) == ("EventBridge Scheduler",)
+
+
+# State machines, and other documents and blocks that name functions
+
+
+MACHINE = "aws_sfn_state_machine.orders"
+OF_API = [f"{API}.arn", API]
+LAMBDA_API = "arn:aws:states:::lambda:invoke"
+
+
+def state(**fields: Json) -> str:
+    """Return the definition of a state machine with one state."""
+    return json.dumps({"StartAt": "One", "States": {"One": {"Type": "Task", **fields}}})
+
+
+@pytest.mark.parametrize(
+    "references",
+    [
+        OF_API,
+        [f"{API}.function_name", API],
+        # `templatefile("…", {functions = {for k, f in aws_lambda_function.api : k => f.arn}})`
+        ["path.module", API],
+        ["aws_lambda_alias.live.arn", "aws_lambda_alias.live"],
+    ],
+)
+def test_the_functions_of_a_new_state_machine_are_those_its_definition_refers_to(
+    plan: PlanDocument, references: list[str]
+) -> None:
+    to_function: dict[str, list[str]] = {"function_name": OF_API}
+    plan.managed("aws_lambda_alias.live", {}, references=to_function)
+    plan.managed("aws_lambda_function.other", {"function_name": "other"})
+    plan.managed(MACHINE, {}, unknown={"definition": True}, references={"definition": references})
+    assert invokers(plan) == ("Step Functions",)
+    assert invokers(plan, "aws_lambda_function.other") == ()
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        state(Resource="arn:aws:lambda:eu-west-1:1:function:api"),
+        state(Resource="arn:aws:lambda:eu-west-1:1:function:api:live"),
+        state(Resource=LAMBDA_API, Parameters={"FunctionName": "api"}),
+        state(Resource=LAMBDA_API, Parameters={"FunctionName": "api:live"}),
+        state(
+            Resource=LAMBDA_API,
+            Arguments={"FunctionName": "arn:aws:lambda:eu-west-1:1:function:api:$LATEST"},
+        ),
+    ],
+)
+def test_the_functions_of_a_deployed_state_machine_are_those_its_definition_names(
+    plan: PlanDocument, definition: str
+) -> None:
+    """Its expression may refer to more functions than the definition has."""
+    plan.managed("aws_lambda_function.apis", {"function_name": "apis"})
+    other = ["aws_lambda_function.apis"]
+    plan.managed(MACHINE, {"definition": definition}, references={"definition": [*OF_API, *other]})
+    assert invokers(plan) == ("Step Functions",)
+    assert invokers(plan, "aws_lambda_function.apis") == ()
+
+
+def test_one_instance_in_a_definition_is_not_every_instance() -> None:
+    """Terraform also writes the reference without the key, and without the attribute."""
+    plan = PlanDocument()
+    for key in ("a", "b"):
+        plan.managed(f'{API}["{key}"]', {"function_name": key})
+    references = [f'{API}["a"].arn', f'{API}["a"]', API]
+    plan.managed(MACHINE, {}, unknown={"definition": True}, references={"definition": references})
+    assert invokers(plan, f'{API}["a"]') == ("Step Functions",)
+    assert invokers(plan, f'{API}["b"]') == ()
+
+
+def test_a_state_machine_of_a_module_gets_its_definition_by_a_variable() -> None:
+    plan = PlanDocument()
+    plan.managed(API, {"function_name": "api"})
+    plan.call("module.flow", {"definition": OF_API})
+    plan.managed(
+        "module.flow.aws_sfn_state_machine.this[0]",
+        {},
+        unknown={"definition": True},
+        references={"definition": ["var.definition"]},
+    )
+    assert invokers(plan) == ("Step Functions",)
+
+
+ARN: Json = "arn:aws:lambda:eu-west-1:1:function:api"
+# A resource type, its values, and the service that invokes the function.
+DOCUMENTS: list[tuple[str, dict[str, Json], str]] = [
+    ("aws_appsync_datasource", {"lambda_config": [{"function_arn": ARN}]}, "AppSync"),
+    (
+        "aws_appsync_graphql_api",
+        {"lambda_authorizer_config": [{"authorizer_uri": ARN}]},
+        "AppSync (authorizer)",
+    ),
+    (
+        "aws_bedrockagent_agent_action_group",
+        {"action_group_executor": [{"lambda": ARN}]},
+        "Bedrock",
+    ),
+    (
+        "aws_cloudformation_stack",
+        {"template_body": f"Resources:\n  Own:\n    Properties:\n      ServiceToken: {ARN}\n"},
+        "CloudFormation",
+    ),
+    (
+        "aws_cloudformation_stack",
+        {"template_body": json.dumps({"Properties": {"ServiceToken": ARN}})},
+        "CloudFormation",
+    ),
+    (
+        "aws_cloudfront_distribution",
+        {"ordered_cache_behavior": [{"lambda_function_association": [{"lambda_arn": f"{ARN}:1"}]}]},
+        "CloudFront",
+    ),
+    ("aws_cloudwatch_metric_alarm", {"alarm_actions": [ARN]}, "CloudWatch alarm"),
+    ("aws_cloudwatch_composite_alarm", {"ok_actions": [ARN]}, "CloudWatch alarm"),
+    ("aws_cognito_user_pool", {"lambda_config": [{"pre_sign_up": ARN}]}, "Cognito"),
+    (
+        "aws_cognito_user_pool",
+        {"lambda_config": [{"custom_email_sender": [{"lambda_arn": ARN}]}]},
+        "Cognito",
+    ),
+    ("aws_config_config_rule", {"source": [{"source_identifier": ARN}]}, "AWS Config"),
+    ("aws_config_organization_custom_rule", {"lambda_function_arn": ARN}, "AWS Config"),
+    ("aws_connect_lambda_function_association", {"function_arn": ARN}, "Amazon Connect"),
+    ("aws_iot_topic_rule", {"lambda": [{"function_arn": ARN}]}, "IoT"),
+    ("aws_iot_topic_rule", {"error_action": [{"lambda": [{"function_arn": ARN}]}]}, "IoT"),
+    (
+        "aws_kinesis_firehose_delivery_stream",
+        {
+            "extended_s3_configuration": [
+                {
+                    "processing_configuration": [
+                        {
+                            "processors": [
+                                {
+                                    "type": "Lambda",
+                                    "parameters": [
+                                        {
+                                            "parameter_name": "LambdaArn",
+                                            "parameter_value": f"{ARN}:$LATEST",
+                                        }
+                                    ],
+                                }
+                            ]
+                        }
+                    ]
+                }
+            ]
+        },
+        "Firehose",
+    ),
+    ("aws_lambda_invocation", {"function_name": "api"}, "Terraform"),
+    (
+        "aws_lambda_function_event_invoke_config",
+        {
+            "function_name": "other",
+            "destination_config": [{"on_success": [{"destination": ARN}]}],
+        },
+        "Lambda (destination)",
+    ),
+    ("aws_lb_target_group_attachment", {"target_id": ARN}, "Application Load Balancer"),
+    ("aws_lex_intent", {"fulfillment_activity": [{"code_hook": [{"uri": ARN}]}]}, "Lex"),
+    ("aws_pipes_pipe", {"target": ARN}, "EventBridge Pipes"),
+    ("aws_pipes_pipe", {"enrichment": ARN}, "EventBridge Pipes"),
+    ("aws_s3_bucket_notification", {"lambda_function": [{"lambda_function_arn": ARN}]}, "S3"),
+    (
+        "aws_s3control_object_lambda_access_point",
+        {
+            "configuration": [
+                {
+                    "transformation_configuration": [
+                        {"content_transformation": [{"aws_lambda": [{"function_arn": ARN}]}]}
+                    ]
+                }
+            ]
+        },
+        "S3 Object Lambda",
+    ),
+    (
+        "aws_scheduler_schedule",
+        {
+            "target": [
+                {
+                    "arn": "arn:aws:scheduler:::aws-sdk:lambda:invoke",
+                    "input": json.dumps({"FunctionName": "api", "Payload": "{}"}),
+                }
+            ]
+        },
+        "EventBridge Scheduler",
+    ),
+    ("aws_secretsmanager_secret_rotation", {"rotation_lambda_arn": ARN}, "Secrets Manager"),
+    ("aws_ses_receipt_rule", {"lambda_action": [{"function_arn": ARN}]}, "SES"),
+    ("aws_ssm_maintenance_window_task", {"task_arn": ARN}, "Systems Manager"),
+    ("aws_transfer_server", {"function": ARN}, "Transfer Family"),
+    ("aws_vpclattice_target_group_attachment", {"target": [{"id": ARN}]}, "VPC Lattice"),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "service"), DOCUMENTS)
+def test_a_service_is_named_by_the_resource_that_makes_it_invoke_a_function(
+    plan: PlanDocument, kind: str, values: dict[str, Json], service: str
+) -> None:
+    plan.managed(f"{kind}.x", values)
+    assert invokers(plan) == (service,)
+
+
+def test_a_block_of_a_new_resource_refers_to_its_function(plan: PlanDocument) -> None:
+    plan.managed("aws_cognito_user_pool.users", {}, unknown={"lambda_config": True})
+    plan.nested("aws_cognito_user_pool.users", "lambda_config", {"custom_email_sender": []})
+    assert invokers(plan) == ()
+    sender = {"lambda_arn": OF_API, "lambda_version": []}
+    plan.nested("aws_cognito_user_pool.users", "lambda_config", {"custom_email_sender": [sender]})
+    assert invokers(plan) == ("Cognito",)
+
+
+def test_terraform_itself_may_invoke_a_function_while_it_plans(plan: PlanDocument) -> None:
+    plan.data("data.aws_lambda_invocation.now", {"function_name": "api"})
+    assert invokers(plan) == ("Terraform",)
+
+
+@pytest.mark.parametrize(("provider", "found"), [("Lambda", ("CodePipeline",)), ("CodeBuild", ())])
+def test_a_pipeline_invokes_the_functions_of_its_lambda_actions(
+    plan: PlanDocument, provider: str, found: tuple[str, ...]
+) -> None:
+    """An action that deploys a function names it, too, and does not invoke it."""
+    action: Json = {"provider": provider, "configuration": {"FunctionName": "api"}}
+    plan.managed("aws_codepipeline.p", {"stage": [{"name": "s", "action": [action]}]})
+    assert invokers(plan) == found

@@ -94,6 +94,32 @@ resource "aws_lambda_function" "blocks" {
   }
 }
 
+# A managed resource makes the archive, and an alias names a published version.
+resource "archive_file" "managed" {
+  type        = "zip"
+  source_dir  = "${path.module}/code/managed"
+  output_path = "${path.module}/build/managed.zip"
+}
+
+resource "aws_lambda_function" "managed" {
+  function_name = "kinds-managed"
+  role          = aws_iam_role.functions.arn
+  runtime       = "python3.13"
+  handler       = "app.handler"
+  filename      = archive_file.managed.output_path
+  publish       = true
+
+  environment {
+    variables = { KIND = "managed" }
+  }
+}
+
+resource "aws_lambda_alias" "managed" {
+  name             = "live"
+  function_name    = aws_lambda_function.managed.function_name
+  function_version = aws_lambda_function.managed.version
+}
+
 # Through S3.
 resource "aws_s3_bucket" "code" {
   bucket        = "kinds-code"
@@ -178,10 +204,57 @@ module "orders" {
   publish     = true
 }
 
+# A state machine that invokes two functions.
+resource "aws_sfn_state_machine" "orders" {
+  name     = "kinds"
+  role_arn = aws_iam_role.functions.arn
+  definition = jsonencode({
+    StartAt = "Order"
+    States = {
+      Order = { Type = "Task", Resource = module.orders.arn, Next = "First" }
+      First = {
+        Type       = "Task"
+        Resource   = "arn:aws:states:::lambda:invoke"
+        Parameters = { FunctionName = aws_lambda_function.each["first"].function_name }
+        End        = true
+      }
+    }
+  })
+}
+
 module "group" {
   source = "./modules/group"
   role   = aws_iam_role.functions.arn
   code   = "${path.module}/code"
+}
+
+# Instances of a module: with zips that are built already, and with one that is stored in S3.
+module "built" {
+  for_each = toset(["left", "right"])
+  source   = "./modules/function"
+  name     = "kinds-built-${each.key}"
+  handler  = "app.handler"
+  role     = aws_iam_role.functions.arn
+  zip      = "${path.module}/dist/built.zip"
+}
+
+module "stored" {
+  count   = 2
+  source  = "./modules/function"
+  name    = "kinds-stored-${count.index}"
+  handler = "app.handler"
+  role    = aws_iam_role.functions.arn
+  stored  = { bucket = aws_s3_bucket.code.id, key = aws_s3_object.code.key }
+}
+
+module "wrapped" {
+  source      = "./modules/function"
+  name        = "kinds-wrapped-too"
+  handler     = "app.handler"
+  source_path = "${path.module}/code/wrapped"
+  role        = aws_iam_role.functions.arn
+  layers      = [aws_lambda_layer_version.wrapper.arn]
+  variables   = { AWS_LAMBDA_EXEC_WRAPPER = "/opt/wrap" }
 }
 
 # A layer with a wrapper, which only Terraform knows to be in the environment.

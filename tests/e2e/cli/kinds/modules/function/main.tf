@@ -1,8 +1,21 @@
 # A module in the style of a registry: every setting is a variable, optional blocks are dynamic.
 variable "name" {}
 variable "handler" {}
-variable "source_path" {}
 variable "role" {}
+
+# One of these three: the code's folder, a zip, or the bucket and the key of a zip.
+variable "source_path" {
+  default = null
+}
+
+variable "zip" {
+  default = null
+}
+
+variable "stored" {
+  type    = object({ bucket = string, key = string })
+  default = null
+}
 
 variable "create" {
   default = true
@@ -22,7 +35,13 @@ variable "layers" {
   default = null
 }
 
+variable "variables" {
+  type    = map(string)
+  default = {}
+}
+
 data "archive_file" "code" {
+  count       = var.source_path == null ? 0 : 1
   type        = "zip"
   source_dir  = var.source_path
   output_path = "${path.root}/build/${var.name}.zip"
@@ -36,11 +55,13 @@ resource "aws_lambda_function" "this" {
   handler          = var.handler
   layers           = var.layers
   publish          = var.publish
-  filename         = data.archive_file.code.output_path
-  source_code_hash = data.archive_file.code.output_base64sha256
+  filename         = var.stored != null ? null : var.zip != null ? var.zip : one(data.archive_file.code[*].output_path)
+  source_code_hash = one(data.archive_file.code[*].output_base64sha256)
+  s3_bucket        = try(var.stored.bucket, null)
+  s3_key           = try(var.stored.key, null)
 
   environment {
-    variables = { KIND = var.name }
+    variables = merge({ KIND = var.name }, var.variables)
   }
 
   dynamic "vpc_config" {
@@ -57,4 +78,8 @@ resource "aws_lambda_alias" "live" {
   name             = "live"
   function_name    = aws_lambda_function.this[0].function_name
   function_version = aws_lambda_function.this[0].version
+}
+
+output "arn" {
+  value = aws_lambda_function.this[0].arn
 }

@@ -8,4 +8,5 @@ module "job" {
   handler     = "jobs.${each.key}"
   source_path = "${var.code}/jobs"
   role        = var.role
+  publish     = true
 }
