@@ -8,18 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from terralive_cli.output.formats.words import listed
 from terralive_relay.events import Warned
-from terralive_stub.shared.json_documents import Json, text
+from terralive_stub.shared.json_documents import Json, as_object, items, text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction
 
+_Condition: TypeAlias = Callable[[Mapping[str, Json]], bool]
 _NAMED: Final = 5
 # The beginnings of the names of runtimes whose deployed code runs in the sandbox.
 _RUNTIMES: Final = ("python", "nodejs", "provided")
+# The services that rules, schedules and asynchronous invocations send to.
+_DESTINATIONS: Final = ("lambda", "sqs", "sns")
+# The blocks of a schedule's target that only other services take.
+_OTHER_TARGETS: Final = (
+    "ecs_parameters",
+    "eventbridge_parameters",
+    "kinesis_parameters",
+    "sagemaker_pipeline_parameters",
+)
+_OBJECT_EVENTS: Final = ("s3:ObjectCreated:", "s3:ObjectRemoved:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +45,58 @@ class _Gap:
 
     type: str
     missing: str
-    applies: Callable[[Mapping[str, Json]], bool]
+    applies: _Condition
 
 
 def _always(_: Mapping[str, Json]) -> bool:
     return True
 
 
-def _has(attribute: str) -> Callable[[Mapping[str, Json]], bool]:
+def _has(attribute: str) -> _Condition:
     """Return whether an attribute or block is set."""
     return lambda values: bool(values.get(attribute))
 
 
-def _is(attribute: str, *wanted: str) -> Callable[[Mapping[str, Json]], bool]:
+def _is(attribute: str, *wanted: str) -> _Condition:
     """Return whether an attribute has one of these values."""
     return lambda values: text(values, attribute) in wanted
 
 
-def _is_other(attribute: str, *known: str) -> Callable[[Mapping[str, Json]], bool]:
+def _is_other(attribute: str, *known: str) -> _Condition:
     """Return whether an attribute is set to something else than these values."""
     return lambda values: text(values, attribute) not in {"", *known}
+
+
+def _any(*conditions: _Condition) -> _Condition:
+    """Return whether one of several conditions holds."""
+    return lambda values: any(applies(values) for applies in conditions)
+
+
+def _in(block: str, applies: _Condition) -> _Condition:
+    """Return whether a condition holds for a nested block."""
+    return lambda values: any(applies(as_object(item)) for item in items(values, block))
+
+
+def _arn_is_other(attribute: str, *services: str) -> _Condition:
+    """Return whether an ARN is known and of another service than these."""
+
+    def applies(values: Mapping[str, Json]) -> bool:
+        match text(values, attribute).split(":"):
+            case ["arn", _, service, *_]:
+                return service not in services
+        return False
+
+    return applies
+
+
+def _sends_other_events(values: Mapping[str, Json]) -> bool:
+    """Tell whether a notification of a bucket is about other events than objects' own."""
+    for block in ("lambda_function", "queue", "topic"):
+        for item in items(values, block):
+            for event in items(as_object(item), "events"):
+                if not str(event).startswith(_OBJECT_EVENTS):
+                    return True
+    return False
 
 
 _NO_REQUESTS: Final = "answered with 501 NotEmulatedBySandbox"
@@ -81,8 +124,14 @@ _GAPS: Final = (
     _Gap(
         "aws_apigatewayv2_integration",
         f"kept; requests are {_NO_REQUESTS}",
-        _is_other("integration_type", "AWS_PROXY"),
+        _any(
+            _is_other("integration_type", "AWS_PROXY"),
+            _has("integration_subtype"),
+            _has("request_parameters"),
+            _has("response_parameters"),
+        ),
     ),
+    _Gap("aws_apigatewayv2_route", f"kept; requests are {_NO_REQUESTS}", _has("api_key_required")),
     _Gap("aws_api_gateway_rest_api", "refused because of their OpenAPI document", _has("body")),
     _Gap("aws_apigatewayv2_api", "refused because of their OpenAPI document", _has("body")),
     _Gap("aws_apigatewayv2_api", "refused because of their target", _has("target")),
@@ -94,6 +143,48 @@ _GAPS: Final = (
         f"{_REFUSED}: DocumentDB",
         _has("document_db_event_source_config"),
     ),
+    _Gap(
+        "aws_lambda_event_source_mapping",
+        f"{_REFUSED}: they read by a consumer of a Kinesis stream",
+        lambda values: "/consumer/" in text(values, "event_source_arn"),
+    ),
+    _Gap(
+        "aws_lambda_event_source_mapping",
+        f"{_REFUSED}: they have a tumbling window",
+        _has("tumbling_window_in_seconds"),
+    ),
+    _Gap(
+        "aws_lambda_event_source_mapping",
+        f"{_REFUSED}: they have an on-failure destination",
+        _has("destination_config"),
+    ),
+    _Gap(
+        "aws_lambda_function_url",
+        f"{_REFUSED}: they stream their responses",
+        _is("invoke_mode", "RESPONSE_STREAM"),
+    ),
+    _Gap(
+        "aws_lambda_function_event_invoke_config",
+        f"{_REFUSED}: their destination is no function, queue or topic",
+        _in(
+            "destination_config",
+            _any(
+                _in("on_success", _arn_is_other("destination", *_DESTINATIONS)),
+                _in("on_failure", _arn_is_other("destination", *_DESTINATIONS)),
+            ),
+        ),
+    ),
+    _Gap(
+        "aws_cloudwatch_event_target",
+        f"{_REFUSED}: they are no function, queue or topic",
+        _arn_is_other("arn", *_DESTINATIONS),
+    ),
+    _Gap(
+        "aws_scheduler_schedule",
+        f"{_REFUSED}: their target is no function, queue or topic",
+        _in("target", _any(_arn_is_other("arn", *_DESTINATIONS), *map(_has, _OTHER_TARGETS))),
+    ),
+    _Gap("aws_pipes_pipe", "not run", _always),
     _Gap("aws_lambda_alias", f"{_REFUSED}: they are weighted", _has("routing_config")),
     _Gap("aws_cloudwatch_event_archive", _REFUSED, _always),
     _Gap("aws_cloudwatch_event_api_destination", _REFUSED, _always),
@@ -101,6 +192,11 @@ _GAPS: Final = (
     _Gap("aws_iot_topic_rule", _INVOKES_NOTHING, _has("lambda")),
     _Gap("aws_lb_target_group", _INVOKES_NOTHING, _is("target_type", "lambda")),
     _Gap("aws_s3_bucket_notification", "sent to no event bus", _has("eventbridge")),
+    _Gap(
+        "aws_s3_bucket_notification",
+        "sent only for objects that are created or removed",
+        _sends_other_events,
+    ),
 )
 
 

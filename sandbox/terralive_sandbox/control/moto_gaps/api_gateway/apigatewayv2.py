@@ -74,8 +74,9 @@ def _replace_what_is_left_out(replacements: Replacements) -> None:
 
     def create_api(self: ApiGatewayV2Response) -> Any:
         if json.loads(self.body).get("target"):
-            what = "quick create of HTTP APIs; declare their route, integration and stage"
-            raise not_emulated(what)
+            raise not_emulated(
+                "quick create of HTTP APIs; declare their route, integration and stage"
+            )
         return moto_create_api(self)
 
     reimport_api = not_emulated_method(
