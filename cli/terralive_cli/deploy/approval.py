@@ -71,6 +71,16 @@ def ask_stack(stage: Stage, ui: Ui, live: LivePlan) -> None:
     _ask_one(stage, ui, live, f"Deploy the stack {live.stack}, and make {{}} live ({{}})?")
 
 
+def ask_debug_stack_again(stage: Stage, ui: Ui, plan: TerraformPlan) -> None:
+    """Ask about a plan of the debug stack that changes more than the one that was agreed to.
+
+    Raises:
+        Declined: the user said no.
+    """
+    where = f"{stage.name} in {stage.target.name}"
+    ask(ui, f"The plan has changed. Deploy the debug stack of {where} ({count([plan])})?")
+
+
 def ask_again(stage: Stage, ui: Ui, live: LivePlan) -> None:
     """Show and ask about a plan of the app that differs from the one that was agreed to.
 

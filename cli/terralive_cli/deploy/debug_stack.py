@@ -22,6 +22,7 @@ from terralive_cli.joining.decision import IMAGE_REPOSITORY, Project
 from terralive_cli.joining.description import StackDescription
 from terralive_cli.joining.inventory import AwsInventory
 from terralive_cli.joining.look import Existing, look
+from terralive_cli.output.events import Emit
 from terralive_cli.output.progress import Phase
 from terralive_relay.events import Warned
 from terralive_stub.errors import TerraliveError
@@ -154,6 +155,23 @@ class DebugStack:
         if self.settings.has_images:
             return self
         return DebugStack.opened(self.stage, needs_images=True)
+
+    @property
+    def emit(self) -> Emit:
+        """Shows events."""
+        return self.stage.emit
+
+    def forget_state(self) -> None:
+        """Read the state anew: something else has changed it."""
+        self.terraform.state.forget()
+
+    def opened_again(self) -> DebugStack:
+        """Return the debug stack after another look: something else has changed its state.
+
+        Raises:
+            TerraliveError: see `opened`.
+        """
+        return DebugStack.opened(self.stage, needs_images=self.settings.has_images)
 
     def outputs(self) -> DebugStackOutputs | None:
         """Read the outputs and the secret of the deployed debug stack; None where there is none.

@@ -14,10 +14,10 @@ Making an app live has these steps, and each leaves a state that `restore` and `
        are known are served before. The names of the deployed functions are read from the state and
        attached to the local code.
 
-Something else may change the state between a plan of the app and its apply. Terraform then refuses
-the plan (https://developer.hashicorp.com/terraform/cli/commands/apply#saved-plan-mode), and nothing
-of it was applied. The plan is made once more. If it changes the same, it is applied; otherwise it
-is shown, and the user is asked again.
+Something else may change the state between a plan and its apply. Terraform then refuses the plan
+(https://developer.hashicorp.com/terraform/cli/commands/apply#saved-plan-mode), and nothing of it
+was applied. The plan is made once more, of the debug stack after another look at what exists. If it
+changes the same, it is applied; otherwise the user is asked again.
 
 The app may have several stacks (see `stacks`). Each step is done for all of them: one page, one
 question, then the applies in the order of their dependencies.
@@ -32,14 +32,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from terralive_cli.app.live_plan import LiveApp, RestorePlan, Restoring
+from terralive_cli.app.live_plan import LiveApp, LivePlans, RestorePlan, Restoring
 from terralive_cli.app.stage_app import StageApp
 from terralive_cli.deploy import approval, plans, record
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.data_trace import require_no_tracing
-from terralive_cli.stacks.applying import StaleOnce, changes_of, naming
+from terralive_cli.stacks.applying import StaleOnce, actions_of, changes_of, naming
 from terralive_cli.stacks.deploying import LiveProgress
 from terralive_cli.stacks.stage_apps import StageApps
 from terralive_stub.errors import TerraliveError
@@ -71,9 +71,7 @@ def make_live(
         shown = open_plans.enter_context(apps.planned_live(deployed))
         if apps.needs_repository(shown):
             debug_stack = debug_stack.with_images()
-        stack = open_plans.enter_context(debug_stack.planned())
-        approval.ask_deployment(stage, ui, stack.plan, shown)
-        outputs = debug_stack.apply(stack, deployed)
+        debug_stack, outputs = _asked_and_deployed(debug_stack, ui, shown, deployed)
         urls = (outputs.relay_url, outputs.stub_url)
         require_no_tracing(stage, urls, is_joined=debug_stack.existing.is_joined)
         progress = LiveProgress(stage, ui, apps, shown)
@@ -81,6 +79,33 @@ def make_live(
             progress.apply_shown()
     progress.finish(outputs)
     return outputs, apps.live(outputs)
+
+
+def _asked_and_deployed(
+    debug_stack: DebugStack, ui: Ui, live: LivePlans, deployed: DebugStackOutputs | None
+) -> tuple[DebugStack, DebugStackOutputs]:
+    """Plan the debug stack, ask for the whole deployment, and apply the plan.
+
+    Args:
+        debug_stack: the debug stack.
+        ui: asks the user.
+        live: the plans of the app.
+        deployed: the outputs of the debug stack that is deployed; None where there is none.
+
+    Returns:
+        The debug stack that is deployed then, and its outputs.
+    """
+    stage = debug_stack.stage
+    with debug_stack.planned() as first:
+        approval.ask_deployment(stage, ui, first.plan, live)
+        with StaleOnce(debug_stack, "debug-stack"):
+            return debug_stack, debug_stack.apply(first, deployed)
+    # Another one may have deployed all of it.
+    debug_stack = debug_stack.opened_again()
+    with debug_stack.planned() as again:
+        if not actions_of(again.plan) <= actions_of(first.plan):
+            approval.ask_debug_stack_again(stage, ui, again.plan)
+        return debug_stack, debug_stack.apply(again, None)
 
 
 @dataclass(frozen=True, slots=True)

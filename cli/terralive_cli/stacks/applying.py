@@ -5,23 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Protocol
 
 from terralive_cli.app.live_plan import LivePlan, RestorePlan
-from terralive_cli.app.stage_app import StageApp
+from terralive_cli.output.events import Emit
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraformError, TerraliveError
 from terralive_terraform.output.failures import PLAN_STALE
+from terralive_terraform.output.plans import TerraformPlan
+
+
+class _Planned(Protocol):
+    """An app or a debug stack."""
+
+    @property
+    def emit(self) -> Emit:
+        """Shows events."""
+
+    def forget_state(self) -> None:
+        """Make the next plan from the state as it is then: something else has changed it."""
 
 
 class StaleOnce:
     """A context for an apply. Where its plan is stale, the context ends without an error.
 
     Args:
-        app: the app, whose next plan is made from the state as it is then.
+        app: the app or debug stack, whose next plan is made from the state as it is then.
         phase: the part of the work, for the note that the plan is made once more.
     """
 
-    def __init__(self, app: StageApp, phase: str) -> None:
+    def __init__(self, app: _Planned, phase: str) -> None:
         self._app = app
         self._phase = Phase(phase, app.emit)
         # Whether the plan was stale.
@@ -46,8 +59,12 @@ class StaleOnce:
 
 def changes_of(plan: LivePlan | RestorePlan) -> set[object]:
     """Return what an apply would do, for comparison."""
-    actions = {(change.address, change.action) for change in plan.ready.plan.changes}
-    return {*actions, *plan.others}
+    return {*actions_of(plan.ready.plan), *plan.others}
+
+
+def actions_of(plan: TerraformPlan) -> set[object]:
+    """Return what an apply would do with each resource."""
+    return {(change.address, change.action) for change in plan.changes}
 
 
 @contextmanager

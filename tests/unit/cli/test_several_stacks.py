@@ -145,6 +145,7 @@ class FakeDebugStack:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
+        self.emit = stage.emit
         self.existing = SimpleNamespace(is_joined=False)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""A plan of the app that Terraform refuses because its state has changed: planned once more."""
+"""A plan that Terraform refuses because its state has changed: planned once more."""
 
 from __future__ import annotations
 
@@ -140,19 +140,49 @@ class FakeApp:
 
 
 class FakeDebugStack:
-    """A debug stack that is deployed, and has these outputs after an apply."""
+    """A debug stack that is deployed, and has these outputs after an apply.
 
-    def __init__(self, stage: Stage, outputs: DebugStackOutputs) -> None:
+    Attributes:
+        stage: its stage.
+        emit: shows events.
+        existing: that it is no debug stack of others.
+        plans: the addresses that one plan after the other creates.
+        stale: how many of its plans Terraform refuses.
+        looked: how often it was looked at again.
+        applied: the addresses of the plans that were to be applied.
+    """
+
+    def __init__(
+        self, stage: Stage, outputs: DebugStackOutputs, *plans: Sequence[str], stale: int = 0
+    ) -> None:
         self.stage = stage
+        self.emit = stage.emit
         self.existing = SimpleNamespace(is_joined=False)
+        self.plans = list(plans or ((),))
+        self.stale = stale
+        self.looked = 0
+        self.applied: list[Sequence[str]] = []
         self._outputs = outputs
 
     @contextmanager
     def planned(self) -> Iterator[SimpleNamespace]:
-        yield SimpleNamespace(plan=TerraformPlan((), has_changes=False, file=Path("stack")))
+        addresses = self.plans.pop(0)
+        changes = tuple(Change(address, "create", "aws_lambda_function") for address in addresses)
+        plan = TerraformPlan(changes, has_changes=bool(changes), file=Path("stack"))
+        yield SimpleNamespace(plan=plan)
 
-    def apply(self, *_: object) -> DebugStackOutputs:
+    def apply(self, ready: SimpleNamespace, _: DebugStackOutputs | None) -> DebugStackOutputs:
+        self.applied.append([change.address for change in ready.plan.changes])
+        if len(self.applied) <= self.stale:
+            raise STALE
         return self._outputs
+
+    def forget_state(self) -> None:
+        """Keep no state."""
+
+    def opened_again(self) -> FakeDebugStack:
+        self.looked += 1
+        return self
 
 
 class User:
@@ -185,6 +215,10 @@ class User:
     def start(self, app: FakeApp, outputs: DebugStackOutputs = OUTPUTS) -> None:
         stack = cast("DebugStack", FakeDebugStack(self.stage, outputs))
         workflows.make_live(stack, cast("StageApps", app.on(self.stage)), self.ui, OUTPUTS)
+
+    def deploy(self, stack: FakeDebugStack) -> None:
+        app = FakeApp((), (), stale=0).on(self.stage)
+        workflows.make_live(cast("DebugStack", stack), cast("StageApps", app), self.ui, None)
 
     def restore(self, app: FakeApp) -> bool:
         return workflows.restore(self.stage, cast("StageApps", app.on(self.stage)), self.ui).changed
@@ -300,3 +334,42 @@ def test_a_destroy_that_would_remove_more_by_then_is_asked_for_anew(tmp_path: Pa
     with pytest.raises(approval.Declined):
         user.destroy(app)
     assert len(app.terraform.applied) == 1
+
+
+def test_a_stale_plan_of_the_debug_stack_is_made_once_more_after_another_look(
+    tmp_path: Path,
+) -> None:
+    user = User(tmp_path, "y\n")
+    stack = FakeDebugStack(user.stage, OUTPUTS, ["table", "broker"], ["broker"], stale=1)
+    user.deploy(stack)
+    assert len(user.questions()) == 1, "both of it were agreed to"
+    assert stack.looked == 1
+    assert stack.applied == [["table", "broker"], ["broker"]]
+    assert "the state has changed since the plan was made: planning once more" in user.screen()
+
+
+@pytest.mark.parametrize(("answer", "applies"), [("y", 2), ("n", 1)])
+def test_a_new_plan_of_the_debug_stack_that_changes_more_is_asked_for_anew(
+    tmp_path: Path, answer: str, applies: int
+) -> None:
+    user = User(tmp_path, f"y\n{answer}\n")
+    stack = FakeDebugStack(user.stage, OUTPUTS, ["table"], ["table", "broker"], stale=1)
+    if answer == "y":
+        user.deploy(stack)
+    else:
+        with pytest.raises(approval.Declined):
+            user.deploy(stack)
+    _, again = user.questions()
+    assert again == (
+        "The plan has changed. Deploy the debug stack of orders/dev-ana in the sandbox (2 to add)?"
+    )
+    assert len(stack.applied) == applies
+
+
+def test_a_debug_stack_whose_second_plan_is_stale_ends_in_the_same_error(tmp_path: Path) -> None:
+    user = User(tmp_path, "y\n")
+    stack = FakeDebugStack(user.stage, OUTPUTS, ["table"], ["table"], stale=2)
+    with pytest.raises(TerraformError) as raised:
+        user.deploy(stack)
+    assert raised.value.reference == "plan-stale"
+    assert len(stack.applied) == 2
