@@ -146,6 +146,7 @@ def require_nothing_left(project: Project) -> None:
         "tables": project.client("dynamodb").list_tables()["TableNames"],
         "topics": project.client("sns").list_topics()["Topics"],
         "roles": project.client("iam").list_roles()["Roles"],
+        "buckets": project.client("s3").list_buckets()["Buckets"],
     }
     counts = ", ".join(f"{len(found)} {kind}" for kind, found in left.items())
     detail(f"left in the account: {counts}")

@@ -26,6 +26,8 @@ from terralive_stub.shared.atomic_files import write_atomically
 STUB_RUNTIME: Final = "python3.13"
 STUB_PACKAGE: Final = "terralive_stub"
 STUB_HANDLER: Final = f"{STUB_PACKAGE}.live.handler"
+# The beginning of the keys of all zips of the stub in the debug stack's bucket.
+STUB_OBJECTS: Final = "stub/"
 STUB_IMAGE: Final = "terralive-stub"
 # The tag of the stub's image begins with the version of its arguments.
 STUB_IMAGE_TAG: Final = ARGUMENTS_VERSION
@@ -69,6 +71,25 @@ class Artifact:
 
     path: Path
     sha256_base64: str
+
+
+@dataclass(frozen=True, slots=True)
+class StubObject:
+    """The stub's zip in S3.
+
+    Attributes:
+        bucket: the debug stack's bucket.
+        key: the object's key. It contains the zip's hash: another zip is another object.
+    """
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def of(cls, bucket: str, stub: Artifact) -> StubObject:
+        """Return the object of a zip."""
+        digest = base64.b64decode(stub.sha256_base64).hex()
+        return cls(bucket, f"{STUB_OBJECTS}{digest}.zip")
 
 
 @dataclass(frozen=True, slots=True)

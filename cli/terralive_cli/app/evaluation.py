@@ -9,10 +9,15 @@ from typing import Final
 
 from terralive_cli.app.live_plan import AppGuard
 from terralive_cli.app.plan_event import live_functions, unplanned_event
-from terralive_cli.app.stub_settings import StubSettings, known_arns
+from terralive_cli.app.stub_settings import (
+    Identity,
+    StubSettings,
+    functions_by_file,
+    known_arns,
+)
 from terralive_cli.app.warnings import Warnings
 from terralive_cli.deploy.plans import evaluation_file
-from terralive_cli.deploy.target import Stage
+from terralive_cli.deploy.target import Stage, aws_providers
 from terralive_cli.functions.evaluated import EvaluatedApp, evaluated_app
 from terralive_cli.functions.mapping import map_functions
 from terralive_cli.functions.warnings import unreadable_warnings
@@ -39,6 +44,7 @@ class Evaluation:
         stub: the settings of the stub.
         warnings: emits warnings.
         arns: the ARNs of functions by address with instance keys, as far as they are known.
+        by_file: the addresses, without instance keys, of functions that get the stub as a file.
     """
 
     stage: Stage
@@ -46,6 +52,7 @@ class Evaluation:
     stub: StubSettings
     warnings: Warnings
     arns: dict[str, str] = field(default_factory=dict)
+    by_file: tuple[str, ...] = ()
     # The answer of Terraform; None before it was asked, and after `forget`.
     _evaluated: EvaluatedApp | None = None
 
@@ -96,6 +103,9 @@ class Evaluation:
         project = self.stage.config.project
         evaluated = evaluated_app(made, deployed, project, selection.modules)
         self.arns = known_arns(self.stage, prepared.directory, evaluated)
+        providers = aws_providers(self.stage.config, prepared.directory)
+        identity = Identity.of(self.stage.target, providers)
+        self.by_file = functions_by_file(evaluated, providers, identity)
         return evaluated
 
     def _evaluate(

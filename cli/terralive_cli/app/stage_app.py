@@ -283,6 +283,7 @@ class StageApp:
             architectures=image_architectures(evaluated.planned),
             arns=self._evaluation.arns,
             exclude=tuple(self._unmapped),
+            by_file=self._evaluation.by_file,
         )
         with phase.step("synth"):
             selection = app.discovered(live).evaluated(evaluated.planned, evaluated.aliases)
@@ -329,11 +330,12 @@ class StageApp:
         """
         terraform = plan.ready.terraform
         self._stub.push_images()
-        if plan.is_whole:
-            record.begin_deployment(self.work)
-        apply(plan.ready)
-        if plan.is_whole:
-            record.end_deployment(self.work)
+        with self._stub.uploaded(plan, self._evaluation.by_file):
+            if plan.is_whole:
+                record.begin_deployment(self.work)
+            apply(plan.ready)
+            if plan.is_whole:
+                record.end_deployment(self.work)
         outputs = {
             name: output.value
             for name, output in terraform.state.outputs().items()

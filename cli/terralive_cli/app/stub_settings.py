@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from terralive_cli.app.live_plan import LivePlan
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
-from terralive_cli.deploy.target import Stage, aws_providers
+from terralive_cli.deploy.stub_bucket import StubBucket
+from terralive_cli.deploy.target import Stage, Target, aws_providers
 from terralive_cli.functions.debugging import Debugging
 from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_cli.functions.warnings import images_in
 from terralive_cli.images.stage_images import StageImages
 from terralive_cli.live.stage_stub import arn_prefix, coordinates, stub_zip
 from terralive_cli.output.progress import Phase
-from terralive_stub.shared.arns import partition_of
-from terralive_terraform.evaluation.planned import planned_arns
+from terralive_stub.shared.arns import partition_of, place_of
+from terralive_terraform.addresses import without_keys
+from terralive_terraform.artifacts import Artifact, StubObject
+from terralive_terraform.discovery.providers import AwsProvider
+from terralive_terraform.evaluation.planned import PlannedFunction, planned_arns
 from terralive_terraform.image_stub import ImageStub
+from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName, live_description
 from terralive_terraform.substitution.rules import LiveSettings
 
+_log: Final = logging.getLogger("terralive.cli")
+_PROVIDER: Final = "aws"
 # The debug stack's outputs before it is deployed: the app is planned with them to find mistakes.
 _NOT_YET: Final = "not-deployed-yet"
 _NOT_DEPLOYED: Final = DebugStackOutputs(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
@@ -50,6 +61,7 @@ class StubSettings:
         architectures: Iterable[str],
         arns: Mapping[str, str],
         exclude: Sequence[str] = (),
+        by_file: Sequence[str] = (),
     ) -> LiveSettings:
         """Return the settings that make functions live.
 
@@ -58,6 +70,7 @@ class StubSettings:
             architectures: those of the functions that are container images.
             arns: the ARNs of functions, by address.
             exclude: the addresses of functions that stay as they are.
+            by_file: the addresses of functions that cannot get the stub's zip from S3.
         """
         config = self._stage.config
         known = outputs or _NOT_DEPLOYED
@@ -69,6 +82,8 @@ class StubSettings:
             debug=self._debugging.names,
             image_stub=self._image_stub(known, frozenset(architectures), arns),
             description=live_description(StageName(config.app, config.stage)),
+            stub_object=_object(known, stub),
+            by_file=tuple(by_file),
         )
 
     def _image_stub(
@@ -97,6 +112,115 @@ class StubSettings:
         phase = Phase("image", self._stage.emit)
         with phase.step("push"):
             self._images.push(names, phase.note)
+
+    @contextmanager
+    def uploaded(self, plan: LivePlan, by_file: Collection[str]) -> Iterator[None]:
+        """Upload the stub's zip for an apply that needs it; remove those of older stubs after it.
+
+        Args:
+            plan: the plan that is applied in the context.
+            by_file: the addresses of functions that do not get the zip from S3.
+
+        Raises:
+            TerraliveError: see `StubBucket.upload`.
+        """
+        wanted = [item for item in plan.functions if not item.is_image]
+        is_needed = any(item.address not in by_file for item in wanted)
+        target = None
+        if plan.outputs is not None and plan.ready.plan.has_changes and is_needed:
+            stub = stub_zip(self._stage, plan.outputs)
+            target = _object(plan.outputs, stub)
+        if target is None:
+            yield
+            return
+        bucket = StubBucket(self._stage.target.caller)
+        with plan.ready.phase.step("upload"):
+            bucket.upload(stub, target)
+        yield
+        bucket.remove_outdated(target)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The identity that terralive acts as.
+
+    Attributes:
+        region: its region.
+        profiles: the profiles with which a provider acts as the same identity; "" for none.
+    """
+
+    region: str
+    profiles: frozenset[str]
+
+    @classmethod
+    def of(cls, target: Target, providers: Sequence[AwsProvider]) -> Identity:
+        """Return the identity of a target. In a sandbox, all profiles are the sandbox's own."""
+        profiles = {""}
+        if target.sandbox is not None:
+            profiles.update(item.profile for item in providers if item.profile is not None)
+        elif "AWS_ACCESS_KEY_ID" not in target.environment:
+            # Keys in the environment are terralive's, and not those of a provider with a profile.
+            profiles.add(target.caller.session.profile_name)
+        return cls(target.region, frozenset(profiles))
+
+
+def _object(outputs: DebugStackOutputs, stub: Artifact) -> StubObject | None:
+    """Return the stub's zip in the debug stack's bucket; None where there is no bucket."""
+    if not outputs.stub_bucket:
+        return None
+    return StubObject.of(outputs.stub_bucket, stub)
+
+
+def functions_by_file(
+    evaluated: EvaluatedApp, providers: Sequence[AwsProvider], identity: Identity
+) -> tuple[str, ...]:
+    """Return the addresses, without instance keys, of functions that S3 cannot give the stub to.
+
+    Lambda reads an object of its own region, as the caller of CreateFunction or UpdateFunctionCode:
+    https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-deployment.html. Only of a provider
+    that acts as terralive's own caller is it certain that it may read the debug stack's bucket.
+
+    Args:
+        evaluated: the app without stubs.
+        providers: the AWS providers of its root module.
+        identity: terralive's own caller.
+    """
+    by_alias = {item.alias: item for item in providers}
+    by_alias.setdefault("", AwsProvider(Path()))
+    found: dict[str, None] = {}
+    for function in evaluated.planned:
+        name, _, alias = function.provider.partition(".")
+        provider = None
+        if name == _PROVIDER:
+            provider = by_alias.get(alias)
+        deployed = evaluated.deployed.functions.get(function.address)
+        reason = _reason_for_file(function, provider, deployed, identity)
+        if reason:
+            _log.debug("%s gets the stub as a file: %s", function.address, reason)
+            found[without_keys(function.address)] = None
+    return tuple(found)
+
+
+def _reason_for_file(
+    function: PlannedFunction,
+    provider: AwsProvider | None,
+    deployed: DeployedFunction | None,
+    identity: Identity,
+) -> str:
+    """Return the reason why a function cannot get the stub from S3; "" where it can."""
+    if provider is None:
+        return "its provider is not known"
+    own_profile = provider.profile in identity.profiles
+    if provider.role_arn != "" or not own_profile or provider.has_credentials:
+        return "its provider may act as another identity than terralive"
+    region = function.region or provider.region
+    if deployed is not None:
+        region = place_of(deployed.arn).region
+    if region is None:
+        return "its region is not known"
+    if region not in {"", identity.region}:
+        return f"it is in {region}"
+    return ""
 
 
 def known_arns(stage: Stage, directory: Path, evaluated: EvaluatedApp) -> dict[str, str]:

@@ -179,7 +179,7 @@ class DebugStackConfig:
     )
     kms_key: str | None = setting(
         Text(),
-        "ARN of the KMS key that encrypts the table and the logs.",
+        "ARN of the KMS key that encrypts the table, the logs and the stub's bucket.",
         default=None,
         shown_default="keys that AWS owns",
         rule=rules.kms_key,

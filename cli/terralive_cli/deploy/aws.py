@@ -144,6 +144,11 @@ class Caller:
         return "".join(aliases)
 
     @property
+    def has_own_endpoint(self) -> bool:
+        """Tell whether a sandbox or an emulator answers, which may know one host name only."""
+        return self.endpoint_url is not None or self.emulator is not None
+
+    @property
     def is_aws(self) -> bool:
         """Tell whether AWS itself answers, and no emulator does.
 

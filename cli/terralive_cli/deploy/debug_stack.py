@@ -67,6 +67,8 @@ class DebugStackOutputs:
         broker_name: the name of the broker function.
         secret: the secret of all tokens. It is in the table, and in no output of Terraform.
         image_repository: the repository of the stub's image; "" for none.
+        stub_bucket: the bucket of the stub's zip; "" where an older version of terralive has
+            deployed the debug stack.
     """
 
     stub_url: str
@@ -75,6 +77,7 @@ class DebugStackOutputs:
     broker_name: str
     secret: bytes = field(repr=False, default=NO_SECRET)
     image_repository: str = ""
+    stub_bucket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,7 @@ class DebugStack:
             table_name=texts["table_name"],
             broker_name=texts["broker_name"],
             image_repository=texts.get(IMAGE_REPOSITORY, ""),
+            stub_bucket=texts.get("stub_bucket", ""),
         )
 
     @contextmanager
@@ -429,7 +433,9 @@ def _settings(stage: Stage) -> DebugStackSettings:
         created=dt.datetime.now(dt.UTC).date().isoformat(),
         version=version("terralive"),
         endpoints=stage.target.endpoints,
+        account=stage.target.caller.account,
         identity_source=stage.target.identity_source,
+        s3_path_style=stage.target.caller.has_own_endpoint,
         backend=backend,
         source=config.source,
         image_readers=_image_readers(stage),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from terralive_cli.deploy import aws
+from terralive_cli.deploy.stub_bucket import s3_client
 from terralive_cli.joining.concurrency import Concurrency
 from terralive_cli.joining.description import KEY, StackDescription, from_item, to_item
 from terralive_stub.shared.json_documents import as_object, items, parse_object, text
@@ -22,8 +23,15 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_iam import IAMClient
     from types_boto3_lambda import LambdaClient
+    from types_boto3_s3 import S3Client
 
 _log: Final = logging.getLogger("terralive.cli")
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+_NO_PART_OF_BUCKET: Final = (
+    "NoSuchBucketPolicy",
+    "NoSuchPublicAccessBlockConfiguration",
+    "ServerSideEncryptionConfigurationNotFoundError",
+)
 
 
 @dataclass(slots=True)
@@ -80,6 +88,7 @@ class AwsInventory:
         finders = {
             adoption.API: self._api,
             adoption.TABLE: self._table,
+            adoption.BUCKET: self._bucket,
             adoption.FUNCTION: self._function,
             adoption.IMAGES: self._repository,
             adoption.ROLE: self._role,
@@ -103,6 +112,8 @@ class AwsInventory:
                     return self._statements(outer)
                 case adoption.IMAGES_POLICY | adoption.IMAGES_LIFECYCLE:
                     return self._policy_of_repository(kind, outer)
+                case adoption.BUCKET_POLICY | adoption.BUCKET_ACCESS | adoption.BUCKET_ENCRYPTION:
+                    return self._part_of_bucket(kind, outer)
             return self._parts_of_api(kind, outer)
 
     def _parts_of_api(self, kind: str, api: str) -> Mapping[str, str]:
@@ -210,6 +221,53 @@ class AwsInventory:
         ):
             return {}
         return {"": name}
+
+    def _bucket(self, name: str) -> str:
+        """Return the name of a bucket. S3 refuses to tell anything of another account's.
+
+        A bucket gets its tags after it was created. One without tags is terralive's own, too: its
+        name ends with the digest of this stage.
+        """
+        from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+
+        owner = self.caller.account
+        try:
+            answer = self._s3.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=owner)
+        except ClientError as error:
+            match error.response["Error"].get("Code"):
+                case "NoSuchBucket":
+                    return ""
+                case "NoSuchTagSet":
+                    return name
+            raise
+        self.tags.append({tag["Key"]: tag["Value"] for tag in answer["TagSet"]})
+        return name
+
+    def _part_of_bucket(self, kind: str, name: str) -> Mapping[str, str]:
+        """Return one part of a bucket; the codes of S3's answers say that there is none."""
+        from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+
+        owner = self.caller.account
+        try:
+            match kind:
+                case adoption.BUCKET_POLICY:
+                    self._s3.get_bucket_policy(Bucket=name, ExpectedBucketOwner=owner)
+                case adoption.BUCKET_ACCESS:
+                    self._s3.get_public_access_block(Bucket=name, ExpectedBucketOwner=owner)
+                case adoption.BUCKET_ENCRYPTION:
+                    self._s3.get_bucket_encryption(Bucket=name, ExpectedBucketOwner=owner)
+        except ClientError as error:
+            if error.response["Error"].get("Code") in _NO_PART_OF_BUCKET:
+                return {}
+            raise
+        return {"": name}
+
+    @property
+    def _s3(self) -> S3Client:
+        if "s3" not in self._clients:
+            self._clients["s3"] = s3_client(self.caller)
+        client: S3Client = self._clients["s3"]
+        return client
 
     @property
     def _ecr(self) -> Any:  # noqa: ANN401  # boto3's clients are made at run time

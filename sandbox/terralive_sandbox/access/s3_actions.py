@@ -16,6 +16,7 @@ from terralive_sandbox.access.policy import AccessRequest
 # Actions that have another name than the operations that need them.
 _OPERATIONS: Final = {
     "GetAccelerateConfiguration": ["GetBucketAccelerateConfiguration"],
+    "GetBucketCORS": ["GetBucketCors"],
     "GetBucketNotification": ["GetBucketNotificationConfiguration"],
     "GetBucketObjectLockConfiguration": ["GetObjectLockConfiguration"],
     "GetBucketPublicAccessBlock": ["GetPublicAccessBlock"],

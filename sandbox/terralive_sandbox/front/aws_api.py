@@ -109,6 +109,8 @@ class AwsApi:
         )
         for access in needed:
             _require(caller, replace(access, context={**context, **access.context}))
+        if signed.service == "s3":
+            _require_owner(request, needed)
         if needed and needed[0].resources and signed.service in _SHARED_SERVICES:
             return Place.of(needed[0].resources[0]).account or caller.account
         return caller.account
@@ -206,6 +208,22 @@ def _require(caller: identity.Caller, access: AccessRequest) -> None:
         # Within one account moto evaluates the bucket's denials, for each key of a request.
         policy = None
     identity.require(caller, access, policy)
+
+
+def _require_owner(request: sigv4.Request, needed: list[AccessRequest]) -> None:
+    """Check that a bucket belongs to the account that a request expects, which moto ignores.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+
+    Raises:
+        identity.AccessDeniedError: it belongs to another one.
+    """
+    expected = request.header("x-amz-expected-bucket-owner")
+    if expected is None or not needed or not needed[0].resources:
+        return
+    bucket = find_policy(needed[0].resources[0])
+    if bucket is not None and bucket.owner != expected:
+        raise identity.AccessDeniedError("Access Denied")
 
 
 def _invoke_error(error: InvokeError) -> Response:

@@ -19,6 +19,10 @@ from terralive_stub.shared.json_documents import Json, as_object, section, text
 
 API: Final = "aws_apigatewayv2_api"
 AUTHORIZER: Final = "aws_apigatewayv2_authorizer"
+BUCKET: Final = "aws_s3_bucket"
+BUCKET_ACCESS: Final = "aws_s3_bucket_public_access_block"
+BUCKET_ENCRYPTION: Final = "aws_s3_bucket_server_side_encryption_configuration"
+BUCKET_POLICY: Final = "aws_s3_bucket_policy"
 FUNCTION: Final = "aws_lambda_function"
 IMAGES: Final = "aws_ecr_repository"
 IMAGES_LIFECYCLE: Final = "aws_ecr_lifecycle_policy"
@@ -35,12 +39,17 @@ TABLE: Final = "aws_dynamodb_table"
 # Type -> the argument with its name, by which it is found in the account.
 _NAMED: Final = {
     API: "name",
+    BUCKET: "bucket",
     FUNCTION: "function_name",
     IMAGES: "name",
     LOG_GROUP: "name",
     ROLE: "name",
     TABLE: "name",
 }
+# By these arguments, a destroy of a bucket or repository removes what is in it.
+_FORCED: Final = frozenset({"force_delete", "force_destroy"})
+# https://developer.hashicorp.com/terraform/language/meta-arguments
+_META_ARGUMENTS: Final = frozenset({"count", "depends_on", "dynamic", "lifecycle"})
 _VARIABLE: Final = re.compile(r"\$\{var\.(\w+)\}")
 _REFERENCE: Final = re.compile(r"\$\{(aws_\w+\.\w+)(?:\[0\])?\.\w+\}")
 
@@ -63,6 +72,9 @@ class _Part:
 
 _PARTS: Final = {
     AUTHORIZER: _Part("api_id", "name"),
+    BUCKET_ACCESS: _Part("bucket", "", None),
+    BUCKET_ENCRYPTION: _Part("bucket", "", None),
+    BUCKET_POLICY: _Part("bucket", "", None),
     IMAGES_LIFECYCLE: _Part("repository", "", None),
     IMAGES_POLICY: _Part("repository", "", None),
     INTEGRATION: _Part("api_id", ""),
@@ -178,16 +190,27 @@ def without_updates(document: Mapping[str, Json]) -> dict[str, Json]:
 
     It serves a destroy: what is removed at once need not be brought up to date before. Resources
     that cannot be looked for are not in it, because Terraform would create them again.
+
+    No import knows of `_FORCED`, and a destroy needs it: it changes the state and nothing else.
     """
     types: dict[str, Json] = {}
     for kind, named in section(document, "resource").items():
         if _is_known(kind):
             types[kind] = {
-                name: {**as_object(body), "lifecycle": {"ignore_changes": "all"}}
+                name: {**as_object(body), "lifecycle": {"ignore_changes": _ignored(body)}}
                 for name, body in as_object(named).items()
             }
     rest = {name: value for name, value in document.items() if name != "output"}
     return {**rest, "resource": types}
+
+
+def _ignored(body: Json) -> Json:
+    """Return the changes of a resource to ignore: all but that a destroy removes what is in it."""
+    block = as_object(body)
+    if _FORCED.isdisjoint(block):
+        return "all"
+    names = {*block, *section(block, "dynamic")} - _FORCED - _META_ARGUMENTS
+    return list[Json](sorted(names))
 
 
 def _is_known(kind: str) -> bool:
@@ -233,8 +256,8 @@ class _Search:
         if item.type not in _NAMED:
             return ""
         name = text(item.arguments, _NAMED[item.type])
-        if not name:
-            # A variable that is null: the resource is not wanted.
+        if not name or "${" in name:
+            # A variable that is null: the resource is not wanted. Or only Terraform knows the name.
             return ""
         return self._inventory.id_of(item.type, name)
 

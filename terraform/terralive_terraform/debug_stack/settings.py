@@ -33,6 +33,8 @@ VARIABLES: Final = {
     "throttle_rate": "number",
     "throttle_burst": "number",
     "broker_concurrency": "number",
+    "stub_bucket": "string",
+    "s3_path_style": "bool",
     "image_repository": "string",
     "image_policy": "string",
 }
@@ -43,6 +45,9 @@ NAME_CHARACTERS: Final = 64
 # The longest part behind a debug stack's name, with its hyphen: `-connections`.
 _PART_CHARACTERS: Final = 12
 _DIGEST_CHARACTERS: Final = 8
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET_CHARACTERS: Final = 63
+_BUCKET_DIGEST_CHARACTERS: Final = 12
 # The provider's value for a function without reserved concurrency:
 # https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lambda_function
 _UNRESERVED: Final = -1
@@ -131,6 +136,8 @@ class DebugStackSettings:
         version: terralive's version.
         endpoints: the addresses of the WebSocket APIs, if they are not AWS's own.
         identity_source: the source of a relay's identity at the broker (`IdentitySource`).
+        s3_path_style: whether the name of a bucket is a part of its URL's path. An emulator may
+            have no name in the DNS for each bucket.
         permissions_boundary: the ARN of a policy for the broker's role.
         role_path: the path of the broker's role.
         name_prefix: the beginning of every name.
@@ -144,6 +151,7 @@ class DebugStackSettings:
         image_readers: whose functions may be made of the stub's image.
         backend: the backend of the state; None for a file beside the configuration.
         source: the project that it is deployed from.
+        account: the AWS account, for the name of the bucket.
     """
 
     app: str
@@ -154,6 +162,7 @@ class DebugStackSettings:
     version: str
     endpoints: Endpoints = field(default_factory=Endpoints)
     identity_source: str = IdentitySource.IAM
+    s3_path_style: bool = False
     permissions_boundary: str | None = None
     role_path: str = "/"
     name_prefix: str = "terralive"
@@ -167,6 +176,7 @@ class DebugStackSettings:
     source: str = ""
     has_images: bool = False
     image_readers: ImageReaders = field(default_factory=ImageReaders)
+    account: str = ""
 
     def name(self, part: str = "") -> str:
         """Return the name of one resource: `terralive-orders-dev-ana-broker`."""
@@ -183,10 +193,22 @@ class DebugStackSettings:
         https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
         """
         wanted = self.name()
-        folder = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-")
+        folder = _lower_case(wanted)
         if folder != wanted:
             folder = f"{folder}-{_digest(wanted)}"
         return f"{folder}/{STUB_IMAGE}"
+
+    def stub_bucket(self) -> str:
+        """Return the name of the bucket of the stub's zip.
+
+        A bucket's name is unique among all accounts, so it ends with a digest of account, region
+        and stage: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+        """
+        wanted = self.name()
+        digest = _digest(self.account, self.region, wanted, characters=_BUCKET_DIGEST_CHARACTERS)
+        end = f"-stub-{digest}"
+        beginning = _lower_case(wanted)[: _BUCKET_CHARACTERS - len(end)].rstrip("-")
+        return f"{beginning}{end}"
 
     def all_tags(self) -> dict[str, str]:
         """Return the organisation's tags and terralive's own."""
@@ -226,6 +248,8 @@ class DebugStackSettings:
             "throttle_rate": self.throttle_rate,
             "throttle_burst": self.throttle_burst,
             "broker_concurrency": concurrency,
+            "stub_bucket": self.stub_bucket(),
+            "s3_path_style": self.s3_path_style,
             "image_repository": repository,
             "image_policy": image_policy,
         }
@@ -243,5 +267,10 @@ def resource_name(*parts: str, limit: int = NAME_CHARACTERS) -> str:
     return f"{name[: limit - _DIGEST_CHARACTERS - 1]}-{_digest(*parts)}"
 
 
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_DIGEST_CHARACTERS]
+def _lower_case(name: str) -> str:
+    """Return a name of lower-case letters, digits and single hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _digest(*parts: str, characters: int = _DIGEST_CHARACTERS) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:characters]

@@ -1,4 +1,4 @@
-"""The debug stack: two WebSocket APIs, a connections table and a broker function.
+"""The debug stack: two WebSocket APIs, a connections table, a broker function, the stub's bucket.
 
 Relays connect to the API `relay`, which IAM protects, and stubs to the API `stub`, which a Lambda
 authorizer protects: the broker. A stub needs no permission of its function's role for that.
@@ -29,6 +29,7 @@ from terralive_terraform.constructs.resources import (
     policy,
     statement,
 )
+from terralive_terraform.debug_stack import stub_storage
 from terralive_terraform.debug_stack.settings import (
     BROKER_ZIP,
     VARIABLES,
@@ -42,8 +43,6 @@ BROKER_HANDLER: Final = "terralive_stub.broker.handler"
 _BROKER_MEMORY_MB: Final = 512
 # API Gateway does not wait longer for the broker.
 _BROKER_TIMEOUT_S: Final = INTEGRATION_SECONDS
-# Each version of the stub has an image for each architecture. Live functions use the newest ones.
-_KEPT_IMAGES: Final = 30
 _ROUTES: Final = ("$connect", "$disconnect", "$default")
 # Without this header, API Gateway answers 401 and does not run the broker.
 _IDENTITY_SOURCE: Final = f"route.request.header.{HEADER}"
@@ -72,6 +71,7 @@ class DebugStack(cdk.TerraformStack):
         stub_api: the WebSocket API that stubs connect to.
         table: the connections table.
         broker: the broker function.
+        stub_bucket: the bucket from which functions get the stub's zip.
         images: the repository of the stub's image; it exists where the app has functions that are
             container images.
     """
@@ -80,7 +80,11 @@ class DebugStack(cdk.TerraformStack):
         super().__init__(scope, "debug")
         self.settings = settings
         self._variables = {name: self._declared(name) for name in VARIABLES}
-        AwsProvider(self, {"region": self.variable("region")})
+        provider: dict[str, Attribute] = {
+            "region": self.variable("region"),
+            "s3_use_path_style": self.variable("s3_path_style"),
+        }
+        AwsProvider(self, provider)
         self.relay_api = self._api(Api.RELAY)
         self.stub_api = self._api(Api.STUB)
         self.table = self._table()
@@ -92,7 +96,8 @@ class DebugStack(cdk.TerraformStack):
             "authorizer_id": authorizer.ref("id"),
         }
         self._routes(Api.STUB, self.stub_api, custom)
-        self.images = self._images()
+        self.stub_bucket = stub_storage.stub_bucket(self)
+        self.images = stub_storage.image_repository(self)
         self._outputs()
 
     def variable(self, name: str) -> str:
@@ -326,56 +331,6 @@ class DebugStack(cdk.TerraformStack):
             },
         )
 
-    def _images(self) -> Resource:
-        """Add the repository of the stub's image. A tag never changes its image."""
-        count: dict[str, Attribute] = {"count": "${var.image_repository == null ? 0 : 1}"}
-        images = self.tagged(
-            "images",
-            "aws_ecr_repository",
-            {
-                **count,
-                "name": self.variable("image_repository"),
-                "image_tag_mutability": "IMMUTABLE",
-                "force_delete": True,
-                "dynamic": {
-                    "encryption_configuration": {
-                        "for_each": "${var.kms_key == null ? [] : [var.kms_key]}",
-                        "content": {
-                            "encryption_type": "KMS",
-                            "kms_key": "${encryption_configuration.value}",
-                        },
-                    }
-                },
-            },
-        )
-        repository: dict[str, Attribute] = {
-            **count,
-            "repository": f"${{{images.address}[0].name}}",
-        }
-        Resource(
-            self,
-            "images_policy",
-            "aws_ecr_repository_policy",
-            {**repository, "policy": self.variable("image_policy")},
-        )
-        rule = {
-            "rulePriority": 1,
-            "description": "older images of the stub",
-            "selection": {
-                "tagStatus": "any",
-                "countType": "imageCountMoreThan",
-                "countNumber": _KEPT_IMAGES,
-            },
-            "action": {"type": "expire"},
-        }
-        Resource(
-            self,
-            "images_lifecycle",
-            "aws_ecr_lifecycle_policy",
-            {**repository, "policy": cdk.Fn.jsonencode({"rules": [rule]})},
-        )
-        return images
-
     def api(self, api: Api) -> Resource:
         """Return one of the two WebSocket APIs."""
         if api is Api.RELAY:
@@ -404,6 +359,7 @@ class DebugStack(cdk.TerraformStack):
             "relay_url": self.websocket_url(Api.RELAY),
             "table_name": self.table.ref("name"),
             "broker_name": self.broker.ref("function_name"),
+            "stub_bucket": self.stub_bucket.ref("id"),
             "image_repository": f"${{one({self.images.address}[*].repository_url)}}",
         }
         for name, value in outputs.items():

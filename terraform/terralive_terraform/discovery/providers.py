@@ -22,6 +22,18 @@ from terralive_terraform.discovery.hcl.folders import (
 )
 from terralive_terraform.discovery.variables import GivenVariables
 
+# Arguments and blocks by which a provider may act as another identity than the environment's.
+_CREDENTIALS: Final = frozenset(
+    {
+        "access_key",
+        "assume_role_with_web_identity",
+        "dynamic",
+        "secret_key",
+        "shared_config_files",
+        "shared_credentials_files",
+        "token",
+    }
+)
 _VARIABLE: Final = re.compile(r"^\$\{var\.([\w-]+)\}$")
 
 
@@ -38,6 +50,7 @@ class AwsProvider:
         profile: the AWS profile; None where only Terraform can compute it.
         role_arn: the ARN of the role that it assumes; None where only Terraform can compute it.
         external_id: the external id with which it assumes the role.
+        has_credentials: whether it may have credentials by other arguments.
     """
 
     file: Path
@@ -46,6 +59,7 @@ class AwsProvider:
     profile: str | None = ""
     role_arn: str | None = ""
     external_id: str = ""
+    has_credentials: bool = False
 
 
 def provider_blocks(directory: Path, *, opentofu: bool = False) -> Iterator[Mapping[str, Json]]:
@@ -101,6 +115,7 @@ def _provider(path: Path, block: Mapping[str, Json], variables: Mapping[str, str
         profile=_value(block, "profile", variables),
         role_arn=_value(role, "role_arn", variables),
         external_id=_value(role, "external_id", variables) or "",
+        has_credentials=not _CREDENTIALS.isdisjoint(block),
     )
 
 

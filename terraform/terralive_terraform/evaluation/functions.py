@@ -25,10 +25,10 @@ def planned_functions(evaluation: Evaluation) -> Iterator[PlannedFunction]:
     """Yield the functions that exist after an apply. `count = 0` makes none."""
     for item in evaluation.instances(FUNCTION_TYPE):
         block = evaluation.block(item.address)
-        yield _planned(item, evaluation.directory, frozenset(section(block, "expressions")))
+        yield _planned(item, evaluation.directory, block)
 
 
-def _planned(item: Evaluated, directory: Path, declared: frozenset[str]) -> PlannedFunction:
+def _planned(item: Evaluated, directory: Path, block: Mapping[str, Json]) -> PlannedFunction:
     values = item.values
     file: Path | None = None
     filename = _known(values, "filename")
@@ -43,6 +43,7 @@ def _planned(item: Evaluated, directory: Path, declared: frozenset[str]) -> Plan
         handler=handler or _image_command(values),
         wrapped_handler=_wrapped_handler(handler or "", item),
         region=_known(values, "region"),
+        provider=text(block, "provider_config_key"),
         runtime=_known(values, "runtime"),
         package_type=_known(values, "package_type"),
         architecture=_architecture(values),
@@ -55,7 +56,7 @@ def _planned(item: Evaluated, directory: Path, declared: frozenset[str]) -> Plan
         code_hash=_known(values, "source_code_hash"),
         is_set=frozenset(name for name, value in values.items() if _has_value(value)),
         unknown=item.unknown,
-        declared=declared,
+        declared=frozenset(section(block, "expressions")),
         environment_names=names,
         environment_known=names_known,
     )

@@ -36,6 +36,8 @@ class PlannedFunction:
         module: the address of its module, with instance keys; "" for the root module.
         name: its name.
         region: the region of its resource, which version 6 of the provider tells.
+        provider: the key of its provider: `aws.eu` in the root module, `module.a:aws` elsewhere; ""
+            where the plan does not tell it.
         handler: its handler; an image's command where that is one word.
         wrapped_handler: the team's own handler, where `handler` is a layer's that calls it.
         runtime: its runtime.
@@ -62,6 +64,7 @@ class PlannedFunction:
     module: str
     name: str | None = None
     region: str | None = None
+    provider: str = ""
     handler: str | None = None
     wrapped_handler: str | None = None
     runtime: str | None = None

@@ -11,11 +11,17 @@ from typing import Final
 _ACTION: Final = re.compile(
     r"not authorized to perform:?\s+([A-Za-z0-9-]+:[A-Za-z0-9*]+)", re.IGNORECASE
 )
+# Lambda says so of code in S3, which it reads as the caller:
+# https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-deployment.html
+_CODE_IN_S3: Final = "your request credentials have permission to GetObject"
 
 
 def missing_actions(text: str) -> tuple[str, ...]:
     """Return the actions (`dynamodb:CreateTable`) that AWS has refused, in the text's order."""
-    return tuple(dict.fromkeys(_ACTION.findall(text)))
+    found = _ACTION.findall(text)
+    if _CODE_IN_S3 in text:
+        found.append("s3:GetObject")
+    return tuple(dict.fromkeys(found))
 
 
 def describe_missing(text: str) -> str:

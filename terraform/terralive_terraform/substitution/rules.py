@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from terralive_stub.shared.json_documents import Json, items, section
-from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME
+from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME, StubObject
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.hcl.blocks import as_expression
 from terralive_terraform.image_stub import ImageStub
@@ -31,10 +31,11 @@ _WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
 # Runtimes that the stub runs on. A Python layer has packages that are compiled for its function's
 # runtime, so a function that keeps its layers keeps such a runtime, too.
 _STUB_RUNTIMES: Final = ("python3.11", "python3.12", "python3.13", "python3.14")
-_UNSET: Final = ("s3_bucket", "s3_key", "s3_object_version", "image_uri", "code_sha256")
+_ZIP: Final = ("filename", "s3_bucket", "s3_key")
+_UNSET: Final = ("s3_object_version", "image_uri", "code_sha256")
 CODE_HASHES: Final = ("source_code_hash", "code_sha256")
 _REMOVED_BLOCKS: Final = ("image_config", "snap_start")
-_SET: Final = ("filename", "source_code_hash", "handler", "runtime", "package_type")
+_SET: Final = (*_ZIP, "source_code_hash", "handler", "runtime", "package_type")
 _REPLACED: Final = frozenset((*_SET, "layers", *_UNSET, *_REMOVED_BLOCKS))
 # What a live function has from terralive alone, and what terralive takes from it unless the stub
 # needs it. Beside these, only the timeout of a function that is debugged changes.
@@ -110,6 +111,8 @@ class LiveSettings:
         debug: addresses or names of functions whose timeout is raised.
         image_stub: the stub for container images; None where they stay as they are.
         description: the description of functions while they are live (see `marker`).
+        stub_object: the stub's zip in S3; None where functions get it as a file.
+        by_file: addresses of functions that get it as a file all the same.
     """
 
     stub_zip: Path
@@ -118,6 +121,8 @@ class LiveSettings:
     debug: tuple[str, ...] = ()
     image_stub: ImageStub | None = None
     description: str = ""
+    stub_object: StubObject | None = None
+    by_file: tuple[str, ...] = ()
 
     def seen_from(self, directory: Path) -> LiveSettings:
         """Return settings whose zip is relative to the folder that Terraform runs in.
@@ -253,13 +258,16 @@ def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitut
     stub = stub_definition(function)
     if function.stub:
         stub = Substitution.of_document(function.stub)
+    code = _code(function, live)
     of_stage: dict[str, Json] = {
-        "filename": live.stub_zip.as_posix(),
+        **code,
         "source_code_hash": live.stub_hash,
         **_description(live),
         **_raised_timeout(function, live),
     }
-    return replace(stub, set={**stub.set, **of_stage})
+    places = [name for name in _ZIP if function.may_have(name)]
+    unset = tuple(name for name in (*places, *stub.unset) if name not in code)
+    return replace(stub, set={**stub.set, **of_stage}, unset=unset)
 
 
 def stub_definition(function: DeclaredFunction) -> Substitution:
@@ -286,6 +294,14 @@ def stub_definition(function: DeclaredFunction) -> Substitution:
         unset=tuple(unset),
         removed_blocks=tuple(name for name in _REMOVED_BLOCKS if function.may_have(name)),
     )
+
+
+def _code(function: DeclaredFunction, live: LiveSettings) -> dict[str, Json]:
+    """Return the attributes that name the stub's zip: an object in S3, or a file."""
+    stub = live.stub_object
+    if stub is None or function.address in live.by_file:
+        return {"filename": live.stub_zip.as_posix()}
+    return {"s3_bucket": stub.bucket, "s3_key": stub.key}
 
 
 def _unpublished(function: DeclaredFunction) -> dict[str, Json]:

@@ -80,6 +80,7 @@ def left(project: Project) -> dict[str, list[str]]:
         "apis": [item["Name"] for item in project.client("apigatewayv2").get_apis()["Items"]],
         "tables": project.client("dynamodb").list_tables()["TableNames"],
         "topics": [item["TopicArn"] for item in project.client("sns").list_topics()["Topics"]],
+        "buckets": [item["Name"] for item in project.client("s3").list_buckets()["Buckets"]],
         "roles": [item["RoleName"] for item in project.client("iam").list_roles()["Roles"]],
         "logs": [
             item["logGroupName"]

@@ -153,3 +153,4 @@ def test_destroy_leaves_nothing(live: Live, ministack: Ministack) -> None:
     assert ministack.client("apigatewayv2").get_apis()["Items"] == []
     assert ministack.client("dynamodb").list_tables()["TableNames"] == []
     assert ministack.client("sns").list_topics()["Topics"] == []
+    assert ministack.client("s3").list_buckets()["Buckets"] == []

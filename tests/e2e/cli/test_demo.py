@@ -36,5 +36,6 @@ def test_the_demo_tells_its_story_ends_with_ok_and_leaves_the_tree_clean() -> No
     assert ended.stderr == ""
     assert "     -> 200 Hello World" in lines
     assert "     -> 200 Hello from an edit" in lines
-    assert "   left in the account: 0 functions, 0 APIs, 0 tables, 0 topics, 0 roles" in lines
+    nothing = "0 functions, 0 APIs, 0 tables, 0 topics, 0 roles, 0 buckets"
+    assert f"   left in the account: {nothing}" in lines
     assert sorted(path.relative_to(EXAMPLE) for path in EXAMPLE.rglob("*")) == before

@@ -363,7 +363,10 @@ def test_a_second_start_with_nothing_changed_applies_nothing(
         "create",
         "update",
         "delete",
+        "upload",
     } == set()
+    first = {event["action"] for event in stopped.command.of_type("stack")}
+    assert "upload" in first, "functions of a CDKTF program get the stub from S3"
 
 
 @pytest.fixture(scope="module")
@@ -401,6 +404,7 @@ def test_destroy_leaves_nothing(project: Project, restored: Live) -> None:
     assert project.client("dynamodb").list_tables()["TableNames"] == []
     assert project.client("sns").list_topics()["Topics"] == []
     assert project.client("iam").list_roles()["Roles"] == []
+    assert project.client("s3").list_buckets()["Buckets"] == []
     assert project.client("logs").describe_log_groups()["logGroups"] == []
     assert httpx.get(restored.url, timeout=30).status_code in {403, 404}
 

@@ -46,6 +46,7 @@ from terralive_stub.protocol.messages import (
 from terralive_stub.protocol.payloads import pack_invocation, pack_outcome, unpack_outcome
 from terralive_stub.protocol.token import HEADER, Api
 from terralive_stub.protocol.wire import decode, encode
+from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_testing.deployers.faults import Faults
 from terralive_testing.deployers.sandbox import Aws, running_sandbox
 from terralive_testing.drivers.command import Command
@@ -322,6 +323,40 @@ def test_the_secret_is_in_the_stubs_zip_and_in_no_state_plan_log_or_event(stage:
     for group in groups:
         events = logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
         assert not any(form.decode("latin-1") in json.dumps(events) for form in forms)
+
+
+def test_functions_get_the_stub_from_a_bucket_that_is_private(stage: Stage) -> None:
+    s3 = stage.live.project.client("s3")
+    (bucket,) = [item["Name"] for item in s3.list_buckets()["Buckets"]]
+    (stub,) = s3.list_objects_v2(Bucket=bucket)["Contents"]
+    assert set(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]) == {
+        "BlockPublicAcls",
+        "BlockPublicPolicy",
+        "IgnorePublicAcls",
+        "RestrictPublicBuckets",
+    }
+    assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
+    encryption = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    (rule,) = encryption["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    (tls_only,) = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
+    assert (tls_only["Effect"], tls_only["Action"]) == ("Deny", "s3:*")
+    assert tls_only["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    tags = {item["Key"]: item["Value"] for item in s3.get_bucket_tagging(Bucket=bucket)["TagSet"]}
+    assert tags["terralive:app"] == "plain"
+
+    functions = [
+        instance["attributes"]
+        for state in stage.live.project.root.rglob("*.tfstate")
+        for resource in json.loads(state.read_text("utf-8")).get("resources", [])
+        for instance in resource["instances"]
+        if resource["type"] == "aws_lambda_function"
+    ]
+    live = [item for item in functions if item["handler"] == STUB_HANDLER]
+    assert live
+    for function in live:
+        assert (function["s3_bucket"], function["s3_key"]) == (bucket, stub["Key"])
+        assert not function["filename"]
 
 
 # Who may say what

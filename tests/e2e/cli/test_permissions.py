@@ -66,7 +66,11 @@ ONLY_FOR_CHANGES = {
 
 # What terralive asks for, and does without where it is refused.
 OPTIONAL = {"ecr:DescribeRepositories", "iam:ListAccountAliases", "lambda:GetAccountSettings"}
-OPTIONAL_FOR = {"developer": OPTIONAL, "joiner": {*OPTIONAL, "apigateway:GET"}, "cleanup": OPTIONAL}
+OPTIONAL_FOR = {
+    "developer": OPTIONAL,
+    "joiner": {*OPTIONAL, "apigateway:GET", "s3:ListBucket"},
+    "cleanup": OPTIONAL,
+}
 
 STATE_IN_S3 = """
 terraform {
@@ -122,6 +126,9 @@ def everyday_life(account: Account, tmp_path_factory: pytest.TempPathFactory) ->
             answer = account.administrator.client("lambda").invoke(FunctionName="plain-greet")
             assert json.loads(answer["Payload"].read()) == "deployed", command.story()
         if policy == "developer":
+            # The next one puts the stub there again.
+            restored = run(["restore", "--sandbox", "--yes"], root)
+            assert restored.process.returncode == 0, restored.story()
             forget_the_debug_stack(root)
     project = account.project_of(root, "cleanup", documented("cleanup"))
     cleaned = run(["destroy", "--sandbox", "--yes"], root)

@@ -90,6 +90,17 @@ def clients(info: SandboxInfo) -> dict[str, Aws]:
     }
 
 
+def in_s3(project: Project) -> dict[str, bool]:
+    """Tell of each function in Terraform's state whether its code comes from S3."""
+    (state,) = project.root.glob(".terralive/sandbox/*/*/app.tfstate")
+    return {
+        resource["name"]: bool(instance["attributes"]["s3_key"])
+        for resource in json.loads(state.read_text("utf-8"))["resources"]
+        for instance in resource["instances"]
+        if resource["type"] == "aws_lambda_function"
+    }
+
+
 def test_functions_of_one_name_in_other_regions_and_accounts_run_here(
     project: Project, sandbox: SandboxInfo
 ) -> None:
@@ -100,6 +111,8 @@ def test_functions_of_one_name_in_other_regions_and_accounts_run_here(
         for arn, aws in clients(sandbox).items():
             answer = aws.lambda_.invoke(FunctionName=arn)["Payload"].read()
             assert json.loads(answer) == ["local", arn.split(":")[3], arn], command.story()
+        # The bucket is in eu-west-1, and only the developer may certainly read it.
+        assert in_s3(project) == {"greet": True, "us": False, "workload": False}
         warned = {event["reference"] for event in command.of_type("warning")}
         assert warned <= {"runtime-differs"}, command.story()
         # terralive looks at the functions in each place, too.

@@ -294,6 +294,9 @@ def test_an_object_of_another_account_is_read_if_both_sides_allow_it(own: Aws, o
     other.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Statement": [policy]}))
     assert own.s3.get_object(Bucket=bucket, Key="code.zip")["Body"].read() == b"content"
     with pytest.raises(ClientError, match="AccessDenied"):
+        own.s3.get_object(Bucket=bucket, Key="code.zip", ExpectedBucketOwner=own.info.account_id)
+    own.s3.get_object(Bucket=bucket, Key="code.zip", ExpectedBucketOwner=OTHER)
+    with pytest.raises(ClientError, match="AccessDenied"):
         own.assume(own.role()).s3.get_object(Bucket=bucket, Key="code.zip")
     with pytest.raises(ClientError, match="AccessDenied"):
         own.s3.put_object(Bucket=bucket, Key="code.zip", Body=b"other")

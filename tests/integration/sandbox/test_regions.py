@@ -219,6 +219,30 @@ def test_code_comes_from_a_bucket_of_the_functions_region_only(here: Aws, there:
         there.lambda_.update_function_code(FunctionName=function, S3Bucket=bucket, S3Key="f.zip")
 
 
+def test_code_in_s3_that_is_not_there_changes_nothing(here: Aws) -> None:
+    function = here.function(WHERE % "old")
+    bucket = unique("code")
+    here.s3.create_bucket(Bucket=bucket)
+    before = here.lambda_.get_function_configuration(FunctionName=function)
+    cases: Any = (
+        ({"S3Bucket": bucket, "S3Key": "none.zip"}, "NoSuchKey"),
+        ({"S3Bucket": unique("none"), "S3Key": "f.zip"}, "NoSuchBucket"),
+    )
+    for missing, message in cases:
+        with pytest.raises(ClientError, match=f"S3 Error Code: {message}"):
+            here.lambda_.update_function_code(FunctionName=function, **missing)
+        with pytest.raises(ClientError, match=f"S3 Error Code: {message}"):
+            here.lambda_.create_function(
+                FunctionName=unique("new"),
+                Role=before["Role"],
+                Runtime="python3.12",
+                Handler="app.handler",
+                Code=missing,
+            )
+    after = here.lambda_.get_function_configuration(FunctionName=function)
+    assert after["CodeSha256"] == before["CodeSha256"]
+
+
 def test_apis_of_all_kinds_answer_in_their_own_region(here: Aws, there: Aws) -> None:
     function = there.function(
         """

@@ -72,7 +72,9 @@ def test_every_request_that_creates_a_debug_stack_is_denied_by_its_tags() -> Non
 
 @pytest.mark.parametrize("path", ["/", "/engineering/"])
 def test_every_resource_with_terralives_prefix_is_denied_by_its_name(path: str) -> None:
-    for request in creations(SETTINGS.name("broker"), path):
+    # The provider gives a bucket its tags after it has created it.
+    bucket = AccessRequest("s3:CreateBucket", (f"arn:aws:s3:::{SETTINGS.stub_bucket()}",))
+    for request in (*creations(SETTINGS.name("broker"), path), bucket):
         assert decide([policy()], request) is Decision.DENIED
 
 
@@ -86,6 +88,7 @@ def test_nobody_can_connect_as_a_relay() -> None:
 def test_the_teams_own_requests_are_not_touched() -> None:
     own = [
         *creations("orders-api"),
+        AccessRequest("s3:CreateBucket", ("arn:aws:s3:::orders-files",)),
         AccessRequest("apigateway:POST", ("arn:aws:apigateway:eu-west-1::/apis",)),
         AccessRequest(
             "execute-api:Invoke", ("arn:aws:execute-api:eu-west-1:1:a1b2c3/prod/GET/orders",)
@@ -127,14 +130,17 @@ def test_the_page_names_every_attribute_that_changes_while_a_function_is_live() 
 
 def test_the_page_names_every_event_in_which_a_developer_creates_something() -> None:
     page = PAGE.read_text("utf-8")
-    creating = re.compile(r"(dynamodb|iam|lambda|logs):((?:Create|Put|Add)\w+|UpdateTimeToLive)")
+    creating = re.compile(r"(dynamodb|iam|lambda|logs|s3):((?:Create|Put|Add)\w+|UpdateTimeToLive)")
+    data_events = {"dynamodb:PutItem", "s3:PutObject"}
+    # The event of S3 has the name of the operation, which is not the action's.
+    named = {"PutEncryptionConfiguration": "PutBucketEncryption"}
     found = {
-        match[2]
+        named.get(match[2], match[2])
         for item in documented("developer")
         for action in actions(item)
-        if (match := creating.fullmatch(action)) and action != "dynamodb:PutItem"
+        if (match := creating.fullmatch(action)) and action not in data_events
     }
-    assert "PutFunctionConcurrency" in found
+    assert {"PutFunctionConcurrency", "PutBucketPolicy"} <= found
     # Events of Lambda have the version of the API in their names.
     assert [name for name in sorted(found) if not re.search(rf"`{name}(\d{{8}}\w*)?`", page)] == []
 

@@ -141,6 +141,11 @@ def test_a_teams_own_resource_is_not_guessed_at() -> None:
     assert without_updates(own) == {"resource": {}}
 
 
+def test_a_name_that_only_terraform_knows_is_not_looked_for() -> None:
+    own: Any = {"resource": {"aws_s3_bucket": {"mine": {"bucket": "${random_pet.name.id}"}}}}
+    assert find(resources(own, {}), {}, Whole()) == ()
+
+
 def test_import_blocks_name_address_and_id() -> None:
     blocks = import_blocks([Import("aws_iam_role_policy.k[0]", "role:key"), Import("a.b", "c")])
     assert blocks == {
@@ -153,8 +158,19 @@ def test_import_blocks_name_address_and_id() -> None:
 
 def test_an_import_before_a_destroy_updates_nothing() -> None:
     changed: Any = without_updates(DOCUMENT)
-    for named in changed["resource"].values():
-        for body in named.values():
-            assert body["lifecycle"] == {"ignore_changes": "all"}
+    ignored = {
+        f"{kind}.{name}": body["lifecycle"]["ignore_changes"]
+        for kind, named in changed["resource"].items()
+        for name, body in named.items()
+    }
+    # But a destroy has to remove what is in them, which no import knows.
+    assert ignored.pop("aws_s3_bucket.stubs") == ["bucket", "tags"]
+    assert ignored.pop("aws_ecr_repository.images") == [
+        "encryption_configuration",
+        "image_tag_mutability",
+        "name",
+        "tags",
+    ]
+    assert set(ignored.values()) == {"all"}
     assert changed["resource"].keys() == DOCUMENT["resource"].keys()
     assert changed["provider"] == DOCUMENT["provider"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -62,6 +63,37 @@ def test_lambda_and_the_other_accounts_may_read_the_stubs_image() -> None:
         "arn:aws:lambda:eu-west-1:222222222222:function:*",
     ]
     assert accounts["Principal"] == {"AWS": ["arn:aws:iam::222222222222:root"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "beginning"),
+    [
+        ({}, "terralive-orders-dev-ana-stub-"),
+        ({"app": "Orders_X"}, "terralive-orders-x-dev-ana-stub-"),
+        ({"name_prefix": "acme--tl"}, "acme-tl-orders-dev-ana-stub-"),
+        ({"name_prefix": "-a_"}, "a-orders-dev-ana-stub-"),
+        ({"stage": "x" * 80}, "terralive-orders-xx"),
+    ],
+)
+def test_the_bucket_has_a_name_that_s3_takes(changes: dict[str, Any], beginning: str) -> None:
+    name = replace(SETTINGS, **changes).stub_bucket()
+    assert name.startswith(beginning)
+    assert len(name) <= 63
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
+
+
+def test_no_two_stages_anywhere_have_a_bucket_of_one_name() -> None:
+    """Buckets of all accounts and regions share their names, in lower case only."""
+    several = [
+        SETTINGS,
+        replace(SETTINGS, account="123456789012"),
+        replace(SETTINGS, region="us-east-1"),
+        replace(SETTINGS, app="Orders"),
+        replace(SETTINGS, stage="dev_ana"),
+    ]
+    assert len({settings.stub_bucket() for settings in several}) == len(several)
+    later = replace(SETTINGS, owner="ben", created="2027-01-01", version="0.2.0")
+    assert later.stub_bucket() == SETTINGS.stub_bucket()
 
 
 def test_a_broker_of_any_stage_has_a_name_that_lambda_takes() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from terralive_stub.shared.json_documents import Json
-from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates
+from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, StubObject
 from terralive_terraform.discovery.declared import DeclaredFunction, declared_function
 from terralive_terraform.image_stub import ImageStub
 from terralive_terraform.output.shown_plan import shown_plan
@@ -145,9 +146,11 @@ def test_all_that_the_rules_change_is_no_other_change() -> None:
         "runtime": "r",
     }
     as_image: dict[str, Json] = {"image_uri": "own:1", "package_type": "Image"}
-    for code in (as_zip, as_image):
+    in_s3 = replace(settings, stub_object=StubObject("stubs", "stub/6f.zip"))
+    as_file: dict[str, Json] = {"filename": "a.zip", "handler": "a.b", "runtime": "r"}
+    for code, live in ((as_zip, settings), (as_image, settings), (as_zip, in_s3), (as_file, in_s3)):
         before = {**own, **code}
-        substitution = substitute(declared_function(LIVE, before), settings)
+        substitution = substitute(declared_function(LIVE, before), live)
         assert isinstance(substitution, Substitution)
         removed = dict.fromkeys((*substitution.unset, *substitution.removed_blocks))
         after = {**before, **substitution.set, **substitution.blocks, **removed}

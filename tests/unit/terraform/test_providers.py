@@ -103,6 +103,23 @@ def test_an_override_file_changes_single_settings(tmp_path: Path) -> None:
     assert (found.region, found.profile) == ("eu-west-1", "p")
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ('region = "eu-west-1"', False),
+        ('access_key = "AKIA"\n  secret_key = "x"', True),
+        ('shared_credentials_files = ["/ci/credentials"]', True),
+        ('assume_role_with_web_identity {\n    role_arn = "x"\n  }', True),
+        ('dynamic "assume_role" {\n    for_each = [1]\n    content {}\n  }', True),
+    ],
+)
+def test_credentials_in_a_provider_are_noticed(
+    tmp_path: Path, settings: str, *, expected: bool
+) -> None:
+    (tmp_path / "main.tf").write_text(f'provider "aws" {{\n  {settings}\n}}\n')
+    assert read(tmp_path)[""].has_credentials is expected
+
+
 def test_what_only_terraform_can_compute_is_not_known(tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text('provider "aws" {\n  region = local.regions["dev"]\n}\n')
     assert read(tmp_path)[""].region is None

@@ -19,11 +19,18 @@ BOUNDARY = (
     "iam:CreateServiceLinkedRole with an explicit deny in a service control policy"
 )
 S3 = "api error AccessDenied: Access Denied"
+CODE_IN_S3 = (
+    "operation error Lambda: UpdateFunctionCode, https response error StatusCode: 403, api error "
+    "AccessDeniedException: Your access has been denied by S3, please make sure your request "
+    "credentials have permission to GetObject for terralive-orders-stub-1/stub/6f.zip. S3 Error "
+    "Code: AccessDenied. S3 Error Message: Access Denied"
+)
 
 
 def test_the_missing_permission_is_named() -> None:
     assert missing_actions(DYNAMODB) == ("dynamodb:CreateTable",)
     assert describe_missing(DYNAMODB) == "Your identity lacks the permission dynamodb:CreateTable."
+    assert missing_actions(CODE_IN_S3) == ("s3:GetObject",)
     both = describe_missing(f"{DYNAMODB}\n{BOUNDARY}\n{DYNAMODB}")
     assert "permissions dynamodb:CreateTable, iam:CreateServiceLinkedRole." in both
 

@@ -7,7 +7,7 @@ import pytest
 
 from terralive_stub.protocol.token import function_key
 from terralive_stub.shared.json_documents import Json, as_object, items, section
-from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates
+from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, StubObject
 from terralive_terraform.discovery.declared import declared_function
 from terralive_terraform.image_stub import ImageStub
 from terralive_terraform.substitution.rules import (
@@ -47,6 +47,42 @@ def test_a_zip_function_gets_the_stub_and_keeps_the_rest() -> None:
     }
     assert decision.unset == ()
     assert decision.removed_blocks == ()
+
+
+IN_S3 = replace(LIVE, stub_object=StubObject("stubs", "stub/6f.zip"))
+
+
+@pytest.mark.parametrize(
+    ("own", "unset"),
+    [
+        ({"filename": "a.zip"}, ("filename",)),
+        ({"s3_bucket": "b", "s3_key": "k", "s3_object_version": "1"}, ("s3_object_version",)),
+        ({"filename": "${var.file}", "s3_key": "${var.key}"}, ("filename",)),
+    ],
+    ids=["from a file", "from S3", "from either"],
+)
+def test_a_zip_function_gets_the_stub_from_the_debug_stacks_bucket(
+    own: dict[str, Json], unset: tuple[str, ...]
+) -> None:
+    decision = substitute(declared_function(ADDRESS, own), IN_S3)
+    assert isinstance(decision, Substitution)
+    assert decision.set == {
+        "s3_bucket": "stubs",
+        "s3_key": "stub/6f.zip",
+        "source_code_hash": "aGFzaA==",
+        "handler": "terralive_stub.live.handler",
+        "runtime": "python3.13",
+        "package_type": "Zip",
+    }
+    assert decision.unset == unset
+
+
+def test_a_function_that_cannot_get_it_from_there_gets_a_file() -> None:
+    function = declared_function(ADDRESS, {**ZIP, "s3_key": "${var.key}"})
+    elsewhere = replace(IN_S3, by_file=(ADDRESS,))
+    assert substitute(function, elsewhere) == substitute(function, LIVE)
+    others = replace(IN_S3, by_file=("aws_lambda_function.other",))
+    assert substitute(function, others) == substitute(function, IN_S3)
 
 
 @pytest.mark.parametrize(

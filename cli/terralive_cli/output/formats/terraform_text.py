@@ -18,6 +18,7 @@ _STARTS: Final = {
     "init": "initialising Terraform",
     "plan": "planning",
     "push": "pushing the stub's image",
+    "upload": "uploading the stub",
     "apply": "applying",
     "code": "putting code back",
 }

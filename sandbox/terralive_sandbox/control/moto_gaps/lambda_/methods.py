@@ -128,13 +128,13 @@ def _replace_functions(replacements: Replacements) -> None:
 
 
 def _replace_code(replacements: Replacements, code_link: Callable[[LambdaFunction], str]) -> None:
-    """Check that code is a zip file, and keep the architectures that an update of it sets."""
+    """Check that code is there and a zip file; keep the architectures that an update of it sets."""
     moto_set_code = LambdaFunction._set_function_code  # noqa: SLF001 - replaced below
     moto_update_code = LambdaFunction.update_function_code
     moto_get_code = LambdaFunction.get_code
 
     def set_function_code(self: LambdaFunction, updated_spec: dict[str, Any]) -> None:
-        rules.check_bucket(str(updated_spec.get("S3Bucket") or ""), self.region)
+        rules.check_object(updated_spec, self.region)
         before = {name: value for name, value in vars(self).items() if name.startswith("code")}
         code = dict(self.code)
         moto_set_code(self, updated_spec)

@@ -97,24 +97,37 @@ def check_zip(code: bytes) -> None:
         ) from error
 
 
-def check_bucket(name: str, region: str) -> None:
-    """Check that the bucket of a function's code, if there is one, is in the function's region.
+def check_object(code: Mapping[str, Any], region: str) -> None:
+    """Check that a function's code in S3, if it is there, exists in the function's region.
 
     https://docs.aws.amazon.com/lambda/latest/api/API_FunctionCode.html
 
     Raises:
-        InvalidParameterValueException: it is in another region.
+        InvalidParameterValueException: there is no such object, or it is in another region.
     """
+    name = str(code.get("S3Bucket") or "")
+    if not name:
+        return
     _, account = s3_backends.bucket_accounts.get(name, ("", ""))
     if not account:
-        return
-    bucket_region = s3_backends[account]["aws"].get_bucket(name).region_name
+        raise _not_got("NoSuchBucket", "The specified bucket does not exist")
+    backend = s3_backends[account]["aws"]
+    bucket_region = backend.get_bucket(name).region_name
     if bucket_region != region:
-        raise InvalidParameterValueException(
-            "Error occurred while GetObject. S3 Error Code: PermanentRedirect. S3 Error Message: "
+        raise _not_got(
+            "PermanentRedirect",
             f"The bucket is in this region: {bucket_region}. Please use this region to retry the "
-            "request"
+            "request",
         )
+    version = code.get("S3ObjectVersion")
+    if backend.get_object(name, str(code.get("S3Key")), version) is None:
+        raise _not_got("NoSuchKey", "The specified key does not exist.")
+
+
+def _not_got(code: str, message: str) -> InvalidParameterValueException:
+    return InvalidParameterValueException(
+        f"Error occurred while GetObject. S3 Error Code: {code}. S3 Error Message: {message}"
+    )
 
 
 def find_layer(function: LambdaFunction, arn: str) -> LayerVersion | None:
