@@ -12,6 +12,7 @@ import argparse
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import zipfile
@@ -25,6 +26,12 @@ from terralive_testing.drivers.command import Command, clean_environment
 from terralive_testing.drivers.project import Project
 
 PATIENCE_SECONDS = 600.0
+# Parts of an unchanged start that need no network.
+IMPORTS = "import terralive_cli.main, terralive_cli.commands.start"
+CLIENTS = (
+    "import boto3; session = boto3.Session(region_name='us-east-1'); "
+    "[session.client(name) for name in ('sts', 'dynamodb', 'lambda', 'apigatewayv2')]"
+)
 HEADER = """
 terraform {
   required_providers {
@@ -130,6 +137,13 @@ def plan(project: Project, info: SandboxInfo, binary: str) -> float:
     return time.monotonic() - began
 
 
+def python(code: str) -> float:
+    """Return the seconds that a Python takes for some code, with its own start."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return time.monotonic() - began
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--functions", type=int, default=20)
@@ -149,11 +163,16 @@ def main() -> None:
             plan(project, info, binary)  # with its init
             start(project, planned, "--refresh")
             plans: list[float] = []
+            imports: list[float] = []
+            clients: list[float] = []
             for _ in range(options.rounds):
                 start(project, unchanged)
+                imports.append(python(IMPORTS))
+                clients.append(python(CLIENTS))
                 plans.append(plan(project, info, binary))
                 start(project, planned, "--refresh")
     alone = statistics.median(plans)
+    began = statistics.median(unchanged.ready)
     show("first start, until ready", f"{first.ready[0]:.2f} s")
     show("`terraform plan` alone", f"{alone:.2f} s")
     for name, times in (("unchanged start", unchanged), ("start --refresh", planned)):
@@ -161,6 +180,9 @@ def main() -> None:
         beside = f"{ready / alone:.2f} x `terraform plan` alone"
         show(f"{name}, until ready", f"{ready:.2f} s", beside)
         show(f"{name}, until the first answer", f"{answered:.2f} s")
+    for name, several in (("importing terralive", imports), ("boto3 and four clients", clients)):
+        part = statistics.median(several)
+        show(f"{name} alone", f"{part:.2f} s", f"{part / began:.0%} of an unchanged start")
 
 
 if __name__ == "__main__":
