@@ -15,7 +15,8 @@ from terralive_relay.events import Warned
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.substitution.marker import StageName, stage_of
 
-_RESTART: Final = "`terralive start` puts this stage's stub back."
+# The provider does not notice code that was replaced by Lambda's API alone: a restore does.
+_RESTART: Final = "`terralive restore` and then `terralive start` put this stage's stub back."
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def test_a_pipeline_that_deploys_the_functions_own_code_is_named_once_with_the_t
     assert (warning.reference, warning.function) == ("stub-replaced", "orders")
     assert "at 2026-11-29T17:03:12.000+0000" in warning.message
     assert "a pipeline or a colleague" in warning.message
-    assert "`terralive start` puts this stage's stub back" in warning.message
+    assert "`terralive restore` and then `terralive start`" in warning.message
     assert one.looked(Look({ORDERS: OWN, BILLS: MINE})) == []
 
 
