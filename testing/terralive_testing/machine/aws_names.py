@@ -29,6 +29,8 @@ def aws_environment(info: SandboxInfo) -> Iterator[dict[str, str]]:
         yield {
             **sandbox_environment(info),
             "AWS_ENDPOINT_URL": "http://aws.amazonaws.com",
+            # The name of a bucket is a part of the host: only S3's own host name is understood.
+            "AWS_ENDPOINT_URL_S3": f"http://s3.{info.region}.amazonaws.com",
             "HTTP_PROXY": f"http://127.0.0.1:{server.server_address[1]}",
         }
     finally:
