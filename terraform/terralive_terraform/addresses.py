@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+# Stands for the address of a module's local values, which have none.
+LOCALS: Final = "locals.values"
 # The text of a key may have dots, brackets and escaped quotes. [*] is no address, but it may stand
 # in terralive.toml.
 _KEY: Final = re.compile(r'\["(?:[^"\\]|\\.)*"\]|\[[^\]"]*\]')

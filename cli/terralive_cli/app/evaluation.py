@@ -16,7 +16,7 @@ from terralive_cli.app.stub_settings import (
     known_arns,
 )
 from terralive_cli.app.warnings import Warnings
-from terralive_cli.deploy.plans import evaluation_file
+from terralive_cli.deploy.plans import evaluation_file, missing_builds
 from terralive_cli.deploy.target import Stage, aws_providers
 from terralive_cli.functions.evaluated import EvaluatedApp, evaluated_app
 from terralive_cli.functions.mapping import map_functions
@@ -26,10 +26,11 @@ from terralive_cli.output.progress import Phase
 from terralive_stub.errors import CredentialsError, TerraformError, TerraliveError
 from terralive_terraform.artifacts import STUB_ARCHITECTURES
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
-from terralive_terraform.output.failures import BUILD_MISSING
+from terralive_terraform.missing_builds.placeholders import MissingBuilds
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import OpenApp
 from terralive_terraform.substitution.selection import Selection
+from terralive_terraform.substitution.targets import with_own_code
 
 _log: Final = logging.getLogger("terralive.cli")
 
@@ -97,11 +98,13 @@ class Evaluation:
         terraform = self.stage.app_terraform(prepared, phase)
         deployed = terraform.state.functions_and_aliases()
         self.guard.inspect(deployed.functions)
+        builds = missing_builds(self.stage, selection)
         with phase.step("evaluate"):
-            made = self._evaluate(app, selection, terraform, phase)
+            made = self._evaluate(app, selection, terraform, phase, builds)
+        builds.keep(made.shown, with_own_code(deployed))
         self.guard.inspect_variables(made.evaluation.variables())
         project = self.stage.config.project
-        evaluated = evaluated_app(made, deployed, project, selection.modules)
+        evaluated = evaluated_app(made, deployed, project, selection.modules, builds)
         self.arns = known_arns(self.stage, prepared.directory, evaluated)
         providers = aws_providers(self.stage.config, prepared.directory)
         identity = Identity.of(self.stage.target, providers)
@@ -109,23 +112,28 @@ class Evaluation:
         return evaluated
 
     def _evaluate(
-        self, app: OpenApp, selection: Selection, terraform: Terraform, phase: Phase
+        self,
+        app: OpenApp,
+        selection: Selection,
+        terraform: Terraform,
+        phase: Phase,
+        builds: MissingBuilds,
     ) -> EvaluatedPlan:
-        """Ask Terraform for the values, also where zips are not built: live functions need none.
+        """Ask Terraform for the values, also where files are not built: live functions need none.
 
         Raises:
             TerraformError, CredentialsError: the app cannot be planned.
         """
         file = evaluation_file(self.stage)
-        try:
-            return terraform.evaluate(file)
-        except TerraformError as error:
-            if error.reference != BUILD_MISSING:
-                raise
-            _log.debug("evaluating without the files that are not built: %s", error.message)
-        prepared = app.prepared(selection.without_builds())
-        terraform = self.stage.app_terraform(prepared, phase)
-        return terraform.evaluate(file)
+
+        def again() -> Terraform:
+            prepared = app.prepared(selection.with_placeholders(builds.substitutions()))
+            return self.stage.app_terraform(prepared, phase)
+
+        made = builds.run(terraform, lambda run: run.evaluate(file, builds.corrected), again)
+        if builds.error is not None:
+            _log.debug("evaluated without what is not built: %s", builds.error.message)
+        return made
 
     def declared_page(self, app: OpenApp) -> PlanMade | None:
         """Return what the configuration's files say of its functions, where Terraform cannot plan.

@@ -84,6 +84,7 @@ class PlanSources:
         functions: the functions that are live after it, as the configuration declares them.
         reads: the addresses of the data sources that the plan has read.
         not_found: the functions whose local code was looked for in vain, by address.
+        lacks_builds: whether placeholders stood for what nobody has built.
     """
 
     prepared: Prepared
@@ -91,6 +92,7 @@ class PlanSources:
     functions: tuple[DeclaredFunction, ...]
     reads: frozenset[str]
     not_found: Mapping[str, NotLive]
+    lacks_builds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

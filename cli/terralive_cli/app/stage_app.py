@@ -14,7 +14,6 @@ from typing import Final
 
 from terralive_cli.app.checks import Inspection, check_changes, left_out
 from terralive_cli.app.evaluation import Evaluation
-from terralive_cli.app.expected import expected_functions
 from terralive_cli.app.live_plan import (
     AppGuard,
     LiveApp,
@@ -148,6 +147,8 @@ class StageApp:
         self._warnings.emit_for(functions)
         targets = self._targets(functions, evaluated)
         is_first = outputs is None and selected.is_first
+        # A plan with placeholders would show another one than the plan with stubs.
+        needs_file = needs_file or evaluated.builds.error is not None
         with ExitStack() as stack:
             with self._shown_if_it_fails(functions, mapped, refused):
                 terraform = stage.app_terraform(prepared, phase)
@@ -159,6 +160,7 @@ class StageApp:
                     plan = planned(stage, terraform, phase, targets=targets)
                     ready = stack.enter_context(plan)
                     shown = self._inspection.shown(ready)
+                evaluated.builds.require_untouched(shown)
             # Check what only the plan shows.
             check_changes(stage.config, ready, functions, mapped, self._evaluation.arns)
             self._inspection.require_new(shown, prepared)
@@ -184,6 +186,7 @@ class StageApp:
                     functions,
                     ready.plan.reads,
                     dict(self._not_found),
+                    lacks_builds=evaluated.builds.error is not None,
                 ),
             )
 
@@ -245,7 +248,7 @@ class StageApp:
         self, functions: Sequence[DeclaredFunction], mapped: Mapped, evaluated: EvaluatedApp
     ) -> tuple[LocalFunction, ...]:
         """Return the functions that will be live, as far as their ARNs are known."""
-        known = expected_functions(evaluated, self._evaluation.arns)
+        known = evaluated.expected(self._evaluation.arns)
         try:
             return self._local(functions, mapped, known)
         except ConfigurationError as error:
@@ -287,6 +290,7 @@ class StageApp:
         )
         with phase.step("synth"):
             selection = app.discovered(live).evaluated(evaluated.planned, evaluated.aliases)
+            selection = selection.with_placeholders(evaluated.builds.substitutions())
         mapped = map_functions(self._stage.config, selection.functions, evaluated.located)
         if mapped.unmapped:
             self._unmapped.update(mapped.unmapped)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,11 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.output.events import TerraformOutput
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraliveError
+from terralive_terraform.missing_builds.placeholders import MissingBuilds
 from terralive_terraform.output.failures import PLAN_STALE
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.substitution.selection import Selection
 
 # An item of a list that may be the key in the command of a stub image. That key is in Terraform's
 # state, and on no screen.
@@ -49,6 +51,8 @@ def planned(
     *,
     destroy: bool = False,
     targets: Sequence[str] = (),
+    builds: MissingBuilds | None = None,
+    again: Callable[[], Terraform] | None = None,
 ) -> Iterator[ReadyPlan]:
     """Plan. The plan's file, which may hold secrets, is removed at the end of the context.
 
@@ -58,12 +62,22 @@ def planned(
         phase: reports the progress.
         destroy: plan to remove everything.
         targets: the addresses that the plan is limited to; () for everything.
+        builds: plans also where builds are missing; None where that is an error.
+        again: prepares Terraform with placeholders for missing builds.
     """
     file = _folder(stage) / f"{phase.name}.tfplan"
-    with phase.step("plan", reports_its_end=True):
+
+    def planned_by(terraform: Terraform) -> ReadyPlan:
         plan = terraform.plan(file, destroy=destroy, targets=targets)
+        return ReadyPlan(plan, terraform, phase)
+
+    with phase.step("plan", reports_its_end=True):
+        if builds is None or again is None:
+            ready = planned_by(terraform)
+        else:
+            ready = builds.run(terraform, planned_by, again)
     try:
-        yield ReadyPlan(plan, terraform, phase)
+        yield ready
     finally:
         file.unlink(missing_ok=True)
 
@@ -71,6 +85,16 @@ def planned(
 def evaluation_file(stage: Stage) -> Path:
     """Return the file of the plan that only tells the values of the app."""
     return _folder(stage) / "evaluation.tfplan"
+
+
+def missing_builds(stage: Stage, selection: Selection) -> MissingBuilds:
+    """Return what is missing of the builds of an app: nothing, before it is planned.
+
+    Args:
+        stage: the stage.
+        selection: the app without stubs.
+    """
+    return MissingBuilds(selection.modules, selection.directory, _folder(stage) / "not-built")
 
 
 def apply(ready: ReadyPlan) -> None:

@@ -18,7 +18,8 @@ from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.evaluation.functions import planned_functions
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.triggers.limits import with_triggers
-from terralive_terraform.output.state import DeployedLambda
+from terralive_terraform.missing_builds.placeholders import MissingBuilds
+from terralive_terraform.output.state import DeployedFunction, DeployedLambda
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class EvaluatedApp:
         made: the plan.
         deployed: the functions and aliases of the state.
         planned: the instances of functions that its configuration declares.
+        builds: what nobody has built, and what stands for it in the plan.
         aliases: their aliases.
         edge: the CloudFront distribution that runs a function at the edge, by the function's
             address without instance keys.
@@ -39,14 +41,36 @@ class EvaluatedApp:
     made: EvaluatedPlan = field(repr=False)
     deployed: DeployedLambda
     planned: tuple[PlannedFunction, ...]
+    builds: MissingBuilds = field(repr=False)
     aliases: tuple[PlannedAlias, ...] = ()
     edge: Mapping[str, str] = field(default_factory=dict)
     located: Mapping[str, FoundCode | CodeNotFound] = field(default_factory=dict)
     new: tuple[str, ...] = ()
 
+    def expected(self, arns: Mapping[str, str]) -> dict[str, DeployedFunction]:
+        """Return the functions that exist after an apply, as far as their ARNs are known before it.
+
+        Args:
+            arns: the ARNs of functions by address, as far as they are known.
+        """
+        found: dict[str, DeployedFunction] = {}
+        for instance in self.planned:
+            address = instance.address
+            function = self.deployed.functions.get(address)
+            if function is None and address in arns and instance.name is not None:
+                function = DeployedFunction(instance.name, arns[address])
+            # A function that gets another name gets another ARN.
+            if function is not None and function.name == instance.name:
+                found[address] = function
+        return found
+
 
 def evaluated_app(
-    made: EvaluatedPlan, deployed: DeployedLambda, project: Path, modules: Sequence[Module]
+    made: EvaluatedPlan,
+    deployed: DeployedLambda,
+    project: Path,
+    modules: Sequence[Module],
+    builds: MissingBuilds,
 ) -> EvaluatedApp:
     """Find the functions of a plan of the app without stubs, and their code.
 
@@ -55,6 +79,7 @@ def evaluated_app(
         deployed: the functions and aliases of the state.
         project: the project's folder. Code is looked for in the whole repository around it.
         modules: its modules, as static reading has found them.
+        builds: what nobody has built, and what stands for it in the plan.
     """
     evaluation = made.evaluation
     words: dict[str, Sequence[str]] = {}
@@ -65,6 +90,7 @@ def evaluated_app(
         made,
         deployed,
         planned,
+        builds,
         aliases=tuple(planned_aliases(evaluation)),
         edge=edge_distributions(evaluation),
         located=find_code(

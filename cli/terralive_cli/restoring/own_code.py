@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from terralive_cli.app.checks import Inspection
 from terralive_cli.app.live_plan import AppGuard, RestorePlan, Restoring
 from terralive_cli.app.source import AppSource
-from terralive_cli.deploy.plans import ReadyPlan, planned
+from terralive_cli.app.without_stubs import AppWithoutStubs
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.progress import Phase
 from terralive_cli.restoring.examination import Examination
 from terralive_cli.restoring.restorer import Restorer
-from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import Prepared
 from terralive_terraform.substitution.other_changes import other_changes
 from terralive_terraform.substitution.targets import restore_targets
@@ -55,8 +54,8 @@ class OwnCode:
             if app is None:
                 yield Restoring()
                 return
-            prepared, terraform = app
-            deployed = terraform.state.functions_and_aliases()
+            prepared = app.prepared
+            deployed = app.terraform.state.functions_and_aliases()
             # The state may be wrong: an apply was interrupted, or somebody else has another one.
             restorer = self._restorer(prepared, phase)
             examined = restorer.examine(deployed.functions)
@@ -68,8 +67,14 @@ class OwnCode:
                 phase.unchanged("no function is live")
                 yield Restoring(unseen=unseen)
                 return
-            ready = stack.enter_context(self._planned(terraform, phase, targets=targets))
-            others = other_changes(self.inspection.shown(ready), prepared.functions)
+            ready = stack.enter_context(app.planned(targets=targets))
+            shown = self.inspection.shown(ready)
+            if app.builds.keep(shown, deployed.functions.keys() - set(targets)):
+                # Functions that others depend on keep the code that they have.
+                ready = stack.enter_context(app.planned(targets=targets))
+                shown = self.inspection.shown(ready)
+            app.builds.require_untouched(shown)
+            others = other_changes(shown, prepared.functions)
             plan = RestorePlan(ready, others, examined.stubs, self.stack)
             yield Restoring(plan, restorer, unseen)
 
@@ -78,49 +83,23 @@ class OwnCode:
         """Plan to remove the whole app; None where it is not deployed."""
         phase = Phase("app", self.stage.emit)
         with ExitStack() as stack:
-            app = self._without_stubs(stack, phase, destroy=True)
+            app = self._without_stubs(stack, phase)
             if app is None:
                 yield None
                 return
-            prepared, terraform = app
-            ready = stack.enter_context(self._planned(terraform, phase, destroy=True))
-            others = other_changes(self.inspection.shown(ready), prepared.functions)
+            ready = stack.enter_context(app.planned(destroy=True))
+            others = other_changes(self.inspection.shown(ready), app.prepared.functions)
             yield RestorePlan(ready, others, stack=self.stack)
 
-    def _without_stubs(
-        self, stack: ExitStack, phase: Phase, *, destroy: bool = False
-    ) -> tuple[Prepared, Terraform] | None:
-        """Open the app without stubs, and inspect what is deployed; None where nothing is.
-
-        Args:
-            stack: owns what is opened.
-            phase: reports the progress.
-            destroy: whether the app is to be removed, which needs no zips.
-        """
-        with phase.step("synth"):
-            app = stack.enter_context(self.source.opened())
-            selection = app.discovered(None)
-            if destroy:
-                selection = selection.without_builds()
-            prepared = app.prepared(selection)
-        terraform = self.stage.app_terraform(prepared, phase)
-        if terraform.state.is_empty():
+    def _without_stubs(self, stack: ExitStack, phase: Phase) -> AppWithoutStubs | None:
+        """Open the app without stubs, and inspect what is deployed; None where nothing is."""
+        app = AppWithoutStubs.opened(self.stage, self.source, stack, phase)
+        if app.terraform.state.is_empty():
             phase.unchanged("the app is not deployed")
             return None
-        self.guard.inspect_folder(prepared.directory)
-        self.guard.inspect(terraform.state.functions())
-        return prepared, terraform
-
-    def _planned(
-        self,
-        terraform: Terraform,
-        phase: Phase,
-        *,
-        destroy: bool = False,
-        targets: Sequence[str] = (),
-    ) -> AbstractContextManager[ReadyPlan]:
-        """Plan the app without stubs; see `plans.planned`."""
-        return planned(self.stage, terraform, phase, destroy=destroy, targets=targets)
+        self.guard.inspect_folder(app.prepared.directory)
+        self.guard.inspect(app.terraform.state.functions())
+        return app
 
     def _restorer(self, prepared: Prepared, phase: Phase) -> Restorer:
         accounts = self.source.accounts(prepared.directory)

@@ -55,6 +55,8 @@ def _remembered(start: Start, outputs: DebugStackOutputs, live: LiveApp) -> Reco
     begun_ns = work_files.begun_ns(stage.target.work)
     if plan is None or begun_ns is None:
         raise MustPlanError("the last start made no plan")
+    if plan.lacks_builds:
+        raise MustPlanError("files that a build makes were missing")
     inputs = sources.inputs_of(stage, live, plan)
     if isinstance(inputs, Undecided):
         raise MustPlanError(inputs.reason)

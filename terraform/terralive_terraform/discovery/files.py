@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json, items, read_object, section, text
+from terralive_terraform.addresses import LOCALS
 from terralive_terraform.discovery.archives import ARCHIVE, S3_OBJECTS, Archives
 from terralive_terraform.discovery.block_values import repeats_never
 from terralive_terraform.discovery.declared import (
@@ -29,7 +30,10 @@ from terralive_terraform.discovery.hcl.words import words
 from terralive_terraform.discovery.variables import GivenVariables, variable_values
 
 # The types of resources and data sources that are read.
-_TYPES: Final = {"resource": (FUNCTION_TYPE, ARCHIVE, *S3_OBJECTS), "data": (ARCHIVE,)}
+_TYPES: Final = {
+    "resource": (FUNCTION_TYPE, ARCHIVE, "aws_lambda_layer_version", *S3_OBJECTS),
+    "data": (ARCHIVE,),
+}
 # The beginnings of those types, read too, that say how a container image is built.
 _OF_IMAGES: Final = ("aws_ecr_", "docker_", "null_", "terraform_")
 # Resources that run a build, and the attributes and blocks that name what they build.
@@ -54,12 +58,15 @@ class Module:
         functions: its functions.
         unreadable: what cannot be read in its files.
         words: the words of builds and of functions that may name the folder of code, by address.
+        blocks: the blocks that a build's files may be named in, by address; local values by
+            `LOCALS`.
     """
 
     directory: Path
     functions: tuple[DeclaredFunction, ...]
     unreadable: tuple[Unreadable, ...] = ()
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    blocks: Mapping[str, Mapping[str, Json]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +186,7 @@ def modules_of(calls: Sequence[ModuleCall]) -> tuple[Module, ...]:
             module,
             functions=(*module.functions, *functions),
             words={**module.words, **_words(call.scope, call.prefix)},
+            blocks={**module.blocks, **_blocks(call.scope, call.prefix)},
         )
     return tuple(found.values())
 
@@ -236,6 +244,20 @@ def _words(scope: Scope, prefix: str) -> dict[str, tuple[str, ...]]:
             known = tuple(words([block.get(name) for name in names], scope))
             if known:
                 found[f"{prefix}{kind}.{label}"] = known
+    return found
+
+
+def _blocks(scope: Scope, prefix: str) -> dict[str, Mapping[str, Json]]:
+    """Return the blocks that name the files of builds, by address; the local values as one."""
+    found: dict[str, Mapping[str, Json]] = {}
+    if scope.locals:
+        found[prefix + LOCALS] = scope.locals
+    for kind in _TYPES["resource"]:
+        for label, block in blocks(scope.resources, kind):
+            found[f"{prefix}{kind}.{label}"] = block
+    for kind in _TYPES["data"]:
+        for label, block in blocks(scope.data, kind):
+            found[f"{prefix}data.{kind}.{label}"] = block
     return found
 
 

@@ -13,20 +13,20 @@ What is not certain is not found: wrong code is worse than none.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.shared_zips import (
+    UnknownCode,
     taken_folders,
     without_shared_evidence,
-    zip_of,
     zips_by_handler,
 )
 from terralive_terraform.evaluation.sources.archives import Archive, Archives
-from terralive_terraform.evaluation.sources.builds import builder_of
+from terralive_terraform.evaluation.sources.builds import build_lines, builder_of
 from terralive_terraform.evaluation.sources.bundles import build_note
 from terralive_terraform.evaluation.sources.by_handler import (
     Candidate,
@@ -35,7 +35,6 @@ from terralive_terraform.evaluation.sources.by_handler import (
     choose,
 )
 from terralive_terraform.evaluation.sources.contents import (
-    Package,
     cdktf_asset,
     copied_from,
     is_placeholder,
@@ -58,6 +57,7 @@ from terralive_terraform.evaluation.sources.layouts import (
 from terralive_terraform.evaluation.sources.packages import Packages
 from terralive_terraform.evaluation.sources.repository import Repository, is_below
 from terralive_terraform.evaluation.sources.unbuilt import Unbuilt
+from terralive_terraform.missing_builds.marks import NOT_BUILT
 
 __all__ = ["CodeNotFound", "FoundCode", "find_code"]
 
@@ -89,10 +89,10 @@ def find_code(
     finder = _Finder(evaluation, Repository(top, excluded, project), words)
     several = tuple(function.unwrapped() for function in functions)
     found: _Found = {}
-    unknown: dict[str, _Unknown] = {}
+    unknown: dict[str, UnknownCode] = {}
     for function in several:
         code = finder.by_package(function)
-        if isinstance(code, _Unknown):
+        if isinstance(code, UnknownCode):
             unknown[function.address] = code
         else:
             found[function.address] = code
@@ -119,31 +119,6 @@ def _with_wrapped(
     return replace(code, handler=code.handler or function.wrapped_handler, note=note)
 
 
-@dataclass(frozen=True, slots=True)
-class _Unknown:
-    """A function whose package does not tell its code.
-
-    Attributes:
-        reason: why.
-        zips: the files that its zip comes from.
-        package: the content of its zip, where it is known and of no folder of the repository.
-        is_placeholder: whether its zip only stands in for code that a pipeline deploys.
-        placeholder: the folder of that placeholder, where it is a file of the repository.
-    """
-
-    reason: str
-    zips: tuple[Path, ...] = ()
-    package: Package | None = None
-    is_placeholder: bool = False
-    placeholder: FoundCode | None = None
-
-    def zip_of(self, function: PlannedFunction) -> tuple[str, str]:
-        """Return what tells the code of a function from that of others."""
-        if self.is_placeholder:
-            return ("", function.name or function.address)
-        return zip_of(function)
-
-
 class _Finder:
     """Finds the code of one function after the other, in the same plan and repository."""
 
@@ -159,7 +134,7 @@ class _Finder:
         self.named: set[str] = set()
         self._unbuilt = Unbuilt(repository, self._handler_files, self._directory)
 
-    def by_package(self, function: PlannedFunction) -> FoundCode | CodeNotFound | _Unknown:
+    def by_package(self, function: PlannedFunction) -> FoundCode | CodeNotFound | UnknownCode:
         """Find the code by the function's package."""
         if function.package_type == "Image":
             return CodeNotFound("it is a container image")
@@ -175,7 +150,7 @@ class _Finder:
             self.named.add(function.address)
         if code is not None:
             return self._unless_placeholder(function, code, zips)
-        unknown: _Unknown | None = None
+        unknown: UnknownCode | None = None
         for file in zips:
             of_zip = self._of_zip(function, file, zips)
             if isinstance(of_zip, FoundCode):
@@ -183,11 +158,11 @@ class _Finder:
             unknown = unknown or of_zip
         if unknown is None or archives:
             without = self._without_handler(function, archives)
-            return without or _not_in(archives, function, zips)
+            return without or self._not_in(archives, function, zips)
         return unknown
 
     def by_handler(
-        self, function: PlannedFunction, unknown: _Unknown, taken: Collection[Path]
+        self, function: PlannedFunction, unknown: UnknownCode, taken: Collection[Path]
     ) -> FoundCode | CodeNotFound:
         """Find the code by the files that the handler's name stands for.
 
@@ -208,14 +183,15 @@ class _Finder:
         if candidates:
             files = self._listed([item.file for item in candidates])
             return CodeNotFound(
-                f"{unknown.reason}, and several files may have its handler: {files}"
+                f"{unknown.reason}, and several files may have its handler: {files}",
+                unknown.settings,
             )
         unbuilt = self._unbuilt.of_handler(function, unknown.zips, unknown.reason)
         reason = f"{unknown.reason}, and no {names[0]} in the repository has its handler"
-        return unbuilt or unknown.placeholder or CodeNotFound(reason)
+        return unbuilt or unknown.placeholder or CodeNotFound(reason, unknown.settings)
 
     def _of_choice(
-        self, function: PlannedFunction, chosen: Candidate, why: str, unknown: _Unknown
+        self, function: PlannedFunction, chosen: Candidate, why: str, unknown: UnknownCode
     ) -> FoundCode | CodeNotFound:
         """Return the code of the only certain file, unless the function's package is of another."""
         package = unknown.package
@@ -228,12 +204,12 @@ class _Finder:
 
     def _unless_placeholder(
         self, function: PlannedFunction, code: FoundCode, zips: tuple[Path, ...]
-    ) -> FoundCode | _Unknown:
+    ) -> FoundCode | UnknownCode:
         """Return code, unless it is a file that stands in for what a pipeline deploys."""
         for name in handler_files(code.handler or function.handler, function.runtime):
             if self._is_stand_in(code.path / name):
                 reason = f"{code.found_by} has only a placeholder"
-                return _Unknown(reason, zips, is_placeholder=True, placeholder=code)
+                return UnknownCode(reason, zips, is_placeholder=True, placeholder=code)
         return code
 
     def _is_stand_in(self, file: Path) -> bool:
@@ -307,18 +283,18 @@ class _Finder:
 
     def _of_zip(
         self, function: PlannedFunction, file: Path, zips: tuple[Path, ...]
-    ) -> FoundCode | _Unknown | None:
+    ) -> FoundCode | UnknownCode | None:
         """Return the code that a zip contains; None where the zip tells nothing."""
         package = read_zip(file, function)
         if package is None or package.handler_file is None:
             return None
         shown = self._repository.shown(file)
         if is_placeholder(shown, package.content):
-            return _Unknown(f"{shown} has only a placeholder", zips, is_placeholder=True)
+            return UnknownCode(f"{shown} has only a placeholder", zips, is_placeholder=True)
         located = self._only(function, sources_of(package, function, self._repository), file)
         if located is not None:
             return self._found(function, located, f"content of {cdktf_asset(file) or shown}")
-        return _Unknown(f"no folder of the repository has the files of {shown}", zips, package)
+        return UnknownCode(f"no folder of the repository has the files of {shown}", zips, package)
 
     def _only(
         self, function: PlannedFunction, several: Collection[Located], file: Path
@@ -350,6 +326,38 @@ class _Finder:
             note = "Terraform has downloaded it: `terraform init` may overwrite edits"
         return FoundCode(path, found_by, located.handler, note, settings)
 
+    def _not_in(
+        self, archives: Collection[Archive], function: PlannedFunction, zips: tuple[Path, ...]
+    ) -> UnknownCode | CodeNotFound:
+        """Return why archives do not tell a function's code."""
+        names = handler_files(function.handler, function.runtime)
+        for archive in archives:
+            if NOT_BUILT in archive.missing.values():
+                # The configuration names the code itself, so no other file is a candidate.
+                return CodeNotFound(f"a file that {archive.shown} is made of does not exist")
+            texts = [archive.missing[name] for name in names if name in archive.missing]
+            if any(
+                not is_placeholder(archive.shown, text.encode(errors="replace")) for text in texts
+            ):
+                return CodeNotFound(
+                    f"the configuration itself makes {names[0]} of {archive.shown} (a text or a "
+                    "template), and no file in the repository has the same text"
+                )
+            if archive.missing:
+                return UnknownCode(
+                    f"{archive.shown} has only a placeholder", zips, is_placeholder=True
+                )
+            for entry in archive.entries:
+                if not entry.local.exists():
+                    shown = self._repository.shown(entry.local)
+                    reason = f"{archive.shown} is made of {shown}, which does not exist"
+                    settings = build_lines(self._repository, entry.folder)
+                    return UnknownCode(reason, zips, settings=settings)
+            return UnknownCode(
+                f"what {archive.shown} is made of has no file with its handler", zips
+            )
+        return UnknownCode("the plan does not name its source", zips)
+
     def _listed(self, files: Sequence[Path]) -> str:
         shown = [self._repository.shown(file) for file in files[:_MAX_SHOWN]]
         if len(files) > _MAX_SHOWN:
@@ -357,26 +365,8 @@ class _Finder:
         return ", ".join(shown)
 
 
-def _not_in(
-    archives: Collection[Archive], function: PlannedFunction, zips: tuple[Path, ...]
-) -> _Unknown | CodeNotFound:
-    """Return why archives do not tell a function's code."""
-    names = handler_files(function.handler, function.runtime)
-    for archive in archives:
-        texts = [archive.missing[name] for name in names if name in archive.missing]
-        if any(not is_placeholder(archive.shown, text.encode(errors="replace")) for text in texts):
-            return CodeNotFound(
-                f"the configuration itself makes {names[0]} of {archive.shown} (a text or a "
-                "template), and no file in the repository has the same text"
-            )
-        if archive.missing:
-            return _Unknown(f"{archive.shown} has only a placeholder", zips, is_placeholder=True)
-        return _Unknown(f"what {archive.shown} is made of has no file with its handler", zips)
-    return _Unknown("the plan does not name its source", zips)
-
-
 def _without_shared(
-    functions: Iterable[PlannedFunction], unknown: Mapping[str, _Unknown], guessed: _Found
+    functions: Iterable[PlannedFunction], unknown: Mapping[str, UnknownCode], guessed: _Found
 ) -> _Found:
     """Return what was found by handler, without files that would be in several zips."""
     zips: dict[tuple[Path, str], set[tuple[str, str]]] = {}

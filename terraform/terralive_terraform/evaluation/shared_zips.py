@@ -3,10 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from terralive_terraform.evaluation.planned import PlannedFunction
+from terralive_terraform.evaluation.sources.contents import Package
 from terralive_terraform.evaluation.sources.layouts import CodeNotFound, FoundCode
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownCode:
+    """A function whose package does not tell its code.
+
+    Attributes:
+        reason: why.
+        zips: the files that its zip comes from.
+        package: the content of its zip, where it is known and of no folder of the repository.
+        is_placeholder: whether its zip only stands in for code that a pipeline deploys.
+        placeholder: the folder of that placeholder, where it is a file of the repository.
+        settings: the lines of terralive.toml that would build its code.
+    """
+
+    reason: str
+    zips: tuple[Path, ...] = ()
+    package: Package | None = None
+    is_placeholder: bool = False
+    placeholder: FoundCode | None = None
+    settings: tuple[str, ...] = ()
+
+    def zip_of(self, function: PlannedFunction) -> tuple[str, str]:
+        """Return what tells the code of a function from that of others."""
+        if self.is_placeholder:
+            return ("", function.name or function.address)
+        return zip_of(function)
 
 
 def zip_of(function: PlannedFunction) -> tuple[str, str]:

@@ -37,6 +37,16 @@ class _KnownFailure:
     command: str = ""
 
 
+class BuildMissingError(TerraformError):
+    """Files that the configuration reads are not there (`build-missing`).
+
+    Attributes:
+        diagnostics: what Terraform says of them.
+    """
+
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
 def _any_of(*texts: str) -> re.Pattern[str]:
     return re.compile("|".join(texts), re.IGNORECASE)
 
@@ -45,6 +55,10 @@ def _any_of(*texts: str) -> re.Pattern[str]:
 _NO_ANSWER: Final = (
     "connection refused|no such host|dial tcp|i/o timeout|network is unreachable|Client.Timeout"
     "|TLS handshake timeout|failed to connect to|could not resolve host|connection timed out"
+)
+# `filesha256` and its like, and `file`, which names its argument.
+_FILE_MISSING: Final = re.compile(
+    r'Call to function "file\w*" failed|no file exists at "', re.IGNORECASE
 )
 BUILD_MISSING: Final = "build-missing"
 PLAN_STALE: Final = "plan-stale"
@@ -107,11 +121,11 @@ _KNOWN: Final = (
         command="apply",
     ),
     _KnownFailure(
-        TerraformError,
+        BuildMissingError,
         BUILD_MISSING,
         # `filebase64sha256("dist/code.zip")` of a file that nobody has built, and an archive of a
         # folder that nobody has built.
-        _any_of(r'Call to function "file\w*" failed', "could not archive missing (directory|file)"),
+        _any_of(_FILE_MISSING.pattern, "could not archive missing (directory|file)"),
         hint="A file that the configuration reads is not there. Build it, or correct its path.",
     ),
     _KnownFailure(
@@ -203,7 +217,15 @@ def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> Ter
     )
     known = next(fitting)
     hint = known.hint.replace("{missing}", describe_missing(said))
-    return known.family(known.reference, message, hint=hint)
+    error = known.family(known.reference, message, hint=hint)
+    if isinstance(error, BuildMissingError):
+        error.diagnostics = tuple(errors)
+    return error
+
+
+def misses_file(item: Diagnostic) -> bool:
+    """Tell whether an error is that of a function which reads a file that is not there."""
+    return _FILE_MISSING.search(" ".join(item.detail.split())) is not None
 
 
 def _describe(item: Diagnostic) -> str:

@@ -7,6 +7,7 @@ of a type that this module does not know, is no event (None): Terraform may add 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -59,13 +60,23 @@ class ResourceProgress:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """A warning or an error of Terraform. `where` is `file:line`, or "" where it names none."""
+    """A warning or an error of Terraform.
+
+    Attributes:
+        severity: `warning` or `error`.
+        summary: its first line.
+        detail: the other lines.
+        address: the instance that it is about; "" where it names none.
+        where: its place, `file:line`; "" where it names none.
+        block: the address of the block at that place, without its module; "" where it names none.
+    """
 
     severity: str
     summary: str
     detail: str = ""
     address: str = ""
     where: str = ""
+    block: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +179,17 @@ def diagnostic(document: Mapping[str, Json]) -> Diagnostic:
         detail=text(document, "detail").strip(),
         address=text(document, "address"),
         where=where,
+        block=_address_of(text(section(document, "snippet"), "context")),
     )
+
+
+def _address_of(context: str) -> str:
+    """Return the address of a block that a diagnostic quotes.
+
+    Args:
+        context: `resource "type" "name"`, or `resource.type.name` in a file in JSON syntax.
+    """
+    return ".".join(re.findall(r"[^\s\".]+", context)).removeprefix("resource.")
 
 
 def _planned_change(change: Mapping[str, Json]) -> Change:

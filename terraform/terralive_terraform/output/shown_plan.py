@@ -63,10 +63,12 @@ class ShownPlan:
     Attributes:
         resources: the managed resource instances.
         is_first: whether the state was empty before.
+        archives: the values of the `archive_file` data sources that were read.
     """
 
     resources: tuple[PlannedResource, ...]
     is_first: bool
+    archives: tuple[Mapping[str, Json], ...] = field(default=(), repr=False)
 
     def of_type(self, kind: str) -> Iterator[PlannedResource]:
         """Yield the instances of one resource type."""
@@ -78,7 +80,21 @@ def shown_plan(document: Mapping[str, Json]) -> ShownPlan:
     resources = tuple(_resources(document))
     # Terraform leaves the prior state out where it is empty.
     is_first = not any(resource.before for resource in resources)
-    return ShownPlan(resources, is_first)
+    archives: list[Mapping[str, Json]] = []
+    for part in (section(document, "prior_state"), document):
+        name = "values" if "values" in part else "planned_values"
+        archives += _archives(section(section(part, name), "root_module"))
+    return ShownPlan(resources, is_first, tuple(archives))
+
+
+def _archives(module: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
+    for resource in items(module, "resources"):
+        if isinstance(resource, dict) and text(resource, "type") == "archive_file":
+            if text(resource, "mode") == "data":
+                yield section(resource, "values")
+    for child in items(module, "child_modules"):
+        if isinstance(child, dict):
+            yield from _archives(child)
 
 
 def _resources(document: Mapping[str, Json]) -> Iterator[PlannedResource]:

@@ -217,7 +217,11 @@ class Terraform:
                 hides=hides,
             )
 
-    def evaluate(self, scratch: Path) -> EvaluatedPlan:
+    def evaluate(
+        self,
+        scratch: Path,
+        corrected: Callable[[Mapping[str, Json]], Mapping[str, Json]] = dict,
+    ) -> EvaluatedPlan:
         """Ask Terraform for the values of the configuration. Nothing is shown, and nothing changes.
 
         It is a plan without a refresh: the state's resources are taken as they are. Data sources
@@ -225,6 +229,7 @@ class Terraform:
 
         Args:
             scratch: a file for the plan, which exists only meanwhile.
+            corrected: returns the plan's JSON document with the values that are to be told.
 
         Raises:
             TerraformError, CredentialsError: the plan failed.
@@ -242,7 +247,7 @@ class Terraform:
             scratch.unlink(missing_ok=True)
         document = as_object(shown)
         return EvaluatedPlan(
-            Evaluation(document, self._directory),
+            Evaluation(corrected(document), self._directory),
             plan,
             shown_plan(document),
             tuple(event for event in finished.events if isinstance(event, Summary)),

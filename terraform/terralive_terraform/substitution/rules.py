@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
-from terralive_stub.shared.json_documents import Json, items, section
+from terralive_stub.shared.json_documents import Json, as_object, items, section
+from terralive_terraform.addresses import LOCALS
 from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME, StubObject
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.hcl.blocks import as_expression
@@ -332,9 +333,9 @@ def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Js
 
     Args:
         substitutions: the changes, by the resource's address in that module
-            (`aws_lambda_function.api`).
+            (`aws_lambda_function.api`, `data.archive_file.code`); `LOCALS` for local values.
     """
-    resources: dict[str, Json] = {}
+    document: dict[str, Json] = {}
     for address, substitution in substitutions.items():
         block: dict[str, Json] = {
             **substitution.set,
@@ -344,13 +345,16 @@ def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Js
         if substitution.removed_blocks:
             nothing: Json = {"for_each": [], "content": {}}
             block["dynamic"] = dict.fromkeys(substitution.removed_blocks, nothing)
-        kind, _, label = address.partition(".")
-        of_kind = resources.setdefault(kind, {})
-        if isinstance(of_kind, dict):
-            of_kind[label] = block
-    if not resources:
-        return {}
-    return {"resource": resources}
+        if address == LOCALS:
+            document["locals"] = block
+            continue
+        mode = "resource"
+        if address.startswith("data."):
+            mode = "data"
+        kind, _, label = address.removeprefix("data.").partition(".")
+        of_mode = as_object(document.setdefault(mode, {}))
+        as_object(of_mode.setdefault(kind, {}))[label] = block
+    return document
 
 
 def alias_at_latest() -> Substitution:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
 
-from terralive_stub.shared.json_documents import Json
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import Module
@@ -15,15 +13,12 @@ from terralive_terraform.evaluation.aliases import PlannedAlias
 from terralive_terraform.evaluation.merge import with_planned
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.substitution.rules import (
-    CODE_HASHES,
     LiveSettings,
     NotLive,
     Substitution,
     alias_at_latest,
     substitute,
 )
-
-_NOT_BUILT: Final = "not-built"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +35,8 @@ class Selection:
         planned: what a plan of the app without stubs says of functions; None where nothing was
             planned.
         aliases: the aliases that the plan has.
+        placeholders: changes of blocks whose files are missing, by address (see `missing_builds`).
+            A function that becomes live needs none.
     """
 
     modules: tuple[Module, ...]
@@ -50,6 +47,7 @@ class Selection:
     substitutions: Mapping[str, Substitution] = field(default_factory=dict)
     planned: tuple[PlannedFunction, ...] | None = None
     aliases: tuple[PlannedAlias, ...] = ()
+    placeholders: Mapping[str, Substitution] = field(default_factory=dict, repr=False)
 
     def evaluated(
         self, planned: Sequence[PlannedFunction], aliases: Sequence[PlannedAlias] = ()
@@ -63,22 +61,20 @@ class Selection:
         declared = [function for module in self.modules for function in module.functions]
         known = Module(self.directory, with_planned(declared, planned))
         selected = select((known,), self.live, self.directory)
-        return replace(selected, planned=tuple(planned), aliases=tuple(aliases))
+        return replace(
+            selected,
+            planned=tuple(planned),
+            aliases=tuple(aliases),
+            placeholders=self.placeholders,
+        )
 
-    def without_builds(self) -> Selection:
-        """Return a selection for plans that do not need the zips of functions.
+    def with_placeholders(self, placeholders: Mapping[str, Substitution]) -> Selection:
+        """Return the selection with placeholders for what nobody has built.
 
-        The hash of a zip is computed from its file, which a build may not have made. For all that
-        such a plan is asked, any other text does.
+        Args:
+            placeholders: the changes of functions and other blocks, by address.
         """
-        substitutions: dict[str, Substitution] = {}
-        for function in self.functions:
-            # Only Terraform could compute them, so whether they are set is often undecided.
-            hashes = [name for name in CODE_HASHES if function.may_have(name)]
-            if hashes:
-                values: dict[str, Json] = dict.fromkeys(hashes, _NOT_BUILT)
-                substitutions[function.address] = Substitution(values, (), ())
-        return replace(self, substitutions=substitutions)
+        return replace(self, placeholders={**self.placeholders, **placeholders})
 
     def without(self, addresses: Collection[str]) -> Selection:
         """Return the selection in which some functions stay as they are."""
@@ -86,7 +82,12 @@ class Selection:
             return self
         live = replace(self.live, exclude=(*self.live.exclude, *addresses))
         selected = select(self.modules, live, self.directory)
-        return replace(selected, planned=self.planned, aliases=self.aliases)
+        return replace(
+            selected,
+            planned=self.planned,
+            aliases=self.aliases,
+            placeholders=self.placeholders,
+        )
 
     def changes_by_call(self) -> dict[str, dict[str, Substitution]]:
         """Return the substitutions by the address in the module, for each call of a module.
@@ -96,10 +97,14 @@ class Selection:
         """
         changes: dict[str, dict[str, Substitution]] = {}
         moved = {address: alias_at_latest() for address in self._movable_aliases()}
-        for address, substitution in {**self.substitutions, **moved}.items():
+        known = {**self.placeholders, **self.substitutions, **moved}
+        for address, substitution in known.items():
             *modules, kind, label = address.split(".")
+            name = f"{kind}.{label}"
+            if modules[-1:] == ["data"] and len(modules) % 2:
+                name = f"data.{name}"
             call = ".".join(modules[1::2])
-            changes.setdefault(call, {})[f"{kind}.{label}"] = substitution
+            changes.setdefault(call, {})[name] = substitution
         return changes
 
     def _movable_aliases(self) -> Iterator[str]:

@@ -46,12 +46,21 @@ def restore_targets(deployed: DeployedLambda, found: Collection[str] = ()) -> tu
         deployed: the functions and aliases of the state.
         found: more functions that carry a stub, which a look at AWS has found.
     """
-    stubs = set(found) | {
+    stubs = set(found) | _with_stubs(deployed)
+    return tuple(sorted(stubs | _aliases_of(stubs, deployed)))
+
+
+def with_own_code(deployed: DeployedLambda) -> frozenset[str]:
+    """Return the functions of the state that carry no stub."""
+    return frozenset(deployed.functions) - _with_stubs(deployed)
+
+
+def _with_stubs(deployed: DeployedLambda) -> frozenset[str]:
+    return frozenset(
         address
         for address, function in deployed.functions.items()
         if is_stub(function.handler, function.description)
-    }
-    return tuple(sorted(stubs | _aliases_of(stubs, deployed)))
+    )
 
 
 def _aliases_of(functions: Collection[str], deployed: DeployedLambda) -> set[str]:

@@ -53,6 +53,8 @@ EXPECTED = {
         'archive_file module.group.module.job["hourly"].data.archive_file.code[0]',
     ),
 }
+FILE, BLOCKS = "aws_lambda_function.file", "aws_lambda_function.blocks"
+JOB = "module.group.module.job.aws_lambda_function.this"
 
 
 # The functions that have an alias and a published version.
@@ -102,6 +104,25 @@ def ready(kinds: Kinds) -> Iterator[Event]:
     words = ["start", "--sandbox", "--yes"]
     with Command(words, kinds.project.root, kinds.environment) as command:
         yield command.wait_for_type("ready", timeout_s=400)
+
+
+def test_a_function_that_is_not_deployed_yet_cannot_be_created_without_its_archive(
+    kinds: Kinds,
+) -> None:
+    code = kinds.project.root / "code" / "file"
+    elsewhere = code.rename(kinds.project.root.parent / "file")
+    command = kinds.run("plan")
+    elsewhere.rename(code)
+
+    assert command.process.returncode == 3, command.story()
+    (plan,) = command.of_type("plan")
+    live = {item["address"] for item in plan["functions"]}
+    assert live > {"aws_lambda_function.folder", BLOCKS}
+    assert FILE not in live
+    assert FILE in plan["refused"]
+    (error,) = command.of_type("error")
+    assert error["reference"] == "build-missing"
+    assert "could not archive missing file: ./code/file/single.py" in error["message"]
 
 
 def test_every_function_whose_source_is_here_is_live_with_no_setting(kinds: Kinds) -> None:
@@ -285,6 +306,44 @@ def test_a_zip_that_is_not_built_stops_nothing(kinds: Kinds) -> None:
     # Now only the names of folder and function tell which app.py it is.
     found_by = {item["address"]: item["found_by"] for item in plan["functions"]}
     assert found_by["aws_lambda_function.makefile"].startswith("handler code/makefile/app.py")
+
+
+def test_archives_of_what_is_not_there_cost_only_their_functions(kinds: Kinds) -> None:
+    """A file, a file in a `source` block, and a folder in modules with for_each, all at once."""
+    for name in ("file", "blocks", "jobs"):
+        shutil.rmtree(kinds.project.root / "code" / name)
+    command = kinds.run("plan")
+
+    assert command.process.returncode == 0, command.story()
+    (plan,) = command.of_type("plan")
+    assert {item["address"] for item in plan["functions"]} == {
+        "aws_lambda_function.folder",
+        "aws_lambda_function.s3",
+        "aws_lambda_function.makefile",
+        'aws_lambda_function.each["first"]',
+        'aws_lambda_function.each["second"]',
+        "aws_lambda_function.wrapped",
+        "aws_lambda_function.managed",
+        'module.built["left"].aws_lambda_function.this[0]',
+        'module.built["right"].aws_lambda_function.this[0]',
+        "module.stored[0].aws_lambda_function.this[0]",
+        "module.stored[1].aws_lambda_function.this[0]",
+        "module.wrapped.aws_lambda_function.this[0]",
+        "module.orders.aws_lambda_function.this[0]",
+    }
+    stays = {item["address"]: item for item in plan["not_live"]}
+    assert stays.keys() == {FILE, BLOCKS, JOB, "aws_lambda_function.elsewhere"}
+    assert stays[FILE]["reason"].startswith(
+        "archive_file data.archive_file.file is made of code/file/single.py, which does not exist"
+    )
+    assert stays[FILE]["add"] == [f"[functions.'{FILE}']", 'path = "code/file"', 'build = "…"']
+    assert "code/jobs, which does not exist" in stays[JOB]["reason"]
+    assert stays[JOB]["add"] == [f"[functions.'{JOB}']", 'path = "code/jobs"', 'build = "…"']
+    assert "data.archive_file.blocks is made of does not exist" in stays[BLOCKS]["reason"]
+    # The functions, and the aliases of `managed` and `orders`. One of them depends on a function
+    # whose archive is missing.
+    assert plan["changes"] == len(plan["functions"]) + 2
+    assert plan["other_changes"] == []
 
 
 def test_destroy_with_app_needs_no_zip_and_leaves_nothing(kinds: Kinds) -> None:

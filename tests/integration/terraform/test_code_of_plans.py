@@ -16,15 +16,19 @@ import pytest
 from terralive_cli.configuration.tables import TerraformConfig
 from terralive_cli.configuration.values import Config
 from terralive_cli.functions.mapping import map_functions
-from terralive_stub.shared.json_documents import parse_object
+from terralive_stub.shared.json_documents import as_object, items, parse_object
 from terralive_terraform.discovery.files import Module, module_calls, modules_of
 from terralive_terraform.evaluation.code import CodeNotFound, FoundCode, find_code
-from terralive_terraform.evaluation.document import Evaluation
+from terralive_terraform.evaluation.document import DATA, Evaluation
 from terralive_terraform.evaluation.functions import planned_functions
 from terralive_terraform.evaluation.merge import with_planned
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.images.builds import with_image_sources
+from terralive_terraform.missing_builds.marks import NOT_BUILT, marked
+from terralive_terraform.missing_builds.placeholders import MissingBuilds
 from terralive_terraform.runs.environment import terraform_environment
+from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.substitution.plain_app import PlainApp
 from terralive_testing.deployers.terraform_account import aws_environment
 from terralive_testing.drivers.team_repositories import (
     Expected,
@@ -239,6 +243,105 @@ def test_container_images_are_live_by_their_dockerfiles_or_say_what_they_need(
         assert reasons[address].reason.startswith(reason)
 
 
+@pytest.mark.timeout(300)
+def test_what_is_built_keeps_its_value_where_other_builds_are_missing(
+    account: dict[str, str], tmp_path: Path
+) -> None:
+    """Also where instances of one block, or of one module, differ."""
+    app_folder = tmp_path / "app"
+    write(app_folder / "main.tf", PARTLY_BUILT)
+    write(app_folder / "job" / "main.tf", JOB)
+    write(app_folder / "job" / "a" / "app.py", HANDLER.format(name="a"))
+    write(app_folder / "texts" / "a.txt", "a")
+    zips = {"build/a.zip": "", "build/b.zip": "the team's own"}
+    for name, content in zips.items():
+        write(app_folder / name, content)
+    with PlainApp(app_folder, "terraform").opened(tmp_path / "work", account) as app:
+        selection = app.discovered(None)
+        builds = MissingBuilds(selection.modules, selection.directory, tmp_path / "not-built")
+
+        def terraform() -> Terraform:
+            prepared = app.prepared(selection.with_placeholders(builds.substitutions()))
+            return prepared.terraform("terraform", account, lambda _: None)
+
+        first = terraform()
+        first.ensure_init()
+        made = builds.run(
+            first, lambda run: run.evaluate(tmp_path / "plan", builds.corrected), terraform
+        )
+
+    assert builds.error is not None
+    assert "could not archive missing directory" not in builds.error.message, "of a later round"
+    archives = {
+        item.address: item.values for item in made.evaluation.instances("archive_file", DATA)
+    }
+    built, missing = (
+        archives[f'module.job["{name}"].data.archive_file.code'] for name in ("a", "b")
+    )
+    assert (built["source_dir"], missing["source_dir"]) == ("job/a", "job/b")
+    assert built["output_path"] == "./build/a.zip"
+    assert str(missing["output_path"]).startswith(f"{tmp_path}/not-built/")
+    assert (app_folder / "build" / "a.zip").stat().st_size > 0
+    assert (app_folder / "build" / "b.zip").read_text() == "the team's own"
+    texts = [
+        as_object(source).get("content")
+        for name in ("a", "b")
+        for source in items(archives[f'data.archive_file.texts["{name}"]'], "source")
+    ]
+    assert texts == ["a", NOT_BUILT]
+    # Only what depends on a placeholder would be changed by one.
+    assert marked(made.shown, tmp_path / "not-built").keys() == {
+        'module.job["b"].terraform_data.zip',
+        'terraform_data.texts["b"]',
+        "terraform_data.local",
+    }
+    assert not list(app_folder.glob("*terralive*"))
+
+
+PARTLY_BUILT = """
+module "job" {
+  source   = "./job"
+  for_each = toset(["a", "b"])
+  name     = each.key
+}
+
+data "archive_file" "texts" {
+  for_each    = toset(["a", "b"])
+  type        = "zip"
+  output_path = "build/texts-${each.key}.zip"
+
+  source {
+    content  = file("${path.module}/texts/${each.key}.txt")
+    filename = "text.txt"
+  }
+}
+
+resource "terraform_data" "texts" {
+  for_each = data.archive_file.texts
+  input    = each.value.output_base64sha256
+}
+
+locals {
+  sum = filebase64sha256("build/vendor.zip")
+}
+
+resource "terraform_data" "local" {
+  input = "sum-${local.sum}"
+}
+"""
+JOB = """
+variable "name" {}
+
+data "archive_file" "code" {
+  type        = "zip"
+  source_dir  = "${path.module}/${var.name}"
+  output_path = "${path.root}/build/${var.name}.zip"
+}
+
+resource "terraform_data" "zip" {
+  input = data.archive_file.code.output_path
+}
+"""
 THIRTY = """
 locals {{ names = toset({names}) }}
 

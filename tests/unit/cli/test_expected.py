@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from terralive_cli.app.expected import expected_functions
 from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.evaluation.planned import PlannedFunction
+from terralive_terraform.missing_builds.placeholders import MissingBuilds
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.shown_plan import ShownPlan
 from terralive_terraform.output.state import DeployedFunction, DeployedLambda
@@ -22,7 +22,8 @@ def evaluated(deployed: dict[str, DeployedFunction], *planned: PlannedFunction) 
         TerraformPlan((), has_changes=False, file=Path("/plan")),
         ShownPlan((), is_first=False),
     )
-    return EvaluatedApp(made, DeployedLambda(deployed, {}), planned)
+    builds = MissingBuilds((), Path("/app"), Path("/not-built"))
+    return EvaluatedApp(made, DeployedLambda(deployed, {}), planned, builds)
 
 
 def test_deployed_functions_and_those_whose_name_tells_their_arn_are_known() -> None:
@@ -35,7 +36,7 @@ def test_deployed_functions_and_those_whose_name_tells_their_arn_are_known() -> 
         PlannedFunction("a.elsewhere", "", name="elsewhere"),
     )
     arns = {"a.orders": f"{ARN}orders", "a.mails": f"{ARN}mails", "a.unnamed": f"{ARN}unnamed"}
-    assert expected_functions(app, arns) == {
+    assert app.expected(arns) == {
         "a.orders": orders,
         "a.mails": DeployedFunction("mails", f"{ARN}mails"),
     }
@@ -46,4 +47,4 @@ def test_a_function_that_gets_another_name_is_not_known_before() -> None:
         {"a.orders": DeployedFunction("orders", f"{ARN}orders")},
         PlannedFunction("a.orders", "", name="orders-2"),
     )
-    assert expected_functions(app, {"a.orders": f"{ARN}orders"}) == {}
+    assert app.expected({"a.orders": f"{ARN}orders"}) == {}

@@ -271,6 +271,8 @@ def test_an_archive_that_terraform_cannot_make_yet_is_named_with_its_build(code:
     function = DeclaredFunction(FN, "fn", "main.handler", "nodejs22.x", code / "dist" / "orders")
     assert map_functions(config(code), [function]).unmapped[FN].text == (
         "its archive is made of dist/orders, which does not exist: `npm run build:all` may build it"
+        f". Add to terralive.toml:\n[functions.'{FN}']\n"
+        'path = "dist/orders"\nbuild = "npm run build:all"\nwatch = ["../../src/**"]'
     )
 
 

@@ -14,6 +14,7 @@ from terralive_terraform.artifacts import Artifact, StubObject
 from terralive_terraform.discovery.providers import AwsProvider
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.evaluation.planned import PlannedFunction
+from terralive_terraform.missing_builds.placeholders import MissingBuilds
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.shown_plan import ShownPlan
 from terralive_terraform.output.state import DeployedFunction, DeployedLambda
@@ -47,7 +48,8 @@ def by_file(function: PlannedFunction, *, deployed_in: str = "") -> tuple[str, .
     if deployed_in:
         arn = f"arn:aws:lambda:{deployed_in}:123456789012:function:f"
         deployed[function.address] = DeployedFunction("f", arn)
-    app = EvaluatedApp(made, DeployedLambda(deployed, {}), (function,))
+    builds = MissingBuilds((), Path("/app"), Path("/work"))
+    app = EvaluatedApp(made, DeployedLambda(deployed, {}), (function,), builds)
     return functions_by_file(app, PROVIDERS, IDENTITY)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
+from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import Module
-from terralive_terraform.substitution.rules import LiveSettings
+from terralive_terraform.substitution.rules import LiveSettings, Substitution, override_document
 from terralive_terraform.substitution.selection import Selection, select
 
 ROOT = Path("/app")
@@ -64,16 +63,24 @@ def test_a_call_within_a_module_has_the_name_that_terraform_gives_it() -> None:
     assert set(selection.changes_by_call()) == {"orders.jobs"}
 
 
-@pytest.mark.parametrize("decided", [True, False])
-def test_a_plan_that_needs_no_zip_is_given_another_hash(*, decided: bool) -> None:
-    hashes = frozenset({"source_code_hash"})
-    hashed = DeclaredFunction(
-        "module.a.aws_lambda_function.job",
-        "job",
-        attributes=hashes if decided else frozenset(),
-        undecided=frozenset() if decided else hashes,
+def test_a_placeholder_changes_its_block_and_no_function_that_becomes_live() -> None:
+    placeholder = Substitution({"source_code_hash": "not built"}, (), ())
+    placeholders = {
+        "data.archive_file.code": placeholder,
+        "module.a.data.archive_file.code": placeholder,
+        API.address: placeholder,
+        SIGNED.address: placeholder,
+    }
+    selection = (
+        select(MODULES, LIVE, ROOT).with_placeholders(placeholders).without((JOB_B.address,))
     )
-    selection = select((Module(ROOT, (API, hashed)),), None, ROOT).without_builds()
     changes = selection.changes_by_call()
-    assert set(changes) == {"a"}
-    assert set(changes["a"]["aws_lambda_function.job"].set) == {"source_code_hash"}
+    assert set(changes[""]) == {
+        "data.archive_file.code",
+        "aws_lambda_function.api",
+        "aws_lambda_function.signed",
+    }
+    assert changes[""]["aws_lambda_function.api"].set["handler"] == STUB_HANDLER
+    assert changes[""]["aws_lambda_function.signed"] is placeholder
+    assert set(changes["a"]) == {"data.archive_file.code", "aws_lambda_function.job"}
+    assert set(override_document(changes["a"])) == {"data", "resource"}

@@ -140,6 +140,14 @@ def lines(
     return tuple(found)
 
 
+def build_lines(repository: Repository, folder: Path) -> tuple[str, ...]:
+    """Return the lines of terralive.toml that build a folder which terralive does not know."""
+    builder = builder_of(repository, folder)
+    if builder is None:
+        return (f"path = {json.dumps(repository.shown(folder))}", 'build = "…"')
+    return lines(repository, builder, folder, (), is_known=False)
+
+
 def _patterns(builder: Builder, folder: Path, sources: Iterable[Path]) -> Iterator[str]:
     """Yield the patterns of a build's sources, relative to a code folder."""
     several = [item for item in sources if is_below(item, builder.folder)]

@@ -60,6 +60,13 @@ class Entry:
     target: str
     is_folder: bool
 
+    @property
+    def folder(self) -> Path:
+        """The local folder that it is, or that it is in."""
+        if self.is_folder:
+            return self.local
+        return self.local.parent
+
     def local_file(self, name: str) -> Path | None:
         """Return the local file of a name in the archive; None where it is not from here."""
         if not self.is_folder:

@@ -147,7 +147,10 @@ resource "aws_lambda_function" "s3" {
   s3_key        = aws_s3_object.code.key
 
   environment {
-    variables = { KIND = "s3" }
+    variables = {
+      KIND  = "s3"
+      OTHER = aws_lambda_function.blocks.function_name # so it depends on another function
+    }
   }
 }
 
