@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(600)
 KINDS = Path(__file__).parent / "kinds"
 FORK = "cdktn"
 if importlib.util.find_spec(FORK) is None:
-    # Its tests in `test_aspect` say by name that they are skipped.
+    # `test_program_packages` says by name that its tests of it are skipped.
     FORK = "cdktf"
 PICTURE = "code/picture/Dockerfile (the name acme/picture)"
 # Function -> the code that runs, and how its place was found.
