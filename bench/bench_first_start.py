@@ -21,39 +21,11 @@ from common import show, show_title
 
 from terralive_sandbox.info import environment
 from terralive_sandbox.process import SandboxProcess
-from terralive_terraform.artifacts import stub_files, write_zip
+from terralive_terraform.artifacts import stub_files
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_testing.drivers.command import Command
+from terralive_testing.drivers.many_functions import project_of_many
 
-MAIN = """
-terraform {
-  required_providers {
-    aws = { source = "hashicorp/aws" }
-  }
-}
-provider "aws" { PROVIDER }
-resource "aws_iam_role" "bench" {
-  name = "bench"
-  assume_role_policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRole"
-      Principal = { Service = "lambda.amazonaws.com" }
-    }]
-  })
-}
-"""
-FUNCTION = """
-resource "aws_lambda_function" "NAME" {
-  function_name = "bench-NAME"
-  role          = aws_iam_role.bench.arn
-  runtime       = "python3.13"
-  handler       = "app.handler"
-  filename      = "${path.module}/NAME.zip"
-}
-"""
-HANDLER = b"def handler(event, context):\n    return event\n"
 # A provider that names files with credentials may act as somebody else: it gets the stub as a file.
 BY_FILE = "shared_config_files = []"
 START_SECONDS = 900.0
@@ -69,19 +41,7 @@ class Measured:
 
 def app(folder: Path, functions: int, provider: str = "") -> Path:
     """Write an app whose functions have zips of the stub's size."""
-    folder.mkdir()
-    blocks = [MAIN.replace("PROVIDER", provider)]
-    (folder / "code").mkdir()
-    (folder / "code" / "app.py").write_bytes(HANDLER)
-    for number in range(functions):
-        name = f"f{number}"
-        own = {"app.py": HANDLER, "number.txt": str(number).encode()}
-        write_zip({**stub_files(), **own}, folder / f"{name}.zip")
-        blocks.append(FUNCTION.replace("NAME", name))
-    (folder / "main.tf").write_text("".join(blocks), "utf-8")
-    settings = 'app = "bench"\n[functions."*"]\npath = "code"\n'
-    (folder / "terralive.toml").write_text(settings, "utf-8")
-    return folder
+    return project_of_many(folder, functions, provider, stub_files()).root
 
 
 def by_terraform(folder: Path) -> Measured:

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from common import show, show_title
 
 from terralive_sandbox.info import SandboxInfo, environment
 from terralive_testing.drivers.command import Command, clean_environment
+from terralive_testing.drivers.many_functions import project_of_many
 from terralive_testing.drivers.project import Project
 
 PATIENCE_SECONDS = 600.0
@@ -32,40 +32,6 @@ CLIENTS = (
     "import boto3; session = boto3.Session(region_name='us-east-1'); "
     "[session.client(name) for name in ('sts', 'dynamodb', 'lambda', 'apigatewayv2')]"
 )
-HEADER = """
-terraform {
-  required_providers {
-    aws = { source = "hashicorp/aws" }
-  }
-}
-
-provider "aws" {}
-
-resource "aws_iam_role" "all" {
-  name = "many"
-  assume_role_policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRole"
-      Principal = { Service = "lambda.amazonaws.com" }
-    }]
-  })
-}
-"""
-FUNCTION = """
-resource "aws_lambda_function" "f{number}" {{
-  function_name    = "many-{number}"
-  role             = aws_iam_role.all.arn
-  runtime          = "python3.12"
-  handler          = "app.handler"
-  timeout          = 30
-  filename         = "${{path.module}}/code.zip"
-  source_code_hash = filebase64sha256("${{path.module}}/code.zip")
-}}
-"""
-SETTINGS = '[functions."aws_lambda_function.f{number}"]\npath = "functions/f{number}"\n'
-HANDLER = "def handler(event, context):\n    return event\n"
 
 
 @dataclass
@@ -76,29 +42,13 @@ class Times:
     answered: list[float] = field(default_factory=list)
 
 
-def written(root: Path, functions: int) -> Project:
-    """Write the app."""
-    terraform, settings = [HEADER], ['app = "many"\n']
-    for number in range(functions):
-        folder = root / "functions" / f"f{number}"
-        folder.mkdir(parents=True)
-        (folder / "app.py").write_text(HANDLER, "utf-8")
-        terraform.append(FUNCTION.format(number=number))
-        settings.append(SETTINGS.format(number=number))
-    with zipfile.ZipFile(root / "code.zip", "w") as zipped:
-        zipped.writestr("app.py", HANDLER)
-    (root / "main.tf").write_text("".join(terraform), "utf-8")
-    (root / "terralive.toml").write_text("".join(settings), "utf-8")
-    return Project(root)
-
-
 def start(project: Project, times: Times, *options: str) -> None:
     """Start, invoke one function, and stop."""
     began = time.monotonic()
     with Command(["start", "--sandbox", "--yes", *options], project.root) as command:
         command.wait_for_type("ready", PATIENCE_SECONDS)
         times.ready.append(time.monotonic() - began)
-        answer = project.client("lambda").invoke(FunctionName="many-0", Payload=b'"x"')
+        answer = project.client("lambda").invoke(FunctionName="many-f0", Payload=b'"x"')
         times.answered.append(time.monotonic() - began)
         if answer["Payload"].read() != b'"x"':
             raise SystemExit(f"a wrong answer\n{command.story()}")
@@ -152,7 +102,7 @@ def main() -> None:
     binary = os.environ.get("TERRALIVE_TERRAFORM_BINARY", "terraform")
     show_title(f"starts of {options.functions} functions in the sandbox")
     with tempfile.TemporaryDirectory() as folder:
-        project = written(Path(folder) / "many", options.functions)
+        project = project_of_many(Path(folder) / "many", options.functions)
         with Command(["sandbox"], project.root) as sandbox:
             project.sandbox = sandbox.wait_for_type("ready")["sandbox"]
             info = SandboxInfo.from_json(

@@ -6,17 +6,15 @@ restored, destroyed. Nothing of it is deployed before.
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from textwrap import dedent
-from typing import Any
 
 import pytest
 
-from terralive_testing.drivers.command import Command, Event, run
+from terralive_testing.drivers.command import Event
+from terralive_testing.drivers.in_sandbox import InSandbox
 from terralive_testing.drivers.plain_app import left
-from terralive_testing.drivers.project import Project
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -224,23 +222,12 @@ EXPECTED = {
 }
 
 
-class Images:
+class Images(InSandbox):
     """The project in a running sandbox."""
-
-    def __init__(self, project: Project) -> None:
-        self.project = project
-
-    def run(self, *words: str) -> Command:
-        return run([*words, "--sandbox", "--yes"], self.project.root, timeout_s=400)
 
     def image_of(self, name: str) -> str:
         client = self.project.client("lambda")
         return str(client.get_function(FunctionName=name)["Code"]["ImageUri"])
-
-    def invoke(self, name: str) -> Any:  # noqa: ANN401  # whatever the handler returns
-        client = self.project.client("lambda")
-        answer = client.invoke(FunctionName=name, Payload=b"{}")
-        return json.loads(answer["Payload"].read())
 
     def repositories(self) -> set[str]:
         listed = self.project.client("ecr").describe_repositories()["repositories"]
@@ -255,15 +242,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(dedent(content), "utf-8")
     subprocess.run(["git", "init", "-q", str(top)], check=True)
-    made = Images(Project(top / "infra"))
-    with Command(["sandbox"], made.project.root) as command:
-        made.project.sandbox = command.wait_for_type("ready")["sandbox"]
+    with Images.opened(top / "infra") as made:
         yield made
 
 
 @pytest.fixture(scope="class")
 def ready(images: Images) -> Iterator[Event]:
-    with Command(["start", "--sandbox", "--yes"], images.project.root) as command:
+    with images.start() as command:
         yield command.wait_for_type("ready", timeout_s=400)
 
 

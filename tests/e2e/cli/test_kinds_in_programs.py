@@ -13,15 +13,13 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from terralive_testing.drivers.command import Command, run
+from terralive_testing.drivers.command import Command
+from terralive_testing.drivers.in_sandbox import InSandbox
 from terralive_testing.drivers.plain_app import left
-from terralive_testing.drivers.project import Project
 from terralive_testing.machine.stand_in_providers import with_stand_ins
 from terralive_testing.machine.waiting import eventually
 
@@ -65,30 +63,13 @@ EXPECTED = {
 ALIASES = ("kinds-file", "kinds-orders", "kinds-nightly", "kinds-hourly")
 
 
-@dataclass
-class Programs:
-    """The project, and the environment of its commands."""
-
-    project: Project
-    environment: dict[str, str]
+class Programs(InSandbox):
+    """The project in a running sandbox."""
 
     def use(self, *words: str) -> None:
         """Let another program write the stack."""
         content = {"language": "python", "app": " ".join(["python program.py", *words])}
         (self.project.root / "cdktf.json").write_text(json.dumps(content), "utf-8")
-
-    def run(self, *words: str) -> Command:
-        return run([*words, "--sandbox", "--yes"], self.project.root, self.environment, 400)
-
-    def start(self) -> Command:
-        return Command(["start", "--sandbox", "--yes"], self.project.root, self.environment)
-
-    def invoke(self, name: str) -> dict[str, Any]:
-        client = self.project.client("lambda")
-        answer = client.invoke(FunctionName=name, Payload=b"{}")
-        payload = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, payload
-        return dict(payload)
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +83,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
     with zipfile.ZipFile(root / "dist" / "makefile.zip", "w") as built:
         built.write(root / "code" / "makefile" / "app.py", "app.py")
     subprocess.run(["git", "init", "-q", str(root)], check=True)
-    made = Programs(Project(root), environment)
-    with Command(["sandbox"], root, environment) as command:
-        made.project.sandbox = command.wait_for_type("ready")["sandbox"]
+    with Programs.opened(root, environment) as made:
         yield made
 
 

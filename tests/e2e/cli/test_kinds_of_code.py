@@ -13,15 +13,14 @@ import subprocess
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from terralive_testing.drivers.command import Command, Event, run
+from terralive_testing.drivers.command import Event
+from terralive_testing.drivers.in_sandbox import InSandbox
 from terralive_testing.drivers.plain_app import left, refused
-from terralive_testing.drivers.project import Project
 from terralive_testing.machine.stand_in_providers import with_stand_ins
 
 pytestmark = pytest.mark.timeout(600)
@@ -55,33 +54,12 @@ EXPECTED = {
 }
 FILE, BLOCKS = "aws_lambda_function.file", "aws_lambda_function.blocks"
 JOB = "module.group.module.job.aws_lambda_function.this"
-
-
 # The functions that have an alias and a published version.
 ALIASES = ("kinds-managed", "kinds-orders", "kinds-nightly", "kinds-hourly")
 
 
-@dataclass
-class Kinds:
-    """The project, the environment of its commands, and what a test leaves for later ones."""
-
-    project: Project
-    environment: dict[str, str]
-    plan_before: str = ""
-
-    def run(self, *words: str) -> Command:
-        return run([*words, "--sandbox", "--yes"], self.project.root, self.environment, 400)
-
-    def invoke(self, name: str) -> dict[str, Any]:
-        client = self.project.client("lambda")
-        answer = client.invoke(FunctionName=name, Payload=b"{}")
-        payload = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, payload
-        return dict(payload)
-
-
 @pytest.fixture(scope="module")
-def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinds]:
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InSandbox]:
     folder = tmp_path_factory.mktemp("kinds")
     environment = with_stand_ins(dict(os.environ), folder)
     root = folder / "app"
@@ -93,21 +71,18 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinds]:
     with zipfile.ZipFile(root / "dist" / "vendor.zip", "w") as vendor:
         vendor.writestr("of_a_vendor.py", "def handler(event, context):\n    return 'vendor'\n")
     subprocess.run(["git", "init", "-q", str(root)], check=True)
-    made = Kinds(Project(root), environment)
-    with Command(["sandbox"], root, environment) as command:
-        made.project.sandbox = command.wait_for_type("ready")["sandbox"]
+    with InSandbox.opened(root, environment) as made:
         yield made
 
 
 @pytest.fixture(scope="class")
-def ready(kinds: Kinds) -> Iterator[Event]:
-    words = ["start", "--sandbox", "--yes"]
-    with Command(words, kinds.project.root, kinds.environment) as command:
+def ready(kinds: InSandbox) -> Iterator[Event]:
+    with kinds.start() as command:
         yield command.wait_for_type("ready", timeout_s=400)
 
 
 def test_a_function_that_is_not_deployed_yet_cannot_be_created_without_its_archive(
-    kinds: Kinds,
+    kinds: InSandbox,
 ) -> None:
     code = kinds.project.root / "code" / "file"
     elsewhere = code.rename(kinds.project.root.parent / "file")
@@ -125,7 +100,7 @@ def test_a_function_that_is_not_deployed_yet_cannot_be_created_without_its_archi
     assert "could not archive missing file: ./code/file/single.py" in error["message"]
 
 
-def test_every_function_whose_source_is_here_is_live_with_no_setting(kinds: Kinds) -> None:
+def test_every_function_whose_source_is_here_is_live_with_no_setting(kinds: InSandbox) -> None:
     command = kinds.run("plan")
 
     assert command.process.returncode == 0, command.story()
@@ -157,7 +132,7 @@ class TestWhileLive:
     """One `terralive start`."""
 
     def test_each_function_runs_its_own_code_here_with_its_real_environment(
-        self, kinds: Kinds, ready: Event
+        self, kinds: InSandbox, ready: Event
     ) -> None:
         assert {item["name"] for item in ready["functions"]} == set(EXPECTED)
         for name, (where, _) in EXPECTED.items():
@@ -167,7 +142,9 @@ class TestWhileLive:
             assert answer["kind"].removeprefix("kinds-") == kind
 
     @pytest.mark.usefixtures("ready")
-    def test_an_alias_leads_to_this_machine_and_no_stub_was_published(self, kinds: Kinds) -> None:
+    def test_an_alias_leads_to_this_machine_and_no_stub_was_published(
+        self, kinds: InSandbox
+    ) -> None:
         client = kinds.project.client("lambda")
         for name in ALIASES:
             answer = kinds.invoke(f"{name}:live")
@@ -178,7 +155,7 @@ class TestWhileLive:
 
     @pytest.mark.usefixtures("ready")
     def test_the_layer_of_a_wrapper_stays_and_its_wrapper_loads_nothing_here(
-        self, kinds: Kinds
+        self, kinds: InSandbox
     ) -> None:
         client = kinds.project.client("lambda")
         configuration = client.get_function_configuration(FunctionName="kinds-wrapped")
@@ -192,13 +169,15 @@ class TestWhileLive:
             assert wrapper == {"WRAPPED": "yes", "NODE_OPTIONS": None, "PYTHONSTARTUP": None}
 
     @pytest.mark.usefixtures("ready")
-    def test_a_function_that_stays_as_it_is_answers_as_it_is_deployed(self, kinds: Kinds) -> None:
+    def test_a_function_that_stays_as_it_is_answers_as_it_is_deployed(
+        self, kinds: InSandbox
+    ) -> None:
         client = kinds.project.client("lambda")
         answer = client.invoke(FunctionName="kinds-elsewhere")
         assert json.loads(answer["Payload"].read()) == "vendor"
 
 
-def test_a_destroy_whose_code_is_refused_keeps_the_debug_stack(kinds: Kinds) -> None:
+def test_a_destroy_whose_code_is_refused_keeps_the_debug_stack(kinds: InSandbox) -> None:
     with refused(kinds.project, "lambda:UpdateFunctionCode"):
         command = kinds.run("destroy")
 
@@ -210,7 +189,7 @@ def test_a_destroy_whose_code_is_refused_keeps_the_debug_stack(kinds: Kinds) -> 
     assert b"ImportModuleError" in answer["Payload"].read()
 
 
-def test_a_restore_brings_everything_back(kinds: Kinds) -> None:
+def test_a_restore_brings_everything_back(kinds: InSandbox) -> None:
     """Also what Terraform takes for done: files, archives, modules, S3, a published version."""
     command = kinds.run("restore")
 
@@ -227,7 +206,7 @@ def test_a_restore_brings_everything_back(kinds: Kinds) -> None:
         assert kinds.invoke(f"{name}:live")["where"] == EXPECTED[name][0]
 
 
-def test_terraform_itself_finds_nothing_to_change_after_a_restore(kinds: Kinds) -> None:
+def test_terraform_itself_finds_nothing_to_change_after_a_restore(kinds: InSandbox) -> None:
     plan = kinds.run("plan", "--detailed-exitcode", "--terraform-output")
     (shown,) = plan.of_type("plan")
     texts = {event["phase"]: event["text"] for event in plan.of_type("terraform")}
@@ -238,7 +217,7 @@ def test_terraform_itself_finds_nothing_to_change_after_a_restore(kinds: Kinds) 
 
 
 def test_a_plan_among_a_thousand_other_resources_is_about_the_functions_only(
-    kinds: Kinds,
+    kinds: InSandbox,
 ) -> None:
     with a_thousand_resources(kinds.project.root):
         plan = kinds.run("plan")
@@ -296,7 +275,7 @@ def deployed_data(name: str) -> dict[str, Any]:
     }
 
 
-def test_a_zip_that_is_not_built_stops_nothing(kinds: Kinds) -> None:
+def test_a_zip_that_is_not_built_stops_nothing(kinds: InSandbox) -> None:
     (kinds.project.root / "dist" / "makefile.zip").unlink()
     command = kinds.run("plan")
 
@@ -308,7 +287,7 @@ def test_a_zip_that_is_not_built_stops_nothing(kinds: Kinds) -> None:
     assert found_by["aws_lambda_function.makefile"].startswith("handler code/makefile/app.py")
 
 
-def test_archives_of_what_is_not_there_cost_only_their_functions(kinds: Kinds) -> None:
+def test_archives_of_what_is_not_there_cost_only_their_functions(kinds: InSandbox) -> None:
     """A file, a file in a `source` block, and a folder in modules with for_each, all at once."""
     for name in ("file", "blocks", "jobs"):
         shutil.rmtree(kinds.project.root / "code" / name)
@@ -346,7 +325,7 @@ def test_archives_of_what_is_not_there_cost_only_their_functions(kinds: Kinds) -
     assert plan["other_changes"] == []
 
 
-def test_destroy_with_app_needs_no_zip_and_leaves_nothing(kinds: Kinds) -> None:
+def test_destroy_with_app_needs_no_zip_and_leaves_nothing(kinds: InSandbox) -> None:
     command = kinds.run("destroy", "--app")
 
     assert command.process.returncode == 0, command.story()

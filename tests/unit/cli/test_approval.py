@@ -2,67 +2,27 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pytest
 
 from terralive_cli.app.live_plan import LivePlan, LivePlans, RestorePlan
 from terralive_cli.app.plan_event import changed_resources
-from terralive_cli.configuration.tables import TerraformConfig
-from terralive_cli.configuration.values import Config
-from terralive_cli.configuration.values import Output as OutputKind
 from terralive_cli.deploy import approval
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.plans import ReadyPlan
-from terralive_cli.deploy.target import Stage, Target
 from terralive_cli.functions.mapping import Mapped, MappedFunction
-from terralive_cli.output.renderer import Renderer
-from terralive_cli.output.ui import Ui
 from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.progress import Change
 from terralive_terraform.substitution.other_changes import OtherChange
+from terralive_testing.fakes.user import AnsweringUser
 from terralive_workers.function import LocalCode
 
 STUB = Change("module.a.aws_lambda_function.this[0]", "update", "aws_lambda_function")
 DATABASE = OtherChange("aws_db_instance.orders", "delete", "aws_db_instance")
 ACCOUNTS = Accounts.__new__(Accounts)  # nobody looks at it
 TOPIC = OtherChange("aws_sns_topic.t", "update", "aws_sns_topic", ("display_name",))
-
-
-class Terminal:
-    """A terminal whose user gives some answers; `yes` is for `--yes`.
-
-    Attributes:
-        events: what was shown.
-        questions: what was asked.
-    """
-
-    def __init__(self, answers: str = "", *, yes: bool = False) -> None:
-        self.events, self.questions = io.StringIO(), io.StringIO()
-        self._renderer = Renderer.start(OutputKind.PLAIN, self.events, self.questions)
-        self.ui = Ui(
-            self._renderer,
-            questions=self.questions,
-            answers=io.StringIO(answers),
-            interactive=bool(answers),
-            assume_yes=yes,
-        )
-        config = Config(Path(), "orders", "dev-ana", "ana", TerraformConfig(Path()), yes=yes)
-        target = Target.__new__(Target)  # only its name is looked at
-        object.__setattr__(target, "name", "the sandbox")
-        self.stage = Stage(config, target, self.ui.emit, {})
-
-    def asked(self) -> list[str]:
-        """Return the questions, each on one line."""
-        self._renderer.close()
-        text = " ".join(self.questions.getvalue().split())
-        return [question.strip() for question in text.split("[y/N]") if question.strip()]
-
-    def shown(self) -> str:
-        self._renderer.close()
-        return self.events.getvalue()
 
 
 def plan(*changes: Change) -> TerraformPlan:
@@ -75,8 +35,8 @@ def ready(*changes: Change) -> ReadyPlan:
     return made
 
 
-def restore(terminal: Terminal, *others: OtherChange) -> None:
-    approval.ask_restore(terminal.stage, terminal.ui, [RestorePlan(ready(STUB), others)])
+def restore(user: AnsweringUser, *others: OtherChange) -> None:
+    approval.ask_restore(user.stage, user.ui, [RestorePlan(ready(STUB), others)])
 
 
 def live_plan(*others: OtherChange, is_first: bool = False) -> LivePlans:
@@ -93,64 +53,64 @@ def live_plan(*others: OtherChange, is_first: bool = False) -> LivePlans:
 
 
 def test_putting_back_code_that_terraform_does_not_see_is_asked_for_too() -> None:
-    terminal = Terminal("n\n")
+    user = AnsweringUser(Path(), "n\n")
     unseen = RestorePlan(ready(), (), frozenset({STUB.address, "aws_lambda_function.b"}))
     assert unseen.is_needed
     with pytest.raises(approval.Declined):
-        approval.ask_restore(terminal.stage, terminal.ui, [unseen])
-    assert terminal.asked() == [
+        approval.ask_restore(user.stage, user.ui, [unseen])
+    assert user.questions() == [
         "Put the functions' own code of orders/dev-ana back in the sandbox (2 functions)?"
     ]
 
 
 def test_putting_code_back_is_one_question() -> None:
-    terminal = Terminal("y\n")
-    restore(terminal)
-    assert terminal.asked() == [
+    user = AnsweringUser(Path(), "y\n")
+    restore(user)
+    assert user.questions() == [
         "Put the functions' own code of orders/dev-ana back in the sandbox (1 to change)?"
     ]
-    assert terminal.shown() == ""
+    assert user.screen() == ""
 
 
 def test_a_database_is_never_destroyed_by_a_clean_up_job() -> None:
-    terminal = Terminal(yes=True)
+    user = AnsweringUser(Path(), yes=True)
     with pytest.raises(TerraliveError, match=r"aws_db_instance\.orders") as raised:
-        restore(terminal, TOPIC, DATABASE)
+        restore(user, TOPIC, DATABASE)
     assert (raised.value.reference, raised.value.exit_code) == ("would-destroy", 1)
-    assert "delete  aws_db_instance.orders" in terminal.shown()
+    assert "delete  aws_db_instance.orders" in user.screen()
 
 
 def test_without_a_terminal_nothing_else_is_changed() -> None:
-    terminal = Terminal()
+    user = AnsweringUser(Path())
     with pytest.raises(ConfigurationError) as raised:
-        restore(terminal, TOPIC)
+        restore(user, TOPIC)
     assert raised.value.reference == "confirmation-needed"
 
 
 def test_a_database_is_destroyed_only_after_a_question_of_its_own() -> None:
-    terminal = Terminal("y\ny\n")
-    restore(terminal, TOPIC, DATABASE)
-    assert terminal.asked()[1:] == [
+    user = AnsweringUser(Path(), "y\ny\n")
+    restore(user, TOPIC, DATABASE)
+    assert user.questions()[1:] == [
         "Also make the 2 other changes that the configuration asks for (1 to change, 1 to destroy)?"
     ]
 
 
 def test_a_no_to_the_other_changes_stops_everything() -> None:
     with pytest.raises(approval.Declined, match="Nothing was changed"):
-        restore(Terminal("y\nn\n"), DATABASE)
+        restore(AnsweringUser(Path(), "y\nn\n"), DATABASE)
 
 
 def test_a_drift_that_destroys_nothing_is_listed_and_done() -> None:
-    terminal = Terminal(yes=True)
-    restore(terminal, TOPIC)
-    assert "update  aws_sns_topic.t  (display_name)" in terminal.shown()
+    user = AnsweringUser(Path(), yes=True)
+    restore(user, TOPIC)
+    assert "update  aws_sns_topic.t  (display_name)" in user.screen()
 
 
 def test_debug_stack_and_app_are_one_question_that_names_functions_by_module() -> None:
-    terminal = Terminal("y\n")
+    user = AnsweringUser(Path(), "y\n")
     stack = plan(Change("aws_dynamodb_table.connections", "create", "aws_dynamodb_table"))
-    approval.ask_deployment(terminal.stage, terminal.ui, stack, live_plan())
-    (question,) = terminal.asked()
+    approval.ask_deployment(user.stage, user.ui, stack, live_plan())
+    (question,) = user.questions()
     assert question == (
         "Deploy the debug stack of orders/dev-ana in the sandbox (1 to add), and make a live (1 to "
         "change)?"
@@ -158,33 +118,33 @@ def test_debug_stack_and_app_are_one_question_that_names_functions_by_module() -
 
 
 def test_a_first_deployment_lists_the_app_and_asks_once() -> None:
-    terminal = Terminal("y\n")
+    user = AnsweringUser(Path(), "y\n")
     roles = [OtherChange(f"aws_iam_role.r{n}", "create", "aws_iam_role") for n in range(30)]
     functions = [
         OtherChange(f"module.{name}.aws_lambda_function.this", "create", "aws_lambda_function")
         for name in ("api", "worker")
     ]
     made = live_plan(*roles, *functions, is_first=True)
-    approval.ask_deployment(terminal.stage, terminal.ui, plan(), made)
-    assert len(terminal.asked()) == 1
-    shown = terminal.shown().splitlines()
+    approval.ask_deployment(user.stage, user.ui, plan(), made)
+    assert len(user.questions()) == 1
+    shown = user.screen().splitlines()
     assert "The app is not deployed yet. Terraform would create it:" in shown
     assert "  create  aws_iam_role         30" in shown
     assert "  create  aws_lambda_function  2  (module.api.this, module.worker.this)" in shown
 
 
 def test_start_destroys_no_database_with_yes_and_asks_nothing_before() -> None:
-    terminal = Terminal(yes=True)
+    user = AnsweringUser(Path(), yes=True)
     with pytest.raises(TerraliveError) as raised:
-        approval.ask_deployment(terminal.stage, terminal.ui, plan(), live_plan(DATABASE))
+        approval.ask_deployment(user.stage, user.ui, plan(), live_plan(DATABASE))
     assert raised.value.reference == "would-destroy"
 
 
 def test_where_nothing_changes_nothing_is_shown_or_asked() -> None:
-    terminal = Terminal()
+    user = AnsweringUser(Path())
     unchanged = LivePlans((LivePlan(ready(), (), Mapped({}), {}, ACCOUNTS),))
-    approval.ask_deployment(terminal.stage, terminal.ui, plan(), unchanged)
-    assert (terminal.asked(), terminal.shown()) == ([], "")
+    approval.ask_deployment(user.stage, user.ui, plan(), unchanged)
+    assert (user.questions(), user.screen()) == ([], "")
 
 
 def test_a_plan_has_one_count_in_terraforms_words() -> None:

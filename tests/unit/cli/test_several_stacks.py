@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,12 +14,12 @@ import pytest
 from terralive_cli.app.checks import require_functions
 from terralive_cli.app.live_plan import LiveApp, LivePlan, LivePlans, RestorePlan, Restoring
 from terralive_cli.configuration.tables import FunctionSettings, TerraformConfig
-from terralive_cli.configuration.values import Config, Output
+from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import workflows
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.plans import ReadyPlan
-from terralive_cli.deploy.target import Stage, Target
+from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.debugging import Debugging
 from terralive_cli.functions.mapping import Mapped, MappedFunction
 from terralive_cli.output.events import (
@@ -32,8 +31,6 @@ from terralive_cli.output.events import (
     TerraformProgress,
 )
 from terralive_cli.output.progress import Phase
-from terralive_cli.output.renderer import Renderer
-from terralive_cli.output.ui import Ui
 from terralive_cli.restoring.examination import Examination
 from terralive_cli.restoring.restorer import Restorer
 from terralive_cli.stacks.joined import joined, of_stack, require_clear_tables
@@ -49,6 +46,7 @@ from terralive_terraform.output.progress import Change
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import App, Part
 from terralive_terraform.substitution.other_changes import OtherChange
+from terralive_testing.fakes.user import AnsweringUser
 from terralive_workers.function import LocalCode
 
 API = "aws_lambda_function.api"
@@ -156,27 +154,11 @@ class FakeDebugStack:
         return OUTPUTS
 
 
-class User:
-    """A person who answers every question with yes."""
+class User(AnsweringUser):
+    """A user who answers every question with yes."""
 
     def __init__(self, folder: Path) -> None:
-        self._screen = io.StringIO()
-        self._questions = io.StringIO()
-        self._renderer = Renderer.start(Output.PLAIN, self._screen, self._screen)
-        self.ui = Ui(
-            self._renderer,
-            questions=self._questions,
-            answers=io.StringIO("y\n" * 9),
-            interactive=True,
-            assume_yes=False,
-        )
-        config = Config(folder, "orders", "dev-ana", "ana", TerraformConfig(folder))
-        target = Target.__new__(Target)
-        object.__setattr__(target, "name", "the sandbox")
-        object.__setattr__(target, "work", folder)
-        # It is not AWS, which nobody has to ask about data tracing.
-        object.__setattr__(target, "caller", SimpleNamespace(emulator="sandbox"))
-        self.stage = Stage(config, target, self.ui.emit, {})
+        super().__init__(folder, "y\n" * 9)
 
     def start(self, apps: FakeApps) -> None:
         stack = cast("DebugStack", FakeDebugStack(self.stage))
@@ -189,15 +171,6 @@ class User:
         for stack in apps.stacks:
             stack.work = self.stage.target.work
         return workflows.destroy(self.stage, cast("StageApps", apps), self.ui)
-
-    def questions(self) -> list[str]:
-        self._renderer.close()
-        text = " ".join(self._questions.getvalue().split())
-        return [question.strip() for question in text.split("[y/N]") if question.strip()]
-
-    def screen(self) -> str:
-        self._renderer.close()
-        return self._screen.getvalue()
 
 
 def test_all_stacks_are_one_page_and_one_question_and_are_applied_in_their_order(

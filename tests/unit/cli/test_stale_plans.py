@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,17 +11,13 @@ from typing import cast
 import pytest
 
 from terralive_cli.app.live_plan import LiveApp, LivePlan, LivePlans, RestorePlan, Restoring
-from terralive_cli.configuration.tables import TerraformConfig
-from terralive_cli.configuration.values import Config, Output
 from terralive_cli.deploy import approval, workflows
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.plans import ReadyPlan
-from terralive_cli.deploy.target import Stage, Target
+from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.mapping import Mapped
 from terralive_cli.output.progress import Phase
-from terralive_cli.output.renderer import Renderer
-from terralive_cli.output.ui import Ui
 from terralive_cli.restoring.examination import Examination
 from terralive_cli.restoring.restorer import Restorer
 from terralive_cli.stacks.stage_apps import StageApps
@@ -33,6 +28,7 @@ from terralive_terraform.output.progress import Change, Diagnostic
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import App, Part
 from terralive_terraform.substitution.other_changes import OtherChange
+from terralive_testing.fakes.user import AnsweringUser
 
 FUNCTION = Change("aws_lambda_function.api", "update", "aws_lambda_function")
 ROLE = OtherChange("aws_iam_role.api", "update", "aws_iam_role", ("description",))
@@ -185,32 +181,8 @@ class FakeDebugStack:
         return self
 
 
-class User:
-    """A person who gives some answers in a terminal.
-
-    Attributes:
-        stage: the stage.
-        ui: asks the person.
-    """
-
-    def __init__(self, folder: Path, answers: str) -> None:
-        self._screen = io.StringIO()
-        self._renderer = Renderer.start(Output.PLAIN, self._screen, self._screen)
-        self._questions = io.StringIO()
-        self.ui = Ui(
-            self._renderer,
-            questions=self._questions,
-            answers=io.StringIO(answers),
-            interactive=True,
-            assume_yes=False,
-        )
-        config = Config(folder, "orders", "dev-ana", "ana", TerraformConfig(folder))
-        target = Target.__new__(Target)
-        object.__setattr__(target, "name", "the sandbox")
-        object.__setattr__(target, "work", folder)
-        # It is not AWS, which nobody has to ask about data tracing.
-        object.__setattr__(target, "caller", SimpleNamespace(emulator="sandbox"))
-        self.stage = Stage(config, target, self.ui.emit, {})
+class User(AnsweringUser):
+    """A user who runs one step."""
 
     def start(self, app: FakeApp, outputs: DebugStackOutputs = OUTPUTS) -> None:
         stack = cast("DebugStack", FakeDebugStack(self.stage, outputs))
@@ -225,15 +197,6 @@ class User:
 
     def destroy(self, app: FakeApp) -> bool:
         return workflows.destroy(self.stage, cast("StageApps", app.on(self.stage)), self.ui)
-
-    def questions(self) -> list[str]:
-        self._renderer.close()
-        text = " ".join(self._questions.getvalue().split())
-        return [question.strip() for question in text.split("[y/N]") if question.strip()]
-
-    def screen(self) -> str:
-        self._renderer.close()
-        return self._screen.getvalue()
 
 
 def test_a_stale_plan_that_changes_the_same_is_made_again_without_a_question(
