@@ -97,7 +97,6 @@ def left_out(
         config: the configuration.
         planned: the instances of the app's functions.
         deployed: the deployed functions by address.
-
     """
     reasons: dict[str, list[str]] = {}
     with_stub: set[str] = set()

@@ -145,7 +145,7 @@ _GAPS: Final = (
     ),
     _Gap(
         "aws_lambda_event_source_mapping",
-        f"{_REFUSED}: they read by a consumer of a Kinesis stream",
+        f"{_REFUSED}: they read from a consumer of a Kinesis stream (enhanced fan-out)",
         lambda values: "/consumer/" in text(values, "event_source_arn"),
     ),
     _Gap(

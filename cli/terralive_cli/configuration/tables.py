@@ -179,7 +179,8 @@ class DebugStackConfig:
     )
     kms_key: str | None = setting(
         Text(),
-        "ARN of the KMS key that encrypts the table, the logs and the stub's bucket.",
+        "ARN of the KMS key that encrypts the debug stack: the table, the broker's variables and "
+        "logs, the stub's bucket and the repository of its image.",
         default=None,
         shown_default="keys that AWS owns",
         rule=rules.kms_key,

@@ -209,7 +209,7 @@ def show_live_plan(stage: Stage, ui: Ui, live: LivePlans) -> None:
         names = ", ".join(live.waiting)
         text = (
             f"Terraform cannot plan these stacks before those that they refer to are deployed: "
-            f"{names}. `terralive start` plans them then, and asks for each."
+            f"{names}. `terralive start` and `terralive apply` plan them then, and ask about each."
         )
         ui.emit(Message(message=text))
 

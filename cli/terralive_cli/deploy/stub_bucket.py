@@ -124,7 +124,8 @@ def _explained(bucket: str, error: Exception) -> TerraliveError:
             "stub-bucket-missing",
             f"The debug stack's bucket {bucket} does not exist any more.",
             hint="`terralive apply` creates it again in the checkout that has the debug stack's "
-            "Terraform state. `terralive destroy` and `terralive start` create everything anew.",
+            "Terraform state. Elsewhere, run `terralive destroy` and then `terralive start`: they "
+            "make a new debug stack.",
         )
     return CredentialsError(
         "stub-bucket-refused",

@@ -142,7 +142,8 @@ class DebugStackSettings:
         role_path: the path of the broker's role.
         name_prefix: the beginning of every name.
         tags: the organisation's tags, beside terralive's own.
-        kms_key: the ARN of a key for table, logs and environment variables.
+        kms_key: the ARN of a key for the table, the bucket, the repository, and for the logs and
+            variables of the broker.
         log_retention_days: the retention of the broker's log group.
         throttle_rate: the messages a second that each API accepts.
         throttle_burst: the messages at once that each API accepts.

@@ -1,4 +1,4 @@
-"""The way in for CDKTF programs: an Aspect that defines the stub of every function.
+"""The Aspect for CDKTF programs, which defines the stub of every function.
 
     from terralive_terraform.live import attach
     ...
