@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, applying, planned
 from terralive_cli.deploy.target import Stage
@@ -78,6 +78,19 @@ class DebugStackOutputs:
     secret: bytes = field(repr=False, default=NO_SECRET)
     image_repository: str = ""
     stub_bucket: str = ""
+
+    @classmethod
+    def of(cls, texts: Mapping[str, str], secret: bytes = NO_SECRET) -> Self:
+        """Return the outputs that Terraform, or a description, has by name."""
+        return cls(
+            stub_url=texts.get("stub_url", ""),
+            relay_url=texts.get("relay_url", ""),
+            table_name=texts.get("table_name", ""),
+            broker_name=texts.get("broker_name", ""),
+            secret=secret,
+            image_repository=texts.get(IMAGE_REPOSITORY, ""),
+            stub_bucket=texts.get("stub_bucket", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +208,7 @@ class DebugStack:
         texts = self._output_texts()
         if not all(name in texts for name in _OUTPUTS):
             return None
-        return DebugStackOutputs(
-            stub_url=texts["stub_url"],
-            relay_url=texts["relay_url"],
-            table_name=texts["table_name"],
-            broker_name=texts["broker_name"],
-            image_repository=texts.get(IMAGE_REPOSITORY, ""),
-            stub_bucket=texts.get("stub_bucket", ""),
-        )
+        return DebugStackOutputs.of(texts)
 
     @contextmanager
     def planned(self) -> Iterator[ReadyPlan]:

@@ -24,8 +24,6 @@ from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.target import Stage
 from terralive_cli.functions import code_checks, interpreters
 from terralive_cli.functions.debugging import Debugging
-from terralive_cli.joining.decision import IMAGE_REPOSITORY
-from terralive_cli.joining.description import StackDescription
 from terralive_cli.live import holder
 from terralive_cli.live.stage_stub import stub_of
 from terralive_cli.output.progress import Phase
@@ -136,7 +134,7 @@ def _unchanged(start: Start, known: Record) -> tuple[DebugStackOutputs, LiveApp]
     if seen.description is None or seen.secret is None:
         raise MustPlanError("there is no debug stack")
     _require(decision.settings_changed(known, settings_of_start(start, seen.secret)))
-    outputs = _outputs(seen.description, seen.secret)
+    outputs = DebugStackOutputs.of(seen.description.outputs, seen.secret)
     stub = stub_of(stage, outputs)
     _require(decision.functions_changed(known, seen.functions, stub))
     _require(decision.aliases_changed(known, seen.aliases))
@@ -192,18 +190,6 @@ def settings_of_start(start: Start, secret: bytes) -> dict[str, str]:
         workspace=stage.config.workspace,
     )
     return settings_of(situation, secret)
-
-
-def _outputs(description: StackDescription, secret: bytes) -> DebugStackOutputs:
-    texts = description.outputs
-    return DebugStackOutputs(
-        stub_url=texts.get("stub_url", ""),
-        relay_url=texts.get("relay_url", ""),
-        table_name=texts.get("table_name", ""),
-        broker_name=texts.get("broker_name", ""),
-        secret=secret,
-        image_repository=texts.get(IMAGE_REPOSITORY, ""),
-    )
 
 
 def _checked(start: Start, shown: Shown, function: LocalFunction) -> LocalFunction:
