@@ -320,11 +320,6 @@ class StageApp:
             return restore_targets(evaluated.deployed)
         return live_targets(functions, evaluated.deployed)
 
-    def needs_repository(self, plan: LivePlan) -> bool:
-        """Tell whether a plan needs the debug stack's repository for container images."""
-        own = self._stage.config.stub_images
-        return any(item.is_image and item.architecture not in own for item in plan.functions)
-
     def apply_live(self, plan: LivePlan) -> LiveApp:
         """Apply a plan that makes the app live, and name the deployed functions.
 
