@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from terralive_relay import stage_errors
-from terralive_relay.clock import clock_warning
+from terralive_relay.connection.clock import clock_warning
 from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.connection.surroundings import Observation, Surroundings
 from terralive_relay.connection.transport import ClockRead, Transport
@@ -31,7 +31,7 @@ from terralive_relay.inbox import HandlerEnded, Item, Serve, ThreadEnded
 from terralive_relay.memory import limit_arenas
 from terralive_relay.pool.pool import Pool
 from terralive_relay.pool.records import PoolResult
-from terralive_relay.pool.running import RunningInvocations
+from terralive_relay.running import RunningInvocations
 from terralive_relay.served import ServedFunctions
 from terralive_relay.session.effects import (
     Close,

@@ -26,7 +26,7 @@ from terralive_cli.network.sandbox_profiles import (
 from terralive_cli.output.events import Emit
 from terralive_cli.output.progress import Phase
 from terralive_cli.protection.regions import Regions
-from terralive_relay.clock import clock_warning
+from terralive_relay.connection.clock import clock_warning
 from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.broker.identity_source import IdentitySource

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from terralive_relay.clock import describe_difference
+from terralive_relay.connection.clock import describe_difference
 from terralive_stub.errors import CredentialsError
 from terralive_stub.protocol.token import CLOCK_DIFFERENCE_SECONDS
 from terralive_stub.shared.timestamps import parse_date_header

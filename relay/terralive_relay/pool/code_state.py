@@ -80,6 +80,20 @@ class CodeState:
         """
         return isinstance(self.status, CodeReady)
 
+    def answer(self, environment_key: str, request_id: str) -> Outcome | None:
+        """Return the outcome of a new invocation where the code has failed; None otherwise.
+
+        Args:
+            environment_key: the digest of the environment that the invocation brings.
+            request_id: its request id.
+        """
+        status = self.status
+        if isinstance(status, BuildFailed):
+            return status.outcome
+        if isinstance(status, StartFailed) and status.environment_key == environment_key:
+            return status.failure.outcome(request_id)
+        return None
+
     def changed(self) -> CodeState:
         """The code has changed. A failed start says nothing about the new code."""
         status = self.status

@@ -1,11 +1,12 @@
 """The workers of one function: every invocation that is handed in gets an outcome.
 
-This module is the shell: it owns the lock, the clock's thread and the processes. The decisions are
-pure and stand in other modules: `placement` (which worker gets which invocation), `expiry` (what
-ends by time) and `code_state` (can workers start, and what answers if not).
+This module is the shell: it owns the lock and the clock's thread. `workers` starts and stops the
+processes. The decisions are pure and stand in other modules: `placement` (which worker gets which
+invocation), `expiry` (what ends by time) and `code_state` (can workers start, and what answers if
+not).
 
 Threads: one clock per pool, which sleeps until the next deadline; the threads of each worker's
-`Process`; and the Runtime API's connection threads, which enter through `_PoolClient`.
+`Process`; and the Runtime API's connection threads. The last two enter through `WorkerCalls`.
 
 A change of code or environment never changes a worker: another one takes its place.
 
@@ -18,27 +19,28 @@ from __future__ import annotations
 
 import logging
 import math
-import queue
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from terralive_relay.events import Sink
 from terralive_relay.pool import messages
 from terralive_relay.pool.alarm import Alarm, DeferringLock
-from terralive_relay.pool.code_state import BuildFailed, CodeState, StartFailed
+from terralive_relay.pool.code_state import CodeState
 from terralive_relay.pool.expiry import expired, next_due
-from terralive_relay.pool.launcher import Launcher
 from terralive_relay.pool.placement import Fit, fit_of, note_credentials, place
-from terralive_relay.pool.records import PendingInvocation, PoolResult, Worker, WorkerState
+from terralive_relay.pool.records import (
+    NextRequest,
+    PendingInvocation,
+    PoolResult,
+    Worker,
+    WorkerState,
+)
+from terralive_relay.pool.workers import WorkerCalls, Workers
 from terralive_relay.threads import ThreadFailed
-from terralive_stub.protocol.deadline import NEVER
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers import outcomes
-from terralive_workers.environment import credentials_key, environment_key
 from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import PostResult, RuntimeApi
 
@@ -89,7 +91,6 @@ class Pool:
         # These never change.
         self.function = function
         self._sink = sink
-        self._launcher = Launcher(function, api, sink, command)
         self._enforce_deadline = enforce_deadline
         self._credentials_s = credentials_s
 
@@ -99,8 +100,9 @@ class Pool:
         self._idle_s = idle_s
         # Invocations that no worker has taken, oldest first.
         self._waiting: list[PendingInvocation] = []
-        # Workers from the build of their process to its end, oldest first.
-        self._workers: list[Worker] = []
+        calls = WorkerCalls(self._ready, self._answered, self._init_failed, self._exited)
+        # Starts and stops workers, and has those that are there.
+        self._workers = Workers(function, api, sink, command, self._lock, calls=calls)
         self._code = CodeState()
         # The environment of the newest invocation, for workers that are started ahead of the next
         # one; None while no environment is known.
@@ -134,19 +136,9 @@ class Pool:
             after: what `end` has returned for each invocation that this one replaces. No handler
                 begins before these complete.
         """
-        environment = invocation.environment
         now = time.monotonic()
-        deadline = NEVER
-        if self._enforce_deadline:
-            deadline = invocation.deadline
-        pending = PendingInvocation(
-            invocation,
-            environment,
-            environment_key(environment),
-            credentials_key(environment),
-            deadline,
-            invocation.deadline.remaining(now),
-            tuple(after),
+        pending = PendingInvocation.of(
+            invocation, after, now, enforce_deadline=self._enforce_deadline
         )
         pending.future.set_running_or_notify_cancel()
         self._take(pending, now)
@@ -164,16 +156,14 @@ class Pool:
             for pending in self._waiting:
                 if pending.invocation.attempt == attempt:
                     self._waiting.remove(pending)
-                    self._defer_replaced(pending)
+                    self._lock.defer(pending.end_replaced)
                     return gone
-            for worker in self._workers:
-                running = worker.pending
-                if running is not None and running.invocation.attempt == attempt:
-                    worker.pending = None
-                    self._stop(worker)
-                    self._lock.defer(worker.process.end)
-                    self._defer_replaced(running)
-                    return worker.gone
+            worker = self._workers.running(attempt)
+            if worker is not None:
+                running = self._workers.interrupt(worker)
+                if running is not None:
+                    self._lock.defer(running.end_replaced)
+                return worker.gone
             successor = self._successor
         if successor is not None:
             return successor.end(attempt)
@@ -206,7 +196,7 @@ class Pool:
         with self._lock:
             if not self._closed:
                 self._code = self._code.changed()
-                self._stop_unused()
+                self._workers.stop_unused()
             self._place()
             self._start_ahead()
             return self._known_environment is not None
@@ -216,7 +206,7 @@ class Pool:
         with self._lock:
             if not self._closed:
                 self._code = self._code.build_started()
-                self._stop_unused()
+                self._workers.stop_unused()
 
     def built(self, failure: Outcome | None = None) -> None:
         """Go on with the new code.
@@ -262,27 +252,16 @@ class Pool:
             if self._closed:
                 return
             self._closed = True
-            unanswered = list(self._waiting)
+            workers = list(self._workers.present)
+            unanswered = [*self._waiting, *self._workers.stop_all()]
             self._waiting.clear()
-            workers = list(self._workers)
-            for worker in workers:
-                if worker.pending is not None:
-                    unanswered.append(worker.pending)
-                    worker.pending = None
-                if worker.state.alive:
-                    self._stop(worker)
             for pending in unanswered:
                 self._defer_completion(pending, outcomes.stopped(self.function.shown_name))
             self._clock.close()
-        for worker in workers:
-            worker.process.join(_JOIN_SECONDS)
-        self._launcher.close()
+        self._workers.close(workers)
         self._clock.join(_JOIN_SECONDS)
 
     # Methods from here on expect the lock to be held, unless they say otherwise
-
-    def _defer_replaced(self, pending: PendingInvocation) -> None:
-        self._defer_completion(pending, outcomes.replaced(pending.invocation.request_id))
 
     def _defer_completion(self, pending: PendingInvocation, outcome: Outcome) -> None:
         self._lock.defer(lambda: pending.complete(outcome))
@@ -295,33 +274,25 @@ class Pool:
         note_credentials(
             self._credentials_seen, pending.credentials_key, now, now - self._credentials_s
         )
-        status = self._code.status
-        if isinstance(status, BuildFailed):
-            return status.outcome
+        answer = self._code.answer(pending.environment_key, pending.invocation.request_id)
         self._code = self._code.start_failure_reported()
-        if isinstance(status, StartFailed) and status.environment_key == pending.environment_key:
-            return status.failure.outcome(pending.invocation.request_id)
-        return None
+        return answer
 
     def _place(self) -> None:
         """Bring waiting invocations and workers together."""
         if not self._waiting or self._closed or not self._code.may_start_for_invocations:
             return
         now = time.monotonic()
-        workers = [(worker, worker.state_for_placement(now)) for worker in self._workers]
+        workers = [(worker, worker.state_for_placement(now)) for worker in self._workers.present]
         waiting = [pending for pending in self._waiting if pending.may_begin]
         placement = place(waiting, workers, self.function.max_workers, self._fit)
         for pending, worker in placement.assign:
             self._waiting.remove(pending)
-            worker.go(WorkerState.BUSY)
-            worker.pending = pending
-            if worker.next_request is not None:
-                worker.next_request.put(pending)
-                worker.next_request = None
+            self._workers.assign(worker, pending)
         for worker in placement.retire:
-            self._stop(worker)
+            self._workers.stop(worker)
         for pending in placement.start:
-            self._start(pending.environment, pending.environment_key, pending.credentials_key)
+            self._workers.start(pending.environment, self._code.generation)
         if placement.queued and not self._queue_warned:
             self._queue_warned = True
             warning = messages.workers_all_busy(self.function)
@@ -331,63 +302,12 @@ class Pool:
         valid_since = time.monotonic() - self._credentials_s
         return fit_of(pending, worker, self._code.generation, self._credentials_seen, valid_since)
 
-    # Starting and stopping workers
-
     def _start_ahead(self) -> None:
         """Start a worker before an invocation needs it, unless there is one with this code."""
         environment = self._known_environment
         if self._closed or environment is None or not self._code.may_start_ahead:
             return
-        alive = [worker for worker in self._workers if worker.state.alive]
-        if any(worker.generation == self._code.generation for worker in alive):
-            return
-        if len(alive) < self.function.max_workers:
-            self._start(environment, environment_key(environment), credentials_key(environment))
-
-    def _start(self, environment: Mapping[str, str], key: str, credentials: str) -> None:
-        # `worker` is set below, before the process starts and thus before any of these calls.
-        client = _PoolClient(
-            lambda: self._next(worker),
-            lambda request_id, outcome: self._answered(worker, request_id, outcome),
-            lambda outcome, cause: self._init_failed(worker, outcome, cause),
-        )
-        process = self._launcher.build(
-            environment, client, lambda status: self._exited(worker, status)
-        )
-        for warning in self._launcher.warnings(environment):
-            self._lock.defer(partial(self._sink, warning))
-        worker = Worker(key, credentials, self._code.generation, process)
-        self._workers.append(worker)
-
-        def start() -> None:
-            _log.debug(
-                "worker of %s starts (code generation %d)",
-                self.function.shown_name,
-                worker.generation,
-            )
-            process.start()
-
-        self._lock.defer(start)
-
-    def _stop(self, worker: Worker) -> None:
-        worker.go(WorkerState.STOPPING)
-        self._lock.defer(worker.process.kill)
-        self._end_next_request(worker)
-
-    def _stop_unused(self) -> None:
-        """Stop the workers that run no invocation; their code is out of date."""
-        for worker in self._workers:
-            if worker.state in {WorkerState.IDLE, WorkerState.STARTING}:
-                self._stop(worker)
-
-    def _end_next_request(self, worker: Worker) -> None:
-        """End the worker's request for its next invocation without one.
-
-        Deferred, and after the kill: its runtime might complain in the log otherwise.
-        """
-        request, worker.next_request = worker.next_request, None
-        if request is not None:
-            self._lock.defer(lambda: request.put(None))
+        self._workers.start_ahead(environment, self._code.generation)
 
     def _start_failed(self, worker: Worker, failure: outcomes.WorkerFailure) -> None:
         """Give the failure to an invocation that waits for this worker, or keep it for the next."""
@@ -403,31 +323,21 @@ class Pool:
 
     # Calls from workers, through the Runtime API and by their end: these take the lock themselves
 
-    def _next(self, worker: Worker) -> Invocation | None:
-        """Block until the worker has an invocation; return None when it has to end."""
-        request: queue.SimpleQueue[PendingInvocation | None] = queue.SimpleQueue()
+    def _ready(self, worker: Worker, request: NextRequest) -> bool:
+        """Let a worker wait for its next invocation; return False when it has to end."""
         with self._lock:
             if self._closed or not worker.state.alive or worker.state is WorkerState.BUSY:
-                return None
-            # A request that came earlier is dead: its connection broke.
-            self._end_next_request(worker)
-            worker.next_request = request
-            if worker.state is not WorkerState.IDLE:
-                worker.go(WorkerState.IDLE)
+                return False
+            self._workers.wait(worker, request)
             stale = worker.generation != self._code.generation
             if stale:
-                self._stop(worker)
+                self._workers.stop(worker)
             self._place()
             if stale:
                 # While this worker was busy, the limit may have left no place for a new one.
                 self._start_ahead()
             self._clock.wake_by(worker.since + self._idle_s)
-        pending = request.get()
-        if pending is None:
-            return None
-        worker.process.begin(pending.invocation.request_id)
-        pending.handed_over = time.monotonic()
-        return pending.invocation
+        return True
 
     def _answered(self, worker: Worker, request_id: str, outcome: Outcome) -> PostResult:
         with self._lock:
@@ -450,7 +360,7 @@ class Pool:
         with self._lock:
             if worker.state is WorkerState.STARTING:
                 self._start_failed(worker, outcomes.WorkerFailure(document=outcome, cause=cause))
-                self._stop(worker)
+                self._workers.stop(worker)
                 self._place()
         return PostResult.ACCEPTED
 
@@ -459,10 +369,7 @@ class Pool:
         failure = outcomes.WorkerFailure(status=status)
         with self._lock:
             was_starting = worker.state is WorkerState.STARTING
-            pending, worker.pending = worker.pending, None
-            self._end_next_request(worker)
-            worker.go(WorkerState.GONE)
-            self._workers.remove(worker)
+            pending = self._workers.gone(worker)
             if pending is not None:
                 self._defer_completion(pending, failure.outcome(pending.invocation.request_id))
             elif was_starting:
@@ -473,53 +380,23 @@ class Pool:
     # The clock
 
     def _next_due(self, now: float) -> float:
-        return next_due(self._waiting, self._workers, now, idle_s=self._idle_s)
+        return next_due(self._waiting, self._workers.present, now, idle_s=self._idle_s)
 
     def _end_expired(self, now: float) -> None:
         over = expired(
             self._waiting,
-            self._workers,
+            self._workers.present,
             now,
             idle_s=self._idle_s,
             starts_may_take_longer=self.function.debugger is not None,
         )
         for worker in over.overrunning:
-            pending, worker.pending = worker.pending, None
-            self._stop(worker)
-            self._lock.defer(worker.process.end)
+            pending = self._workers.interrupt(worker)
             if pending is not None:
-                self._defer_timeout(pending)
+                self._lock.defer(pending.time_out)
         for pending in over.unserved:
             self._waiting.remove(pending)
-            self._defer_timeout(pending)
+            self._lock.defer(pending.time_out)
         for worker in (*over.unused, *over.hanging):
-            self._stop(worker)
+            self._workers.stop(worker)
         self._place()
-
-    def _defer_timeout(self, pending: PendingInvocation) -> None:
-        request_id = pending.invocation.request_id
-        outcome = outcomes.timed_out(request_id, pending.allowed_s, time.time())
-
-        def complete() -> None:
-            _log.debug("invocation %s is past its deadline", request_id)
-            pending.complete(outcome, timed_out=True)
-
-        self._lock.defer(complete)
-
-
-@dataclass(frozen=True)
-class _PoolClient:
-    """A `WorkerClient`: passes one worker's calls of the Runtime API on to its pool."""
-
-    next_invocation: Callable[[], Invocation | None]
-    answered: Callable[[str, Outcome], PostResult]
-    init_failed: Callable[[Outcome, str], PostResult]
-
-    def respond(self, request_id: str, body: bytes) -> PostResult:
-        return self.answered(request_id, Outcome(body))
-
-    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
-        return self.answered(request_id, Outcome(body, error_type or "Unhandled"))
-
-    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:
-        return self.init_failed(Outcome(body, error_type or "Unhandled"), cause)

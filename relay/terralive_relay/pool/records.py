@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
-from terralive_stub.protocol.deadline import Deadline
+from terralive_stub.protocol.deadline import NEVER, Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_workers import outcomes
+from terralive_workers.environment import credentials_key, environment_key
 from terralive_workers.process import Process
 
 # A worker that has answered asks for the next invocation at once. After this many seconds it is
 # still busy with something of its own.
 ANSWERED_SECONDS: Final = 0.2
+_log = logging.getLogger("terralive.relay")
 
 
 class WorkerState(StrEnum):
@@ -96,6 +100,30 @@ class PendingInvocation:
     submitted: float = field(default_factory=time.monotonic)
     handed_over: float = 0.0
 
+    @classmethod
+    def of(
+        cls,
+        invocation: Invocation,
+        after: Sequence[Future[None]],
+        now: float,
+        *,
+        enforce_deadline: bool,
+    ) -> PendingInvocation:
+        """Return the pending invocation for one that the pool has just got."""
+        environment = invocation.environment
+        deadline = NEVER
+        if enforce_deadline:
+            deadline = invocation.deadline
+        return cls(
+            invocation,
+            environment,
+            environment_key(environment),
+            credentials_key(environment),
+            deadline,
+            invocation.deadline.remaining(now),
+            tuple(after),
+        )
+
     @property
     def may_begin(self) -> bool:
         """Return whether a worker may take it."""
@@ -108,6 +136,22 @@ class PendingInvocation:
         handler_ms = (now - taken) * 1000
         waited_ms = (taken - self.submitted) * 1000
         self.future.set_result(PoolResult(outcome, handler_ms, timed_out, waited_ms))
+
+    def end_replaced(self) -> None:
+        """Complete the future because AWS has replaced this invocation; see `complete`."""
+        self.complete(outcomes.replaced(self.invocation.request_id))
+
+    def time_out(self) -> None:
+        """Complete the future with Lambda's error of a timeout; see `complete`."""
+        request_id = self.invocation.request_id
+        _log.debug("invocation %s is past its deadline", request_id)
+        outcome = outcomes.timed_out(request_id, self.allowed_s, time.time())
+        self.complete(outcome, timed_out=True)
+
+
+# Where a worker's request for the next invocation waits; None in the queue ends that request
+# without an invocation.
+NextRequest: TypeAlias = queue.SimpleQueue[PendingInvocation | None]
 
 
 @dataclass(eq=False)
@@ -122,8 +166,7 @@ class Worker:
         state: see `WorkerState`; only `go` changes it.
         since: the time of the last change of state, on the monotonic clock.
         pending: the invocation that it runs.
-        next_request: where its request for the next invocation waits; None in the queue ends that
-            request without an invocation.
+        next_request: its request for the next invocation, while that waits.
         gone: completed when its process has ended.
     """
 
@@ -134,7 +177,7 @@ class Worker:
     state: WorkerState = WorkerState.STARTING
     since: float = field(default_factory=time.monotonic)
     pending: PendingInvocation | None = None
-    next_request: queue.SimpleQueue[PendingInvocation | None] | None = None
+    next_request: NextRequest | None = None
     gone: Future[None] = field(default_factory=Future)
 
     def go(self, to: WorkerState) -> None:

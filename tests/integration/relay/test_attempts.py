@@ -12,7 +12,7 @@ import pytest
 
 from terralive_relay.pool.pool import Pool
 from terralive_relay.pool.records import PoolResult
-from terralive_relay.pool.running import RunningInvocations
+from terralive_relay.running import RunningInvocations
 from terralive_stub.protocol.invocation import Invocation
 from terralive_testing.drivers.workers import Recorder, document, invocation, local_function
 from terralive_testing.machine.waiting import eventually

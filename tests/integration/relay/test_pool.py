@@ -556,7 +556,7 @@ def test_a_pool_that_another_one_replaces_ends_what_runs_and_hands_on_what_waits
     assert value(waits) == "after"
     (tmp_path / "go").touch()
     assert value(runs) == str(tmp_path / "go")
-    eventually(lambda: not before._workers, "its worker is gone")
+    eventually(lambda: not before._workers.present, "its worker is gone")
 
 
 def test_a_pool_whose_function_is_not_served_any_more_runs_what_it_has(
@@ -568,7 +568,7 @@ def test_a_pool_whose_function_is_not_served_any_more_runs_what_it_has(
     for name in ("1", "2"):
         (tmp_path / name).touch()
     assert [value(future) for future in futures] == [str(tmp_path / "1"), str(tmp_path / "2")]
-    eventually(lambda: not pool._workers, "its workers are gone")
+    eventually(lambda: not pool._workers.present, "its workers are gone")
 
 
 def test_a_callback_may_ask_for_more(make_pool: MakePool, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from terralive_relay.clock import clock_warning
+from terralive_relay.connection.clock import clock_warning
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,18 @@ def test_a_failed_start_is_reported_once_and_stops_no_worker_that_an_invocation_
     assert state.start_failure_reported() == CodeState()
 
 
+def test_a_failed_start_answers_only_an_invocation_with_the_same_environment() -> None:
+    state = CodeState().start_failed("key", FAILURE)
+    assert state.answer("key", "request-1") == FAILURE.outcome("request-1")
+    assert state.answer("other", "request-1") is None
+
+
+def test_a_failed_build_answers_every_invocation_and_a_running_one_none() -> None:
+    building = CodeState().build_started()
+    assert building.answer("key", "request-1") is None
+    assert building.build_failed(NO_CODE).answer("key", "request-1") == NO_CODE
+
+
 def test_a_change_during_a_build_does_not_end_the_wait_for_it() -> None:
     building = CodeState().build_started()
     assert building.changed().status == Building()
