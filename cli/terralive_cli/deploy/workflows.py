@@ -118,9 +118,75 @@ class Restored:
         published: the addresses of functions of which terralive has published a version.
     """
 
-    changed: bool
+    changed: bool = False
     unseen: tuple[str, ...] = ()
     published: frozenset[str] = frozenset()
+
+    def __or__(self, other: Restored) -> Restored:
+        """Return the ends of two restores as one."""
+        return Restored(
+            self.changed or other.changed,
+            (*self.unseen, *other.unseen),
+            self.published | other.published,
+        )
+
+
+class _StackRestore:
+    """The restore of one stack, whose plan is made.
+
+    Args:
+        app: the stack.
+        restoring: the plan, whose file exists.
+    """
+
+    def __init__(self, app: StageApp, restoring: Restoring) -> None:
+        # These never change.
+        self._app = app
+        self._restoring = restoring
+        # The end of it; nothing before the apply, or where that has failed.
+        self.restored = Restored()
+        # The error that the apply has ended with; None for none.
+        self.error: TerraliveError | None = None
+        # Whether Terraform has refused the plan because its state has changed.
+        self.is_stale = False
+
+    @property
+    def needed(self) -> RestorePlan | None:
+        """The plan; None where there is nothing to restore."""
+        plan = self._restoring.plan
+        if plan is None or not plan.is_needed:
+            return None
+        return plan
+
+    def apply(self) -> None:
+        """Apply the plan. An error is kept, so that the other stacks are restored, too."""
+        once = StaleOnce(self._app, "restore")
+        try:
+            with naming(self._app.stack), once:
+                self.restored = _restored(self._app, self._restoring)
+        except TerraliveError as error:
+            self.error = error
+        self.is_stale = once.was_stale
+
+    def apply_anew(self, stage: Stage, ui: Ui) -> None:
+        """Plan the restore once more, and restore the stack. Ask again if it changes other things.
+
+        Raises:
+            Declined: the user said no.
+            TerraliveError: see `restore`.
+        """
+        with naming(self._app.stack), self._app.planned_restore() as restoring:
+            again = _StackRestore(self._app, restoring)
+            plan = again.needed
+            if plan is not None and again.changes() not in (set(), self.changes()):
+                approval.ask_restore(stage, ui, [plan])
+            self.restored = _restored(self._app, restoring)
+
+    def changes(self) -> set[object]:
+        """Return what the restore changes, for comparison."""
+        if self.needed is None:
+            return set()
+        return changes_of(self.needed)
 
 
 def restore(stage: Stage, apps: StageApps, ui: Ui, question: str = "") -> Restored:
@@ -141,55 +207,37 @@ def restore(stage: Stage, apps: StageApps, ui: Ui, question: str = "") -> Restor
             raise.
     """
     plans.forget_plans(stage)
-    failed: TerraliveError | None = None
-    done: list[Restored] = []
-    stale: list[StageApp] = []
-    agreed: dict[str, set[object]] = {}
     with ExitStack() as open_plans:
-        found = [(app, _planned_restore(open_plans, app)) for app in reversed(apps.stacks)]
-        needed = [item.plan for _, item in found if item.plan is not None and item.plan.is_needed]
-        if needed:
-            approval.ask_restore(stage, ui, needed, question)
-        elif question:
-            approval.ask(ui, question)
-        for app, restoring in found:
-            agreed[app.stack] = _changes(restoring)
-            once = StaleOnce(app, "restore")
-            try:
-                with naming(app.stack), once:
-                    done.append(_restored(app, restoring))
-            except TerraliveError as error:
-                failed = failed or error
-            if once.was_stale:
-                stale.append(app)
-    for app in stale:
-        with naming(app.stack), app.planned_restore() as again:
-            if again.plan is not None and _changes(again) not in (set(), agreed[app.stack]):
-                approval.ask_restore(stage, ui, [again.plan])
-            done.append(_restored(app, again))
-    if failed is not None:
-        raise failed
-    published = frozenset(address for item in done for address in item.published)
-    if published:
-        _let_aliases_follow(stage, apps, ui, published)
-    return Restored(
-        changed=any(item.changed for item in done),
-        unseen=tuple(address for item in done for address in item.unseen),
-        published=published,
-    )
+        restores = [_planned_restore(open_plans, app) for app in reversed(apps.stacks)]
+        _ask_restore(stage, ui, restores, question)
+        for item in restores:
+            item.apply()
+    for item in restores:
+        if item.is_stale:
+            item.apply_anew(stage, ui)
+    restored = Restored()
+    for item in restores:
+        if item.error is not None:
+            raise item.error
+        restored |= item.restored
+    if restored.published:
+        _let_aliases_follow(stage, apps, ui, restored.published)
+    return restored
 
 
-def _planned_restore(open_plans: ExitStack, app: StageApp) -> Restoring:
+def _planned_restore(open_plans: ExitStack, app: StageApp) -> _StackRestore:
     """Plan the restore of one stack; see `restore`."""
     with naming(app.stack):
-        return open_plans.enter_context(app.planned_restore())
+        return _StackRestore(app, open_plans.enter_context(app.planned_restore()))
 
 
-def _changes(restoring: Restoring) -> set[object]:
-    """Return what a restore would do, for comparison; nothing where it is not needed."""
-    if restoring.plan is None or not restoring.plan.is_needed:
-        return set()
-    return changes_of(restoring.plan)
+def _ask_restore(stage: Stage, ui: Ui, restores: Sequence[_StackRestore], question: str) -> None:
+    """Show what is restored, and ask; see `restore`."""
+    needed = [item.needed for item in restores if item.needed is not None]
+    if needed:
+        approval.ask_restore(stage, ui, needed, question)
+    elif question:
+        approval.ask(ui, question)
 
 
 def _restored(app: StageApp, restoring: Restoring) -> Restored:

@@ -198,13 +198,8 @@ def _files_below(top: Path, left_out: frozenset[Path]) -> Iterator[Path]:
     count = 0
     for folder, folders, files in os.walk(top):
         at = Path(folder)
-        kept = []
-        for name in sorted(folders):
-            inner = at / name
-            is_tools = name in _SKIPPED or (inner / _OF_VIRTUAL_ENVIRONMENT).is_file()
-            if not name.startswith(".") and not is_tools and inner not in left_out:
-                kept.append(name)
-        folders[:] = kept
+        # `os.walk` goes into the folders that stay in the list.
+        folders[:] = [name for name in sorted(folders) if _counts(at / name, left_out)]
         for name in files:
             path = at / name
             if name.startswith(".") or path in left_out:
@@ -213,3 +208,10 @@ def _files_below(top: Path, left_out: frozenset[Path]) -> Iterator[Path]:
             if count > _MOST_FILES:
                 raise TooManyFilesError(str(top))
             yield path
+
+
+def _counts(folder: Path, left_out: frozenset[Path]) -> bool:
+    """Tell whether the files of a folder count; see `FileInputs`."""
+    if folder.name.startswith(".") or folder.name in _SKIPPED or folder in left_out:
+        return False
+    return not (folder / _OF_VIRTUAL_ENVIRONMENT).is_file()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from terralive_cli.app.live_plan import LiveApp
+from terralive_cli.app.live_plan import LiveApp, PlanSources
 from terralive_cli.deploy import record as work_files
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
+from terralive_cli.deploy.target import Stage
 from terralive_cli.live.stage_stub import stub_of
 from terralive_cli.unchanged import decision, record, sources
 from terralive_cli.unchanged.again import MustPlanError, Start, settings_of_start, taken
-from terralive_cli.unchanged.files import touched_since
+from terralive_cli.unchanged.files import FileInputs, Snapshot, touched_since
 from terralive_cli.unchanged.look import look
 from terralive_cli.unchanged.record import Record, Shown
 from terralive_stub.errors import ConfigurationError, CredentialsError
@@ -57,13 +58,7 @@ def _remembered(start: Start, outputs: DebugStackOutputs, live: LiveApp) -> Reco
         raise MustPlanError("the last start made no plan")
     if plan.lacks_builds:
         raise MustPlanError("files that a build makes were missing")
-    inputs = sources.inputs_of(stage, live, plan)
-    if isinstance(inputs, Undecided):
-        raise MustPlanError(inputs.reason)
-    snapshot = taken(inputs)
-    touched = touched_since(sources.not_terraforms_own(stage, plan, snapshot), begun_ns)
-    if touched is not None:
-        raise MustPlanError(f"{touched.name} was written while Terraform ran")
+    inputs, snapshot = _files(stage, live, plan, begun_ns)
     arns = frozenset(function.arn for function in live.functions)
     aliases = sources.aliases_of(live, plan)
     if sum(len(names) for names in aliases.values()) > _MOST_ALIASES:
@@ -85,6 +80,24 @@ def _remembered(start: Start, outputs: DebugStackOutputs, live: LiveApp) -> Reco
         aliases=seen.aliases,
         shown=_shown(start, live),
     )
+
+
+def _files(
+    stage: Stage, live: LiveApp, plan: PlanSources, begun_ns: int
+) -> tuple[FileInputs, Snapshot]:
+    """Return the files that a plan depended on, and how they are now.
+
+    Raises:
+        MustPlanError: it is not known which files these are, or one was written since `begun_ns`.
+    """
+    inputs = sources.inputs_of(stage, live, plan)
+    if isinstance(inputs, Undecided):
+        raise MustPlanError(inputs.reason)
+    snapshot = taken(inputs)
+    touched = touched_since(sources.not_terraforms_own(stage, plan, snapshot), begun_ns)
+    if touched is not None:
+        raise MustPlanError(f"{touched.name} was written while Terraform ran")
+    return inputs, snapshot
 
 
 def _shown(start: Start, live: LiveApp) -> Shown:

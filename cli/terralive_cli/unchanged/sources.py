@@ -43,14 +43,24 @@ def not_decided_by_files(config: Config, live: LiveApp) -> str:
         return "the debug stack has a class of your own"
     if live.sources is None:
         return "the last start made no plan"
-    for address, item in live.sources.not_found.items():
+    return _code_looked_for(live.sources) or _code_in_dockerfile(config, live.sources)
+
+
+def _code_looked_for(sources: PlanSources) -> str:
+    """Return the reason that the code of a function was not found; "" for none."""
+    for address, item in sources.not_found.items():
         # A program that is missing in terralive.toml is in no other file.
         if not any(line.startswith("command =") for line in item.lines):
             return f"the code of {address} was not found, and is looked for again"
-    for function in live.sources.functions:
-        settings = config.function_for(function.address, function.function_name or "")
+    return ""
+
+
+def _code_in_dockerfile(config: Config, sources: PlanSources) -> str:
+    """Return the reason that a Dockerfile tells the code of an image's function; "" for none."""
+    for function in sources.functions:
         if not function.is_image:
             continue
+        settings = config.function_for(function.address, function.function_name or "")
         if settings is None or not (settings.path and settings.runtime and settings.handler):
             return f"a Dockerfile tells the code of {function.address}"
     return ""
