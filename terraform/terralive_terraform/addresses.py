@@ -1,5 +1,7 @@
 """Terraform addresses of resources and of their instances (`count`, `for_each`).
 
+Also the other names that a user may give a function, and patterns of names and addresses.
+
 https://developer.hashicorp.com/terraform/cli/state/resource-addressing. Pure: it knows no
 configuration and no state.
 """
@@ -7,6 +9,7 @@ configuration and no state.
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import Final
 
 # Stands for the address of a module's local values, which have none.
@@ -59,6 +62,11 @@ def without_keys(address: str) -> str:
     return _KEY.sub("", address)
 
 
+def has_keys(address: str) -> bool:
+    """Tell whether an address, or a pattern of addresses, names instances."""
+    return address != without_keys(address)
+
+
 def instance_key(address: str) -> str:
     """Return the key at the end of an address, also a number as a text; "" where there is none."""
     keys = list(_KEY.finditer(address))
@@ -88,6 +96,26 @@ def with_key(address: str, key: object) -> str:
 def all_keys(address: str) -> tuple[str, ...]:
     """Return all instance keys in an address, as they are written: `["eu"]`, `[0]`."""
     return tuple(match[0] for match in _KEY.finditer(address))
+
+
+def names_of(address: str, name: str) -> set[str]:
+    """Return all names that a user may give a function, or one instance of it.
+
+    Args:
+        address: its address, perhaps with instance keys, and with the name of its stack before it.
+        name: its deployed name; "" where it is not known.
+    """
+    stack, address = stack_of(address), without_stack(address)
+    declared = without_keys(address)
+    label = declared.rpartition(".")[2]
+    names = {address, declared, label, name} - {""}
+    return names | {in_stack(stack, known) for known in names}
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Tell whether a name or an address matches a pattern; `*` and `?` are wildcards."""
+    # Brackets stand in Terraform addresses (`aws_lambda_function.api["eu"]`) and mean themselves.
+    return fnmatchcase(value, pattern.replace("[", "[[]"))
 
 
 def _escaped(character: str) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from terralive_cli.app.live_plan import AppGuard
 from terralive_cli.app.source import AppSource
 from terralive_cli.configuration.rules import closest
-from terralive_cli.configuration.values import Config, matches, names_of
+from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.plans import ReadyPlan
 from terralive_cli.deploy.target import Stage, aws_providers
 from terralive_cli.functions.mapping import Mapped, instances
 from terralive_cli.protection.existing import Located, created_functions, require_new
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.addresses import without_keys
+from terralive_terraform.addresses import matches, names_of, without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.output.shown_plan import ShownPlan

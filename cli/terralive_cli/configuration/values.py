@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +33,7 @@ from terralive_cli.configuration.tables import (
     TerraformConfig,
 )
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.addresses import in_stack, stack_of, without_keys, without_stack
+from terralive_terraform.addresses import has_keys, matches, names_of, without_keys
 from terralive_terraform.artifacts import STUB_IMAGE_BASE
 
 FILE: Final = "terralive.toml"
@@ -267,7 +266,7 @@ class Config:
         for item in self.functions:
             if item.pattern in exact:
                 ranks[0].append(item)
-            elif _names_instances(item.pattern) and matches(item.pattern, address):
+            elif has_keys(item.pattern) and matches(item.pattern, address):
                 ranks[1].append(item)
             elif item.pattern == declared:
                 ranks[2].append(item)
@@ -306,7 +305,7 @@ class Config:
         found = []
         for item in self.functions:
             base = without_keys(item.pattern)
-            if _names_instances(item.pattern) and matches(base, address):
+            if has_keys(item.pattern) and matches(base, address):
                 found.append(item)
         return tuple(found)
 
@@ -380,27 +379,3 @@ def _protected(kind: str, name: str, pattern: str) -> ConfigurationError:
         hint="Work on a stage of your own (`--stage dev-…`, with its own workspace and variables "
         "file). If you are sure, add `--allow-protected`.",
     )
-
-
-def _names_instances(pattern: str) -> bool:
-    return pattern != without_keys(pattern)
-
-
-def names_of(address: str, name: str) -> set[str]:
-    """Return all names that a user may give a function, or one instance of it.
-
-    Args:
-        address: its address, perhaps with instance keys, and with the name of its stack before it.
-        name: its deployed name; "" where it is not known.
-    """
-    stack, address = stack_of(address), without_stack(address)
-    declared = without_keys(address)
-    label = declared.rpartition(".")[2]
-    names = {address, declared, label, name} - {""}
-    return names | {in_stack(stack, known) for known in names}
-
-
-def matches(pattern: str, value: str) -> bool:
-    """Tell whether a name or an address matches a pattern; `*` and `?` are wildcards."""
-    # Brackets stand in Terraform addresses (`aws_lambda_function.api["eu"]`) and mean themselves.
-    return fnmatchcase(value, pattern.replace("[", "[[]"))
