@@ -35,8 +35,8 @@ class WorkerCalls:
     """Functions that take the calls of workers. They are called without the pool's lock.
 
     Attributes:
-        ready: a worker asks for its next invocation, and waits for it in a queue. Returns False if
-            there is none for it, so that it has to end.
+        ready: a worker asks for its next invocation, which arrives in a queue. Returns False if the
+            worker has to end.
         answered: a worker has sent the outcome of the invocation with a request id.
         init_failed: a worker's runtime could not load the code; with the outcome, and its cause as
             the runtime reports it.
