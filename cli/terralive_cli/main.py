@@ -149,6 +149,11 @@ def _init() -> None:
     "another stage.",
 )
 @click.option(
+    "--refresh",
+    is_flag=True,
+    help="Run Terraform even if nothing has changed since the last start.",
+)
+@click.option(
     "--debug",
     "debugged",
     metavar="FUNCTION[:PORT]",
@@ -161,11 +166,6 @@ def _init() -> None:
     "--debug-wait",
     is_flag=True,
     help="Import the code of a debugged function only when a debugger is attached.",
-)
-@click.option(
-    "--refresh",
-    is_flag=True,
-    help="Run Terraform also where nothing has changed since the last start.",
 )
 @click.option(
     "--debug-freeze-time",

@@ -63,8 +63,8 @@ def stopped(function: str) -> Outcome:
 def replaced(request_id: str) -> Outcome:
     """Return the outcome of an attempt that AWS has replaced by another one."""
     message = (
-        f"AWS has tried {request_id}, or a message in it, again. This attempt still ran here and"
-        " was ended before the next one began."
+        f"AWS has sent {request_id}, or a message in it, again. This attempt was still running "
+        "here, and terralive ended it before the next one began."
     )
     return _error("Terralive.Replaced", message)
 

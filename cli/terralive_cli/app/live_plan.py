@@ -83,7 +83,7 @@ class PlanSources:
         evaluation: the app without stubs as Terraform computes it.
         functions: the functions that are live after it, as the configuration declares them.
         reads: the addresses of the data sources that the plan has read.
-        not_found: the functions whose local code was looked for in vain, by address.
+        not_found: the functions whose local code was not found, by address.
         lacks_builds: whether placeholders stood for what nobody has built.
     """
 

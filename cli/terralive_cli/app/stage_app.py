@@ -93,7 +93,7 @@ class StageApp:
         self._own_code = OwnCode(stage, guard, self._source, self._inspection, shown_stack)
         # The functions without local code by address, once an earlier plan has found them.
         self._unmapped: dict[str, NotLive] = {}
-        # Those of them whose code was looked for in vain.
+        # Those of them whose code was not found.
         self._not_found: dict[str, NotLive] = {}
 
     @contextmanager

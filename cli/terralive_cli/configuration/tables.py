@@ -66,9 +66,9 @@ class TerraformConfig:
     )
     stack: tuple[str, ...] = setting(
         TextOrTexts(),
-        "Names of the program's stacks to make live; `*` and `?` are wildcards. It is a text or a "
-        "list. The option may be given more than once; in the environment variable, commas or "
-        "spaces separate them.",
+        "Names of the program's stacks to make live; `*` and `?` are wildcards. The option may be "
+        "given several times. In the file, it is a text or a list. In the environment variable, "
+        "commas or spaces separate the names.",
         default=(),
         flag="--stack",
         metavar="STACK",

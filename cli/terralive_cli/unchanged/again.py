@@ -105,7 +105,7 @@ def _known(stage: Stage) -> Record | None:
     if work_files.last_start(work).exists():
         raise MustPlanError("the code of a function is gone, or another terralive ran last")
     if work_files.begun_ns(work) is not None:
-        raise MustPlanError("the last command did not come to its end")
+        raise MustPlanError("the last command did not finish")
     return None
 
 

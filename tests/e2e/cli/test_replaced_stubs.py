@@ -117,7 +117,7 @@ def test_a_start_says_why_it_plans(project: Project) -> None:
         assert reason(command) == "main.tf has changed"
     main.write_bytes(text)
     with start(project) as command:
-        assert reason(command) == "the last command did not come to its end"
+        assert reason(command) == "the last command did not finish"
 
     record.write_bytes(last_start)
     with start(project, environment={"TF_VAR_size": "1"}) as command:

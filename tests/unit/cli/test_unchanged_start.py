@@ -231,7 +231,7 @@ def test_a_changed_terralive_toml_is_named(tmp_path: Path, file: str, name: str)
 
 
 @pytest.mark.parametrize("flags", [{"yes": True}, {"output": "json"}, {"forward_logs": True}])
-def test_an_option_that_no_plan_depends_on_is_no_matter(
+def test_an_option_that_no_plan_depends_on_does_not_count(
     tmp_path: Path, flags: Mapping[str, Flag]
 ) -> None:
     before = settings_of(situation(tmp_path), SECRET)
