@@ -24,7 +24,7 @@ from terralive_sandbox.process import SandboxProcess
 from terralive_terraform.artifacts import stub_files
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_testing.drivers.command import Command
-from terralive_testing.drivers.many_functions import project_of_many
+from terralive_testing.drivers.plain_app import project_of_many
 
 # A provider that names files with credentials may act as somebody else: it gets the stub as a file.
 BY_FILE = "shared_config_files = []"

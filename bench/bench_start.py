@@ -22,7 +22,7 @@ from common import show, show_title
 
 from terralive_sandbox.info import SandboxInfo, environment
 from terralive_testing.drivers.command import Command, clean_environment
-from terralive_testing.drivers.many_functions import project_of_many
+from terralive_testing.drivers.plain_app import project_of_many
 from terralive_testing.drivers.project import Project
 
 PATIENCE_SECONDS = 600.0

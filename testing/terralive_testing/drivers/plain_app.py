@@ -1,4 +1,4 @@
-"""A small app in plain Terraform, and the resources that are left of it in the sandbox."""
+"""Apps in plain Terraform: a small one, and one of many functions; what is left in the sandbox."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from terralive_terraform.artifacts import write_zip
 from terralive_testing.drivers.command import Command
 from terralive_testing.drivers.project import Project
 
-MAIN = """
+# The head of each app: its provider, and a role.
+_HEAD: Final = """
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws" }
   }
 }
 
-provider "aws" {}
+provider "aws" {PROVIDER}
 
-resource "aws_iam_role" "greet" {
-  name = "plain-greet"
+resource "aws_iam_role" "ROLE" {
+  name = "plain-ROLE"
   assume_role_policy = jsonencode({
     Version   = "2012-10-17"
     Statement = [{
@@ -33,7 +35,16 @@ resource "aws_iam_role" "greet" {
     }]
   })
 }
+"""
 
+
+def _head(role: str, provider: str = "") -> str:
+    return _HEAD.replace("ROLE", role).replace("PROVIDER", provider)
+
+
+MAIN = (
+    _head("greet")
+    + """
 resource "aws_lambda_function" "greet" {
   function_name    = "plain-greet"
   role             = aws_iam_role.greet.arn
@@ -44,6 +55,7 @@ resource "aws_lambda_function" "greet" {
   source_code_hash = filebase64sha256("${path.module}/greet.zip")
 }
 """
+)
 
 CONFIGURATION = """
 app = "plain"
@@ -53,6 +65,20 @@ path = "functions/greet"
 """
 
 HANDLER = 'def handler(event, context):\n    return "deployed"\n'
+# One of many functions, and its settings.
+_FUNCTION: Final = """
+resource "aws_lambda_function" "NAME" {
+  function_name    = "many-NAME"
+  role             = aws_iam_role.all.arn
+  runtime          = "python3.13"
+  handler          = "app.handler"
+  timeout          = 30
+  filename         = "${path.module}/NAME.zip"
+  source_code_hash = filebase64sha256("${path.module}/NAME.zip")
+}
+"""
+_SETTINGS: Final = '[functions."aws_lambda_function.NAME"]\npath = "functions/NAME"\n'
+_ECHO: Final = b"def handler(event, context):\n    return event\n"
 
 
 def plain_project(root: Path) -> Project:
@@ -64,6 +90,33 @@ def plain_project(root: Path) -> Project:
     (root / "terralive.toml").write_text(CONFIGURATION, "utf-8")
     with zipfile.ZipFile(root / "greet.zip", "w") as zipped:
         zipped.write(code / "app.py", "app.py")
+    return Project(root)
+
+
+def project_of_many(
+    root: Path, functions: int, provider: str = "", files: Mapping[str, bytes] | None = None
+) -> Project:
+    """Write the app to a new folder. Its functions `many-f0`, `many-f1`, … return their event.
+
+    Args:
+        root: the folder.
+        functions: how many it has.
+        provider: the arguments of its AWS provider.
+        files: the content of more files in the zip of each function.
+    """
+    terraform, settings = [_head("all", provider)], ['app = "many"\n']
+    for number in range(functions):
+        name = f"f{number}"
+        folder = root / "functions" / name
+        folder.mkdir(parents=True)
+        (folder / "app.py").write_bytes(_ECHO)
+        # Each zip differs from the others, as those of a team do.
+        own = {"app.py": _ECHO, "number.txt": str(number).encode()}
+        write_zip({**(files or {}), **own}, root / f"{name}.zip")
+        terraform.append(_FUNCTION.replace("NAME", name))
+        settings.append(_SETTINGS.replace("NAME", name))
+    (root / "main.tf").write_text("".join(terraform), "utf-8")
+    (root / "terralive.toml").write_text("".join(settings), "utf-8")
     return Project(root)
 
 

@@ -57,11 +57,6 @@ def ask(connection: ClientConnection, text: str) -> dict[str, object]:
     return answer
 
 
-def unsigned_host(headers: dict[str, str]) -> dict[str, str]:
-    """Return a signed upgrade's headers without Host, which the library sends by itself."""
-    return {name: value for name, value in headers.items() if name != "Host"}
-
-
 def upgrade_status(url: str, headers: dict[str, str]) -> int:
     """Return the status of the answer to an upgrade request; 101 accepts it."""
     try:

@@ -13,8 +13,8 @@ from textwrap import dedent
 import pytest
 
 from terralive_testing.drivers.command import Event
-from terralive_testing.drivers.in_sandbox import InSandbox
 from terralive_testing.drivers.plain_app import left
+from terralive_testing.drivers.project import InSandbox
 
 pytestmark = pytest.mark.timeout(600)
 

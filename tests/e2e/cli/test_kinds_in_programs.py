@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from terralive_testing.drivers.command import Command
-from terralive_testing.drivers.in_sandbox import InSandbox
 from terralive_testing.drivers.plain_app import left
+from terralive_testing.drivers.project import InSandbox
 from terralive_testing.machine.stand_in_providers import with_stand_ins
 from terralive_testing.machine.waiting import eventually
 

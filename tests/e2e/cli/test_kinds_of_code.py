@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from terralive_testing.drivers.command import Event
-from terralive_testing.drivers.in_sandbox import InSandbox
 from terralive_testing.drivers.plain_app import left, refused
+from terralive_testing.drivers.project import InSandbox
 from terralive_testing.machine.stand_in_providers import with_stand_ins
 
 pytestmark = pytest.mark.timeout(600)
