@@ -17,7 +17,8 @@ from terralive_terraform.inputs.calls import Kind, Read, Undecided, calls_in
 
 # They are opened anew in every run: https://developer.hashicorp.com/terraform/language/block/ephemeral
 _EPHEMERAL: Final = "ephemeral"
-_MOST_TEMPLATE_BYTES: Final = 1024 * 1024
+# Characters of a template that is looked into.
+_LONGEST_TEMPLATE: Final = 1024 * 1024
 
 
 def reads_of(
@@ -50,12 +51,15 @@ def _in_template(path: Path) -> Iterator[Read | Undecided]:
     """
     files = [path]
     if path.is_dir():
-        files = sorted(path.iterdir())
+        files = sorted(path.rglob("*"))
     for file in files:
         try:
-            if not file.is_file() or file.stat().st_size > _MOST_TEMPLATE_BYTES:
+            if not file.is_file():
                 continue
             content = file.read_text("utf-8")
         except (OSError, UnicodeDecodeError):
+            continue
+        if len(content) > _LONGEST_TEMPLATE:
+            yield Undecided(f"the template {file.name} is too long to look for what it reads")
             continue
         yield from calls_in(content, Scope())

@@ -142,6 +142,20 @@ def test_a_template_may_read_more(tmp_path: Path) -> None:
     ]
 
 
+def test_a_template_in_a_folder_below_and_a_long_one_may_read_more_too(tmp_path: Path) -> None:
+    below = tmp_path / "templates" / "web"
+    below.mkdir(parents=True)
+    (below / "a.tftpl").write_text("${timestamp()}", "utf-8")
+    (below / "b.tftpl").write_text("x" * 2_000_000, "utf-8")
+
+    found = reads(tmp_path, value('templatefile("templates/${each.key}/a.tftpl", {})'))
+
+    assert [item.reason for item in found if isinstance(item, Undecided)] == [
+        "timestamp() has another value in every plan",
+        "the template b.tftpl is too long to look for what it reads",
+    ]
+
+
 def test_modules_read_files_with_the_values_of_their_calls(tmp_path: Path) -> None:
     module = tmp_path / "modules" / "one"
     module.mkdir(parents=True)
