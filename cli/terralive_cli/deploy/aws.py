@@ -169,7 +169,7 @@ class Caller:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
         try:
-            return self._table(table_name).get_lease()
+            return self.table(table_name).get_lease()
         except (ClientError, BotoCoreError) as error:
             _log.debug("the lease cannot be read: %s", type(error).__name__)
             return None
@@ -183,7 +183,7 @@ class Caller:
         from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
 
         try:
-            return self._table(table_name).get_secret()
+            return self.table(table_name).get_secret()
         except ClientError as error:
             if error.response["Error"].get("Code") == "ResourceNotFoundException":
                 return None
@@ -201,11 +201,12 @@ class Caller:
         if known is not None:
             return known
         try:
-            return self._table(table_name).create_secret(os.urandom(SECRET_BYTES))
+            return self.table(table_name).create_secret(os.urandom(SECRET_BYTES))
         except ClientError as error:
             raise _secret_refused("made", "PutItem", table_name, error) from None
 
-    def _table(self, name: str) -> DynamoDBTable:
+    def table(self, name: str) -> DynamoDBTable:
+        """Return a stage's table, by its name."""
         from terralive_stub.broker.aws import DynamoDBTable  # noqa: PLC0415  # imports boto3
 
         client = self.session.client("dynamodb", endpoint_url=self.endpoint_url)

@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from terralive_stub.broker.exchange import Conflict, Gone
+from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.broker.leases import ConnectionIdentity, Lease, LeaseState, Takeover
 from terralive_stub.protocol.token import Api
 from terralive_stub.shared.endpoints import reachable
@@ -40,6 +41,8 @@ _SECRET_KEY: Final[Mapping[str, AttributeValueTypeDef]] = {
     "sk": {"S": "secret"},
 }
 
+_REPLACED: Final = "replaced"
+
 
 class DynamoDBTable:
     """The table in DynamoDB.
@@ -50,6 +53,7 @@ class DynamoDBTable:
     | `lease` | `lease` | the stage's lease |
     | `secret` | `secret` | the stage's secret |
     | `nonce#NONCE` | `nonce` | a token that was used |
+    | `replaced` | a function's ARN | the version that has its real code |
     | `takeover` | milliseconds since the Unix epoch and relay | a takeover |
 
     The TTL attribute is `expires`, in seconds since the Unix epoch.
@@ -190,6 +194,43 @@ class DynamoDBTable:
             }
         )
 
+    def put_replaced(self, replaced: Replaced) -> None:
+        self._client.put_item(
+            TableName=self._name,
+            Item={
+                **_replaced_key(replaced.function),
+                "version": {"S": replaced.version},
+                "code_sha256": {"S": replaced.code_sha256},
+                "made": {"BOOL": replaced.made},
+                "aliases": {
+                    "M": {alias: {"S": version} for alias, version in replaced.aliases.items()}
+                },
+                "can_answer": {"BOOL": replaced.can_answer},
+                "reason": {"S": replaced.reason},
+            },
+        )
+
+    def get_replaced(self, function: str) -> Replaced | None:
+        answer = self._client.get_item(
+            TableName=self._name, Key=_replaced_key(function), ConsistentRead=True
+        )
+        item = answer.get("Item")
+        if item is None:
+            return None
+        return _replaced(item)
+
+    def list_replaced(self) -> list[Replaced]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": _REPLACED}},
+            ConsistentRead=True,
+        )
+        return [_replaced(item) for page in pages for item in page["Items"]]
+
+    def delete_replaced(self, function: str) -> None:
+        self._client.delete_item(TableName=self._name, Key=_replaced_key(function))
+
     def _put_new(self, item: dict[str, AttributeValueTypeDef]) -> bool:
         """Write an item; return False if there is one with this key."""
         try:
@@ -205,6 +246,22 @@ class DynamoDBTable:
     @staticmethod
     def _key(connection: str) -> dict[str, AttributeValueTypeDef]:
         return {"pk": {"S": f"connection#{connection}"}, "sk": {"S": "identity"}}
+
+
+def _replaced_key(function: str) -> dict[str, AttributeValueTypeDef]:
+    return {"pk": {"S": _REPLACED}, "sk": {"S": function}}
+
+
+def _replaced(item: Mapping[str, AttributeValueTypeDef]) -> Replaced:
+    return Replaced(
+        function=item["sk"]["S"],
+        version=item["version"]["S"],
+        code_sha256=item["code_sha256"]["S"],
+        made=item["made"]["BOOL"],
+        aliases={alias: value["S"] for alias, value in item["aliases"]["M"].items()},
+        can_answer=item["can_answer"]["BOOL"],
+        reason=item["reason"]["S"],
+    )
 
 
 class ManagementApi:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from terralive_stub.broker.exchange import Conflict, Gone
+from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.broker.leases import ConnectionIdentity, Lease, Takeover
 from terralive_stub.protocol.messages import Message
 from terralive_stub.protocol.token import Api
@@ -21,6 +22,7 @@ class FakeTable:
     takeovers: list[Takeover] = field(default_factory=list)
     secret: bytes | None = field(repr=False, default=None)
     nonces: dict[str, int] = field(default_factory=dict)  # with their ends, in milliseconds
+    replaced: dict[str, Replaced] = field(default_factory=dict)  # by the function's ARN
     accesses: int = 0
 
     def put_identity(self, identity: ConnectionIdentity) -> None:
@@ -66,6 +68,22 @@ class FakeTable:
         is_new = nonce not in self.nonces
         self.nonces.setdefault(nonce, expires_ms)
         return is_new
+
+    def put_replaced(self, replaced: Replaced) -> None:
+        self.accesses += 1
+        self.replaced[replaced.function] = replaced
+
+    def get_replaced(self, function: str) -> Replaced | None:
+        self.accesses += 1
+        return self.replaced.get(function)
+
+    def list_replaced(self) -> list[Replaced]:
+        self.accesses += 1
+        return [self.replaced[function] for function in sorted(self.replaced)]
+
+    def delete_replaced(self, function: str) -> None:
+        self.accesses += 1
+        self.replaced.pop(function, None)
 
 
 @dataclass

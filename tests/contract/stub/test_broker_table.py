@@ -17,6 +17,7 @@ from moto import mock_aws
 from terralive_stub.broker.admission import AdmissionTable
 from terralive_stub.broker.aws import DynamoDBTable
 from terralive_stub.broker.exchange import Conflict, Table
+from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.broker.leases import ConnectionIdentity, Lease, LeaseState, Takeover
 from terralive_stub.protocol.token import Api
 from terralive_testing.fakes.broker import FakeTable
@@ -46,6 +47,14 @@ class BrokerTable(Table, AdmissionTable, Protocol):
     """Both contracts of the table, and the one that the command line adds."""
 
     def create_secret(self, secret: bytes) -> bytes: ...
+
+    def put_replaced(self, replaced: Replaced) -> None: ...
+
+    def get_replaced(self, function: str) -> Replaced | None: ...
+
+    def list_replaced(self) -> list[Replaced]: ...
+
+    def delete_replaced(self, function: str) -> None: ...
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
@@ -173,6 +182,27 @@ def test_traces_of_takeovers_are_no_lease_no_secret_and_no_connection(table: Bro
     assert table.get_lease() is None
     assert table.get_secret() is None
     assert table.get_identity("takeover") is None
+
+
+def test_the_record_of_replaced_code_is_read_as_it_was_written(table: BrokerTable) -> None:
+    first = Replaced(
+        function="arn:aws:lambda:eu-west-1:123456789012:function:orders",
+        version="7",
+        code_sha256="q" * 43 + "=",
+        made=True,
+        aliases={"live": "6"},
+    )
+    second = replace(
+        first, function=first.function + "-2", made=False, can_answer=False, aliases={}, reason="x"
+    )
+    assert table.get_replaced(first.function) is None
+    table.put_replaced(first)
+    table.put_replaced(second)
+    assert table.get_replaced(second.function) == second
+    assert table.list_replaced() == [first, second]
+    table.delete_replaced(first.function)
+    table.delete_replaced(first.function)
+    assert table.list_replaced() == [second]
 
 
 def test_dynamodb_forgets_a_nonce_after_its_token_and_a_takeover_after_30_days(
