@@ -379,6 +379,58 @@ def test_aliases_and_versions_run_what_they_name(aws: Aws) -> None:
         )
 
 
+def test_a_version_is_published_of_what_has_changed_and_its_number_is_never_used_again(
+    aws: Aws,
+) -> None:
+    arn = aws.function(ECHO)
+    first = aws.lambda_.publish_version(FunctionName=arn, Description="mine")
+    assert (first["Version"], first["Description"]) == ("1", "mine")
+    assert aws.lambda_.publish_version(FunctionName=arn)["Version"] == "1"
+    aws.lambda_.update_function_configuration(FunctionName=arn, Timeout=9)
+    with pytest.raises(ClientError, match=r"InvalidParameterValueException.*CodeSHA256"):
+        aws.lambda_.publish_version(FunctionName=arn, CodeSha256="other")
+    second = aws.lambda_.publish_version(FunctionName=arn, CodeSha256=first["CodeSha256"])
+    assert (second["Version"], second["Timeout"]) == ("2", 9)
+    aws.lambda_.create_alias(FunctionName=arn, Name="live", FunctionVersion="2")
+    aliases = aws.lambda_.list_aliases(FunctionName=arn, FunctionVersion="1")["Aliases"]
+    assert aliases == []
+    with pytest.raises(ClientError, match=r"ResourceConflictException.*alias live"):
+        aws.lambda_.delete_function(FunctionName=arn, Qualifier="2")
+    aws.lambda_.delete_alias(FunctionName=arn, Name="live")
+    aws.lambda_.delete_function(FunctionName=arn, Qualifier="2")
+    assert aws.lambda_.publish_version(FunctionName=arn)["Version"] == "3"
+    versions = aws.lambda_.list_versions_by_function(FunctionName=arn)["Versions"]
+    assert [item["Version"] for item in versions] == ["$LATEST", "1", "3"]
+
+
+def test_the_policy_of_a_version_lets_a_role_invoke_this_version_only(aws: Aws) -> None:
+    arn = aws.function(ECHO)
+    aws.lambda_.publish_version(FunctionName=arn)
+    role = aws.role()
+    permission: Any = {
+        "FunctionName": arn,
+        "StatementId": "mine",
+        "Action": "lambda:InvokeFunction",
+        "Principal": role,
+        "Qualifier": "1",
+    }
+    aws.lambda_.add_permission(**permission)
+    with pytest.raises(ClientError, match="ResourceConflictException"):
+        aws.lambda_.add_permission(**permission)
+    policy = json.loads(aws.lambda_.get_policy(FunctionName=arn, Qualifier="1")["Policy"])
+    (statement,) = policy["Statement"]
+    assert statement["Resource"] == f"{arn}:1"
+    assert statement["Principal"] == {"AWS": role}
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        aws.lambda_.get_policy(FunctionName=arn)
+    aws.assume(role).lambda_.invoke(FunctionName=f"{arn}:1")
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        aws.assume(role).lambda_.invoke(FunctionName=arn)
+    aws.lambda_.remove_permission(FunctionName=arn, StatementId="mine", Qualifier="1")
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        aws.assume(role).lambda_.invoke(FunctionName=f"{arn}:1")
+
+
 def test_every_request_names_a_function_by_its_name_its_arn_or_a_part_of_it(aws: Aws) -> None:
     arn = aws.function(ECHO)
     name = arn.rpartition(":")[2]

@@ -19,6 +19,7 @@ from terralive_sandbox.control.moto_gaps.lambda_ import (
     mappings,
     rules,
     settings,
+    versions,
 )
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.functions.environments.layers import LAYERS
@@ -51,6 +52,7 @@ def declare(
     concurrency.declare(replacements, limit)
     function_urls.declare(replacements)
     mappings.declare(replacements, pollers)
+    versions.declare(replacements)
 
 
 def _replace_names(replacements: Replacements) -> None:
