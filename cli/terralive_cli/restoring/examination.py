@@ -14,9 +14,8 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.live.deployed_code import (
@@ -26,7 +25,7 @@ from terralive_cli.live.deployed_code import (
     by_place,
 )
 from terralive_cli.live.stub_check import DeployedCode, Look
-from terralive_cli.network.trust import ca_bundle
+from terralive_cli.restoring.downloads import NotDownloadedError, downloaded
 from terralive_cli.restoring.stub_code import (
     TAIL_BYTES,
     Carried,
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from types_boto3_lambda.client import LambdaClient
 
 _log: Final = logging.getLogger("terralive.cli")
-_DOWNLOAD_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +152,7 @@ class Examination:
 
     def _is_stub(self, arn: str) -> bool | NotSeenError:
         """Look into the code of one function; return whether it is a stub's."""
-        from botocore.exceptions import (  # noqa: PLC0415  # heavy
-            BotoCoreError,
-            ClientError,
-            HTTPClientError,
-        )
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
         try:
             place = place_of(arn)
@@ -167,41 +161,6 @@ class Examination:
             image = code.get("ImageUri", "")
             if image:
                 return is_stub_image(image, self._own_images)
-            return is_stub_zip(_end_of(code.get("Location", "")))
-        except NotSeenError as error:
-            return error
-        except HTTPClientError:
-            # The text of such an error contains the link, which works for everybody who has it.
-            return NotSeenError("its code could not be downloaded")
-        except (BotoCoreError, ClientError) as error:
+            return is_stub_zip(downloaded(code.get("Location", ""), tail_bytes=TAIL_BYTES))
+        except (NotDownloadedError, BotoCoreError, ClientError) as error:
             return NotSeenError(str(error))
-
-
-def _end_of(location: str) -> bytes:
-    """Download the end of a zip file, or all of it.
-
-    https://docs.aws.amazon.com/lambda/latest/api/API_FunctionCodeLocation.html
-
-    Raises:
-        NotSeenError, HTTPClientError: it cannot be downloaded, or an emulator gives no link.
-    """
-    from botocore.awsrequest import AWSRequest  # noqa: PLC0415  # heavy
-    from botocore.httpsession import URLLib3Session  # noqa: PLC0415  # heavy
-    from botocore.utils import get_environ_proxies  # noqa: PLC0415  # heavy
-
-    if not location.startswith("http"):
-        message = "its code cannot be downloaded from here"
-        raise NotSeenError(message)
-    # What boto3 uses for AWS's services.
-    verify: Any = ca_bundle() or True
-    session = URLLib3Session(
-        verify=verify,
-        proxies=get_environ_proxies(location),
-        timeout=_DOWNLOAD_SECONDS,
-    )
-    request = AWSRequest("GET", location, headers={"Range": f"bytes=-{TAIL_BYTES}"})
-    response: Any = session.send(request.prepare())
-    if response.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-        message = f"its code could not be downloaded (HTTP {response.status_code})"
-        raise NotSeenError(message)
-    return bytes(response.content)

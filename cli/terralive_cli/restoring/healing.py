@@ -7,20 +7,14 @@ https://github.com/hashicorp/terraform-provider-aws/issues/42826
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from terralive_cli.restoring.by_api import NotPutBackError, refusals, update_code
 from terralive_terraform.output.state import Package
 
 if TYPE_CHECKING:
     from types_boto3_lambda.client import LambdaClient
-
-_WAIT: Final[Any] = {"Delay": 1, "MaxAttempts": 300}
-
-
-class NotPutBackError(Exception):
-    """A function's code cannot be put back. Its text is the reason."""
 
 
 def put_back(client: LambdaClient, arn: str, package: Package, directory: Path) -> None:
@@ -40,24 +34,10 @@ def put_back(client: LambdaClient, arn: str, package: Package, directory: Path) 
     Raises:
         NotPutBackError: there is no such code, or AWS refuses it.
     """
-    from botocore.exceptions import (  # noqa: PLC0415  # heavy
-        BotoCoreError,
-        ClientError,
-        WaiterError,
-    )
-
-    arguments = code_arguments(package, directory)
-    updated = client.get_waiter("function_updated_v2")
-    try:
-        # An update may be under way. One that has failed is no obstacle.
-        with suppress(WaiterError):
-            updated.wait(FunctionName=arn, WaiterConfig=_WAIT)
-        client.update_function_code(FunctionName=arn, **arguments)
-        updated.wait(FunctionName=arn, WaiterConfig=_WAIT)
-        if package.publish:
+    update_code(client, arn, code_arguments(package, directory))
+    if package.publish:
+        with refusals():
             client.publish_version(FunctionName=arn)
-    except (BotoCoreError, ClientError) as error:
-        raise NotPutBackError(str(error)) from None
 
 
 def code_arguments(package: Package, directory: Path) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Final
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.output.formats.words import short_address
 from terralive_cli.output.progress import Phase
+from terralive_cli.restoring.by_api import NotPutBackError
 from terralive_cli.restoring.examination import Examination, Examined
-from terralive_cli.restoring.healing import NotPutBackError, described, put_back
+from terralive_cli.restoring.healing import described, put_back
 from terralive_relay.events import Warned
 from terralive_stub.errors import TerraliveError
 from terralive_stub.shared.arns import place_of

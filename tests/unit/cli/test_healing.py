@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.restoring.healing import NotPutBackError, code_arguments
+from terralive_cli.restoring.by_api import NotPutBackError
+from terralive_cli.restoring.healing import code_arguments
 from terralive_terraform.output.state import Package
 
 

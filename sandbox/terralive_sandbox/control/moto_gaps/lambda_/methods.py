@@ -152,6 +152,8 @@ def _replace_code(replacements: Replacements, code_link: Callable[[LambdaFunctio
         if updated_spec.get("Architectures"):
             self.architectures = updated_spec["Architectures"]
         settings.set_modified_now(self)
+        # In moto, published versions share it with `$LATEST`.
+        self.code = dict(self.code)
         return moto_update_code(self, updated_spec)
 
     def get_code(self: LambdaFunction) -> dict[str, Any]:
