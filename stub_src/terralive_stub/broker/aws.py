@@ -13,9 +13,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from terralive_stub.broker.exchange import Conflict, Gone
 from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.broker.leases import ConnectionIdentity, Lease, LeaseState, Takeover
+from terralive_stub.broker.services import Conflict, Gone
+from terralive_stub.protocol.messages import FallbackCount
 from terralive_stub.protocol.token import Api
 from terralive_stub.shared.endpoints import reachable
 
@@ -40,8 +41,15 @@ _SECRET_KEY: Final[Mapping[str, AttributeValueTypeDef]] = {
     "pk": {"S": "secret"},
     "sk": {"S": "secret"},
 }
-
 _REPLACED: Final = "replaced"
+_FALLBACK_KEY: Final[Mapping[str, AttributeValueTypeDef]] = {
+    "pk": {"S": "fallback"},
+    "sk": {"S": "fallback"},
+}
+# Names of attributes of that item: these, and a function's ARN.
+_ANSWERED: Final = "answered "
+_FAILED: Final = "failed "
+_SINCE: Final = "since "
 
 
 class DynamoDBTable:
@@ -54,6 +62,7 @@ class DynamoDBTable:
     | `secret` | `secret` | the stage's secret |
     | `nonce#NONCE` | `nonce` | a token that was used |
     | `replaced` | a function's ARN | the version that has its real code |
+    | `fallback` | `fallback` | how many invocations the fallbacks have answered |
     | `takeover` | milliseconds since the Unix epoch and relay | a takeover |
 
     The TTL attribute is `expires`, in seconds since the Unix epoch.
@@ -110,6 +119,7 @@ class DynamoDBTable:
             until_ms=int(item["until_ms"]["N"]),
             expires_ms=int(item["expires_ms"]["N"]),
             version=int(item["version"]["N"]),
+            held_ms=int(item.get("held_ms", {"N": "0"})["N"]),
         )
 
     def put_lease(self, lease: Lease, *, replaces: int) -> None:
@@ -126,6 +136,7 @@ class DynamoDBTable:
             "until_ms": {"N": str(lease.until_ms)},
             "expires_ms": {"N": str(lease.expires_ms)},
             "version": {"N": str(lease.version)},
+            "held_ms": {"N": str(lease.held_ms)},
             "expires": {"N": str((lease.expires_ms + _REMEMBER_MS) // 1000)},
         }
         try:
@@ -230,6 +241,46 @@ class DynamoDBTable:
 
     def delete_replaced(self, function: str) -> None:
         self._client.delete_item(TableName=self._name, Key=_replaced_key(function))
+
+    def count_fallback(self, function: str, *, ok: bool, now_ms: int) -> None:
+        self._client.update_item(
+            TableName=self._name,
+            Key=_FALLBACK_KEY,
+            UpdateExpression=(
+                "SET #since = if_not_exists(#since, :now), #expires = :expires"
+                " ADD #answered :one, #failed :failed"
+            ),
+            ExpressionAttributeNames={
+                "#since": _SINCE + function,
+                "#expires": "expires",
+                "#answered": _ANSWERED + function,
+                "#failed": _FAILED + function,
+            },
+            ExpressionAttributeValues={
+                ":now": {"N": str(now_ms)},
+                ":expires": {"N": str((now_ms + _REMEMBER_MS) // 1000)},
+                ":one": {"N": "1"},
+                ":failed": {"N": str(int(not ok))},
+            },
+        )
+
+    def take_fallback_counts(self) -> list[FallbackCount]:
+        answer = self._client.delete_item(
+            TableName=self._name, Key=_FALLBACK_KEY, ReturnValues="ALL_OLD"
+        )
+        item = answer.get("Attributes", {})
+        functions = [
+            name.removeprefix(_ANSWERED) for name in sorted(item) if name.startswith(_ANSWERED)
+        ]
+        return [
+            FallbackCount(
+                function,
+                answered=int(item[_ANSWERED + function]["N"]),
+                failed=int(item[_FAILED + function]["N"]),
+                since_ms=int(item[_SINCE + function]["N"]),
+            )
+            for function in functions
+        ]
 
     def _put_new(self, item: dict[str, AttributeValueTypeDef]) -> bool:
         """Write an item; return False if there is one with this key."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from terralive_stub.broker.leases import (
     HEARTBEAT_MS,
@@ -29,19 +29,21 @@ from terralive_stub.broker.leases import (
     FromStub,
     Lease,
     LeaseState,
-    Takeover,
+    lost,
     may_take,
     new_lease,
     no_relay,
     renewed,
     takeover_of,
 )
+from terralive_stub.broker.services import Conflict, Gateway, Gone, Table
 from terralive_stub.protocol.limits import CONNECTION_SECONDS
 from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Done,
     EnvironmentMissing,
+    FellBack,
     Goodbye,
     Heartbeat,
     Hello,
@@ -49,6 +51,7 @@ from terralive_stub.protocol.messages import (
     LeaseRefused,
     Message,
     Missing,
+    NoRelay,
     Problem,
     ProtocolError,
     Released,
@@ -66,46 +69,6 @@ _CACHED_IDENTITIES: Final = 4096
 _WRITE_ATTEMPTS: Final = 5
 
 Answer: TypeAlias = Ack | Unknown | Chunk | Missing | EnvironmentMissing
-
-
-class Gone(Exception):  # noqa: N818  # API Gateway's name: GoneException, HTTP 410
-    """The connection does not exist any more."""
-
-
-class Conflict(Exception):  # noqa: N818  # DynamoDB's ConditionalCheckFailedException
-    """Another broker has changed the lease meanwhile."""
-
-
-class Table(Protocol):
-    """The table of connections and the lease."""
-
-    def put_identity(self, identity: ConnectionIdentity) -> None: ...
-    def get_identity(self, connection: str) -> ConnectionIdentity | None: ...
-    def delete_identity(self, connection: str) -> None: ...
-    def get_lease(self) -> Lease | None: ...
-    def put_lease(self, lease: Lease, *, replaces: int) -> None:
-        """Write the lease if the stored one has the version `replaces`; 0 means that there is none.
-
-        Raises:
-            Conflict: the stored lease has another version.
-        """
-
-    def put_takeover(self, takeover: Takeover) -> None:
-        """Keep a trace of a takeover for 30 days."""
-
-
-class Gateway(Protocol):
-    """API Gateway's management API (`@connections`)."""
-
-    def post(self, api: Api, connection: str, text: str) -> None:
-        """Send a message.
-
-        Raises:
-            Gone: the connection does not exist.
-        """
-
-    def close(self, api: Api, connection: str) -> None:
-        """Close a connection; do nothing if it does not exist."""
 
 
 @dataclass(slots=True)
@@ -139,7 +102,7 @@ class Exchange:
         self.table.delete_identity(connection)
         lease = self._read_lease()
         if lease is not None and lease.connection == connection and lease.state is LeaseState.HELD:
-            self._write(replace(lease, state=LeaseState.LOST, until_ms=now_ms), lease)
+            self._write(lost(lease, now_ms), lease)
 
     def message(self, connection: str, text: str, now_ms: int) -> None:
         """Act on one message. A peer's mistake never raises: the peer receives a Problem."""
@@ -188,14 +151,14 @@ class Exchange:
         match message:
             case Chunk(kind=Kind.INVOKE) | Resume() | Done() | Missing(kind=Kind.RESULT):
                 if message.function != identity.arn:
-                    return Problem(
-                        "not-your-function",
-                        f"{identity.arn} cannot speak for {message.function}.",
-                        message.request_id,
-                        message.attempt,
-                    )
+                    return _not_your_function(identity, message)
                 with_peer = replace(message, peer=identity.connection)
                 self._deliver_to_relay(identity, with_peer, now_ms)
+                return None
+            case FellBack():
+                if message.function != identity.arn:
+                    return _not_your_function(identity, message)
+                self.table.count_fallback(message.function, ok=message.ok, now_ms=now_ms)
                 return None
             case _:
                 return Problem("not-a-stub-message", f"A stub does not send {message.ACTION!r}.")
@@ -248,6 +211,9 @@ class Exchange:
             if not (is_own and hello.renewal):
                 self.gateway.close(Api.RELAY, before.connection)
         self._reply(identity, Welcome(hello.relay, now_ms + LEASE_MS, HEARTBEAT_MS))
+        if not hello.renewal:
+            for count in self.table.take_fallback_counts():
+                self._reply(identity, count)
 
     def _heartbeat(self, identity: ConnectionIdentity, relay: str, now_ms: int) -> Problem | None:
         present = self._read_lease()
@@ -304,14 +270,33 @@ class Exchange:
         if lease is None or not lease.serves(message.function, now_ms):
             lease = self._read_lease()
         while lease is not None and lease.serves(message.function, now_ms):
+            if lease.came_after(message):
+                break
             if self._post_to_relay(lease.connection, message):
                 return
             # The connection is gone. The relay may have a new one meanwhile.
             tried = lease.connection
             lease = self._read_lease()
             if lease is not None and lease.connection == tried:
-                break
-        self._reply(identity, no_relay(lease, message, now_ms))
+                lease = self._lose(lease, now_ms)
+        self._reply(identity, self._with_fallbacks(no_relay(lease, message, now_ms), message))
+
+    def _lose(self, lease: Lease, now_ms: int) -> Lease:
+        """Record that the lease's connection has ended, in case its `$disconnect` never comes."""
+        if lease.state is not LeaseState.HELD:
+            return lease
+        if not self._write(lost(lease, now_ms), lease):
+            return self._read_lease() or lease
+        return lost(lease, now_ms)
+
+    def _with_fallbacks(self, notice: NoRelay, message: FromStub) -> NoRelay:
+        """Add the versions that may answer, where the stub knows what they are for."""
+        if not notice.sent_ms:
+            return notice
+        replaced = self.table.get_replaced(message.function)
+        if replaced is None or not replaced.can_answer:
+            return notice
+        return replace(notice, fallbacks={**replaced.aliases, "": replaced.version})
 
     def _post_to_relay(self, connection: str, message: Message) -> bool:
         """Send a message to a relay's connection; False if the connection is gone."""
@@ -362,6 +347,11 @@ class Exchange:
         self._identities.move_to_end(identity.connection)
         while len(self._identities) > _CACHED_IDENTITIES:
             self._identities.popitem(last=False)
+
+
+def _not_your_function(identity: ConnectionIdentity, message: FromStub | FellBack) -> Problem:
+    text = f"{identity.arn} cannot speak for {message.function}."
+    return Problem("not-your-function", text, message.request_id, message.attempt)
 
 
 def _is_held_by(lease: Lease, identity: ConnectionIdentity, relay: str) -> bool:

@@ -17,6 +17,8 @@ HEARTBEAT_MS: Final = 20_000
 # Stubs wait this long for a relay that has lost its connection.
 RETURN_MS: Final = 10_000
 RETRY_MS: Final = 1_000
+# The clocks of two hosts of Lambda differ by less than this.
+CLOCK_MS: Final = 250
 
 FromStub: TypeAlias = Chunk | Resume | Done | Missing
 
@@ -83,6 +85,8 @@ class Lease:
         until_ms: when it was lost or released; 0 while it is held.
         expires_ms: when the lease ends unless it is renewed.
         version: the number of its changes, for conditional writes.
+        held_ms: since when this relay has got the invocations of these functions without a break;
+            0 in a lease of a former terralive.
     """
 
     relay: str
@@ -96,6 +100,7 @@ class Lease:
     until_ms: int
     expires_ms: int
     version: int
+    held_ms: int = 0
 
     def live(self, now_ms: int) -> bool:
         """Tell whether the lease keeps other relays out."""
@@ -105,6 +110,14 @@ class Lease:
         """Tell whether invocations of a function go to this relay now."""
         is_held = self.state is LeaseState.HELD and self.live(now_ms)
         return is_held and function in self.functions
+
+    def came_after(self, message: FromStub) -> bool:
+        """Tell whether an invocation was offered before this relay could get it.
+
+        Its stub may have fallen back meanwhile, so such an offer is not delivered. A stub that
+        still waits offers it again.
+        """
+        return 0 < sent_ms(message) < self.held_ms + CLOCK_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +154,12 @@ def new_lease(
         now_ms: the time.
     """
     since_ms = now_ms
+    held_ms = now_ms
     if present is not None and present.relay == hello.relay:
         since_ms = present.since_ms
+        is_held = present.state is LeaseState.HELD and present.live(now_ms)
+        if is_held and hello.renewal and present.functions == frozenset(hello.functions):
+            held_ms = present.held_ms
     return Lease(
         relay=hello.relay,
         connection=identity.connection,
@@ -155,6 +172,7 @@ def new_lease(
         until_ms=0,
         expires_ms=now_ms + LEASE_MS,
         version=0,  # set when it is written
+        held_ms=held_ms,
     )
 
 
@@ -177,13 +195,44 @@ def may_take(present: Lease, identity: ConnectionIdentity, hello: Hello, now_ms:
 
 def renewed(lease: Lease, now_ms: int) -> Lease:
     """Return the lease after a heartbeat."""
-    return replace(lease, state=LeaseState.HELD, expires_ms=now_ms + LEASE_MS)
+    held_ms = lease.held_ms
+    if lease.state is not LeaseState.HELD or not lease.live(now_ms):
+        held_ms = now_ms
+    return replace(lease, state=LeaseState.HELD, expires_ms=now_ms + LEASE_MS, held_ms=held_ms)
+
+
+def lost(lease: Lease, now_ms: int) -> Lease:
+    """Return the lease after the end of its connection."""
+    return replace(lease, state=LeaseState.LOST, until_ms=now_ms)
+
+
+def sent_ms(message: FromStub) -> int:
+    """Return when a stub has offered an invocation by this message; 0 for another message."""
+    if isinstance(message, Chunk):
+        return message.sent_ms
+    return 0
+
+
+def _vacant_ms(lease: Lease, function: str, now_ms: int) -> int:
+    """Return for how long no relay can have received an invocation of a function; 0 for unknown.
+
+    The times in the lease are of another broker's clock.
+    """
+    since_ms = now_ms
+    if lease.state is not LeaseState.HELD:
+        since_ms = lease.until_ms
+    elif not lease.live(now_ms):
+        since_ms = lease.expires_ms
+    elif function not in lease.functions and lease.held_ms:
+        since_ms = lease.held_ms
+    return max(0, now_ms - since_ms - CLOCK_MS)
 
 
 def no_relay(lease: Lease | None, message: FromStub, now_ms: int) -> NoRelay:
     """Return the answer to a stub whose message cannot be delivered."""
     if lease is None:
-        return NoRelay(message.request_id, "", "", 0, 0, 0, "never", message.attempt)
+        never = NoRelay(message.request_id, "", "", 0, 0, 0, "never", message.attempt)
+        return replace(never, sent_ms=sent_ms(message), vacant_ms=now_ms)
     reason = str(lease.state)
     until_ms = lease.until_ms
     retry_ms = 0
@@ -193,6 +242,9 @@ def no_relay(lease: Lease | None, message: FromStub, now_ms: int) -> NoRelay:
             until_ms = lease.expires_ms
         case LeaseState.HELD if message.function not in lease.functions:
             reason = "not-served"
+        case LeaseState.HELD if lease.came_after(message):
+            reason = "offered-before"
+            retry_ms = RETRY_MS
         case LeaseState.HELD:
             # Its connection has ended a moment ago, and the `$disconnect` event is on its way.
             reason = "unreachable"
@@ -215,4 +267,6 @@ def no_relay(lease: Lease | None, message: FromStub, now_ms: int) -> NoRelay:
         retry_ms=retry_ms,
         reason=reason,
         attempt=message.attempt,
+        sent_ms=sent_ms(message),
+        vacant_ms=_vacant_ms(lease, message.function, now_ms),
     )

@@ -12,16 +12,18 @@ a stub's message on, and a relay's answer returns it. The broker overwrites a st
 a stub cannot speak for another connection.
 
     stub  -> relay   Chunk(kind=INVOKE), Resume, Done, Missing
+    stub  -> broker  FellBack
     relay -> stub    Ack, Chunk(kind=RESULT), Chunk(kind=LOGS), Missing, EnvironmentMissing,
                      Unknown
     relay -> broker  Hello, Heartbeat, Goodbye
-    broker -> relay  Welcome, LeaseRefused, TakenOver, Released, Undeliverable
+    broker -> relay  Welcome, FallbackCount, LeaseRefused, TakenOver, Released, Undeliverable
     broker -> stub   NoRelay
     broker -> both   Problem
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
@@ -157,6 +159,9 @@ class Chunk:
         data: this part of the encoded payload.
         peer: the stub's connection; see the module's docstring.
         attempt: the attempt; see the module's docstring.
+        sent_ms: when the stub has offered the invocation by this chunk, in milliseconds since the
+            Unix epoch on Lambda's clock. Chunks of one offer have the same. 0 for other kinds, and
+            from a stub that knows no fallback.
     """
 
     ACTION: ClassVar[str] = "chunk"
@@ -170,6 +175,7 @@ class Chunk:
     data: bytes = field(repr=False)
     peer: Name = ""
     attempt: Name = ""
+    sent_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +270,10 @@ class NoRelay:
             again after this time.
         reason: why, in a word of this protocol.
         attempt: the attempt; see the module's docstring.
+        sent_ms: the `sent_ms` of the chunk that could not be delivered; 0 for another message.
+        vacant_ms: for how long no relay can have received an invocation of this function.
+        fallbacks: the version that may answer, by the alias that was invoked; "" stands for the
+            function without a qualifier. Empty where the function has no fallback.
     """
 
     ACTION: ClassVar[str] = "no-relay"
@@ -275,6 +285,38 @@ class NoRelay:
     retry_ms: int
     reason: Name
     attempt: Name = ""
+    sent_ms: int = 0
+    vacant_ms: int = 0
+    fallbacks: Mapping[Name, Name] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack:
+    """The fallback has answered an invocation; `ok` is false for an error of its handler."""
+
+    ACTION: ClassVar[str] = "fell-back"
+    request_id: Name
+    function: Name
+    ok: bool
+    attempt: Name = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackCount:
+    """The number of a function's invocations that its fallback has answered, for the next relay.
+
+    Attributes:
+        function: the function's ARN.
+        answered: the number, with those that ended in an error of the handler.
+        failed: the number of those that ended in an error of the handler.
+        since_ms: when the first of them was counted, in milliseconds since the Unix epoch.
+    """
+
+    ACTION: ClassVar[str] = "fallback-count"
+    function: Name
+    answered: int
+    failed: int
+    since_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +356,8 @@ Message: TypeAlias = (
     | Done
     | Unknown
     | NoRelay
+    | FellBack
+    | FallbackCount
     | Undeliverable
     | Problem
 )

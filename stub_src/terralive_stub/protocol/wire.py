@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Final, get_args
 
@@ -71,7 +71,7 @@ def decode(text: str) -> Message:
             # The type is the annotation's text, because of `from __future__ import annotations`.
             read = _READERS[str(item.type)]
             values[item.name] = read(document[item.name], where)
-        elif item.default is MISSING:
+        elif item.default is MISSING and item.default_factory is MISSING:
             raise ProtocolError(f"{where} is missing")
     return kind(**values)  # type: ignore[arg-type]  # each value was read by its field's own type
 
@@ -181,6 +181,12 @@ def _numbers(value: object, where: str) -> tuple[int, ...]:
     return numbers
 
 
+def _name_map(value: object, where: str) -> Mapping[Name, Name]:
+    if not isinstance(value, dict) or len(value) > LIST_ITEMS:
+        raise ProtocolError(f"{where} must be an object of at most {LIST_ITEMS} items")
+    return {_name(key, where): _name(item, where) for key, item in value.items()}
+
+
 _READERS: Final[dict[str, Callable[[object, str], object]]] = {
     "str": _text,
     "Name": _name,
@@ -190,4 +196,5 @@ _READERS: Final[dict[str, Callable[[object, str], object]]] = {
     "Kind": _kind,
     "tuple[Name, ...]": _names,
     "tuple[int, ...]": _numbers,
+    "Mapping[Name, Name]": _name_map,
 }

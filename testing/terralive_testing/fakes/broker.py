@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from terralive_stub.broker.exchange import Conflict, Gone
 from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.broker.leases import ConnectionIdentity, Lease, Takeover
-from terralive_stub.protocol.messages import Message
+from terralive_stub.broker.services import Conflict, Gone
+from terralive_stub.protocol.messages import FallbackCount, Message
 from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.wire import decode
 
@@ -23,6 +23,7 @@ class FakeTable:
     secret: bytes | None = field(repr=False, default=None)
     nonces: dict[str, int] = field(default_factory=dict)  # with their ends, in milliseconds
     replaced: dict[str, Replaced] = field(default_factory=dict)  # by the function's ARN
+    fallback_counts: dict[str, FallbackCount] = field(default_factory=dict)  # the same
     accesses: int = 0
 
     def put_identity(self, identity: ConnectionIdentity) -> None:
@@ -84,6 +85,19 @@ class FakeTable:
     def delete_replaced(self, function: str) -> None:
         self.accesses += 1
         self.replaced.pop(function, None)
+
+    def count_fallback(self, function: str, *, ok: bool, now_ms: int) -> None:
+        self.accesses += 1
+        before = self.fallback_counts.get(function, FallbackCount(function, 0, 0, now_ms))
+        self.fallback_counts[function] = replace(
+            before, answered=before.answered + 1, failed=before.failed + int(not ok)
+        )
+
+    def take_fallback_counts(self) -> list[FallbackCount]:
+        self.accesses += 1
+        counts = [self.fallback_counts[function] for function in sorted(self.fallback_counts)]
+        self.fallback_counts.clear()
+        return counts
 
 
 @dataclass

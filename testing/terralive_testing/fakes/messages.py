@@ -48,6 +48,7 @@ _VALUES: dict[str, st.SearchStrategy[object]] = {
     "bool": st.booleans(),
     "bytes": st.binary(max_size=200),
     "Kind": st.sampled_from(Kind),
+    "Mapping[Name, Name]": st.dictionaries(NAMES, NAMES, max_size=3),
     "tuple[Name, ...]": st.lists(NAMES, max_size=5).map(tuple),
     "tuple[int, ...]": st.lists(NUMBERS, max_size=5, unique=True).map(tuple)
     | st.integers(0, 4096).map(range).map(tuple),

@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection
 
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.broker.aws import ManagementApi
-from terralive_stub.broker.exchange import Gateway, Gone
+from terralive_stub.broker.services import Gateway, Gone
 from terralive_stub.protocol.messages import Ack, Done, Message
 from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.wire import decode, encode

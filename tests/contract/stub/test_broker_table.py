@@ -16,9 +16,10 @@ from moto import mock_aws
 
 from terralive_stub.broker.admission import AdmissionTable
 from terralive_stub.broker.aws import DynamoDBTable
-from terralive_stub.broker.exchange import Conflict, Table
 from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.broker.leases import ConnectionIdentity, Lease, LeaseState, Takeover
+from terralive_stub.broker.services import Conflict, Table
+from terralive_stub.protocol.messages import FallbackCount
 from terralive_stub.protocol.token import Api
 from terralive_testing.fakes.broker import FakeTable
 
@@ -40,6 +41,7 @@ LEASE = Lease(
     until_ms=0,
     expires_ms=1_700_000_060_123,
     version=1,
+    held_ms=1_700_000_000_500,
 )
 
 
@@ -203,6 +205,26 @@ def test_the_record_of_replaced_code_is_read_as_it_was_written(table: BrokerTabl
     table.delete_replaced(first.function)
     table.delete_replaced(first.function)
     assert table.list_replaced() == [second]
+
+
+def test_answers_of_fallbacks_are_counted_by_function_until_they_are_taken(
+    table: BrokerTable,
+) -> None:
+    assert table.take_fallback_counts() == []
+    arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
+    for number, ok in enumerate((True, False, True)):
+        table.count_fallback(arn, ok=ok, now_ms=1_700_000_000_000 + number)
+    table.count_fallback(arn + "-2", ok=True, now_ms=1_700_000_000_007)
+    assert table.take_fallback_counts() == [
+        FallbackCount(arn, answered=3, failed=1, since_ms=1_700_000_000_000),
+        FallbackCount(arn + "-2", answered=1, failed=0, since_ms=1_700_000_000_007),
+    ]
+    assert table.take_fallback_counts() == []
+    table.count_fallback(arn, ok=True, now_ms=1_700_000_000_009)
+    assert table.take_fallback_counts() == [
+        FallbackCount(arn, answered=1, failed=0, since_ms=1_700_000_000_009)
+    ]
+    assert table.list_replaced() == []
 
 
 def test_dynamodb_forgets_a_nonce_after_its_token_and_a_takeover_after_30_days(

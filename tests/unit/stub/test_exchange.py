@@ -7,12 +7,15 @@ from dataclasses import replace
 import pytest
 
 from terralive_stub.broker.exchange import Exchange
-from terralive_stub.broker.leases import LEASE_MS, RETURN_MS, Lease
+from terralive_stub.broker.fallbacks import Replaced
+from terralive_stub.broker.leases import CLOCK_MS, LEASE_MS, RETURN_MS, Lease
 from terralive_stub.protocol.chunks import split
 from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     EnvironmentMissing,
+    FallbackCount,
+    FellBack,
     Goodbye,
     Heartbeat,
     Hello,
@@ -72,8 +75,10 @@ def stage() -> Stage:
     return stage
 
 
-def invoke(function: str = "fn", data: bytes = b"x") -> Chunk:
-    return Chunk(Kind.INVOKE, "r1", function, 0, 1, len(data), "raw", data, peer="forged")
+def invoke(function: str = "fn", data: bytes = b"x", *, sent_ms: int = 0) -> Chunk:
+    return Chunk(
+        Kind.INVOKE, "r1", function, 0, 1, len(data), "raw", data, peer="forged", sent_ms=sent_ms
+    )
 
 
 def result(peer: str = "stub1", function: str = "fn") -> Chunk:
@@ -362,3 +367,149 @@ def test_a_reconnecting_relay_is_not_refused_by_its_own_disconnect_that_is_still
     assert isinstance(stage.hello("relay2", life="relay1"), Welcome)
     assert stage.table.lease is not None
     assert stage.table.lease.connection == "relay2"
+
+
+# The fallback
+
+
+ORDERS = Replaced("fn", version="7", code_sha256="x", made=True, aliases={"live": "6"})
+
+
+def offered(stage: Stage, function: str = "fn", *, name: str = "stub1") -> NoRelay:
+    """Offer an invocation at the stage's time; return the broker's answer."""
+    (answer,) = stage.say(name, invoke(function, sent_ms=stage.now))
+    assert isinstance(answer, NoRelay)
+    assert answer.sent_ms == stage.now
+    return answer
+
+
+def test_a_stub_that_finds_no_relay_is_told_which_versions_may_answer(stage: Stage) -> None:
+    stage.table.put_replaced(ORDERS)
+    stage.say("relay1", Goodbye("relay1"))
+    assert offered(stage).fallbacks == {"": "7", "live": "6"}
+    stage.connect("stub2", OTHER)
+    assert offered(stage, OTHER, name="stub2").fallbacks == {}
+
+
+def test_a_version_that_only_serves_the_restore_is_not_told(stage: Stage) -> None:
+    stage.table.put_replaced(replace(ORDERS, can_answer=False, reason="SnapStart"))
+    stage.say("relay1", Goodbye("relay1"))
+    assert offered(stage).fallbacks == {}
+
+
+def test_a_stub_of_a_former_terralive_and_a_question_cost_no_further_table_access(
+    stage: Stage,
+) -> None:
+    stage.table.put_replaced(ORDERS)
+    stage.say("relay1", Goodbye("relay1"))
+    for message in (invoke(), Resume("r1", "fn")):
+        before = stage.table.accesses
+        (answer,) = stage.say("stub1", message)
+        assert isinstance(answer, NoRelay)
+        assert (answer.fallbacks, answer.sent_ms) == ({}, 0)
+        assert stage.table.accesses == before + 1
+
+
+def test_a_stub_learns_for_how_long_no_relay_can_have_received_its_invocation(
+    stage: Stage,
+) -> None:
+    never = Stage()
+    never.connect("stub1", STUB)
+    assert offered(never).vacant_ms == never.now
+
+    stage.now += 5_000
+    stage.say("relay1", Goodbye("relay1"))
+    stage.now += 3_000
+    assert offered(stage).vacant_ms == 3_000 - CLOCK_MS
+
+
+def test_a_lost_relay_leaves_the_function_vacant_from_its_loss_and_a_silent_one_from_its_leases_end(
+    stage: Stage,
+) -> None:
+    silent = Stage()
+    silent.hello()
+    silent.connect("stub1", STUB)
+    silent.now += LEASE_MS + 2_000
+    assert offered(silent).vacant_ms == 2_000 - CLOCK_MS
+
+    stage.exchange.disconnect("relay1", stage.now)
+    stage.now += 2_000
+    answer = offered(stage)
+    assert answer.vacant_ms == 2_000 - CLOCK_MS
+    assert answer.retry_ms > 0
+
+
+def test_a_relay_whose_disconnect_was_never_told_is_lost_from_the_first_failed_delivery_on(
+    stage: Stage,
+) -> None:
+    stage.gateway.gone.add("relay1")
+    stage.now += 10_000
+    answer = offered(stage)
+    assert (answer.reason, answer.vacant_ms) == ("lost", 0)
+    stage.now += 2_000
+    assert offered(stage).vacant_ms == 2_000 - CLOCK_MS
+
+
+def test_a_function_that_the_relay_does_not_serve_is_vacant_since_its_hello(stage: Stage) -> None:
+    stage.connect("stub9", "unserved")
+    stage.now += 4_000
+    assert offered(stage, "unserved", name="stub9").vacant_ms == 4_000 - CLOCK_MS
+    # The relay tells the broker other functions: the function may have been one of the former.
+    stage.say("relay1", Hello("relay1", ("fn",), "ana", "anas-laptop"))
+    stage.now += 1_000
+    assert offered(stage, "unserved", name="stub9").vacant_ms == 1_000 - CLOCK_MS
+
+
+def test_an_offer_from_before_a_relay_came_is_not_delivered_to_it(stage: Stage) -> None:
+    """Its stub may have fallen back meanwhile, and the message may be late."""
+    stage.say("relay1", Goodbye("relay1"))
+    stage.now += 60_000
+    sent_ms = stage.now
+    stage.now += 1_000
+    stage.hello("relay2")
+    (answer,) = stage.say("stub1", invoke(sent_ms=sent_ms))
+    assert isinstance(answer, NoRelay)
+    assert (answer.reason, answer.sent_ms, answer.vacant_ms) == ("offered-before", sent_ms, 0)
+    assert answer.retry_ms > 0
+    assert stage.gateway.take("relay2") == []
+    # A stub that still waits offers it again, and a former stub's has no date.
+    stage.now += CLOCK_MS
+    assert stage.say("stub1", invoke(sent_ms=stage.now)) == []
+    assert stage.say("stub1", invoke()) == []
+    assert len(stage.gateway.take("relay2")) == 2
+
+
+def test_an_offer_is_not_delayed_while_a_relay_renews_its_connection(stage: Stage) -> None:
+    stage.now += 10_000
+    stage.connect("relay2", ANA)
+    renewal = Hello("relay1", ("fn", "other"), "ana", "anas-laptop", renewal=True)
+    assert isinstance(stage.say("relay2", renewal)[0], Welcome)
+    assert stage.say("stub1", invoke(sent_ms=stage.now - 100)) == []
+    assert len(stage.gateway.take("relay2")) == 1
+
+
+def test_a_relay_whose_lease_had_expired_gets_no_offer_from_before_its_heartbeat(
+    stage: Stage,
+) -> None:
+    stage.now += LEASE_MS + 5_000
+    sent_ms = stage.now - 1_000
+    assert isinstance(stage.say("relay1", Heartbeat("relay1"))[0], Welcome)
+    (answer,) = stage.say("stub1", invoke(sent_ms=sent_ms))
+    assert isinstance(answer, NoRelay)
+    assert answer.reason == "offered-before"
+
+
+def test_the_next_relay_learns_once_what_the_fallbacks_have_answered(stage: Stage) -> None:
+    stage.say("relay1", Goodbye("relay1"))
+    first_ms = stage.now
+    for ok in (True, False):
+        assert stage.say("stub1", FellBack("r1", "fn", ok, "a1")) == []
+        stage.now += 10
+    assert reference(stage.say("stub1", FellBack("r1", "other", ok=True))) == "not-your-function"
+    stage.connect("relay2", ANA)
+    hello = Hello("relay2", ("fn",), "ana", "anas-laptop")
+    welcome, count = stage.say("relay2", hello)
+    assert isinstance(welcome, Welcome)
+    assert count == FallbackCount("fn", answered=2, failed=1, since_ms=first_ms)
+    assert [type(message) for message in stage.say("relay2", hello)] == [Welcome]
+    assert reference(stage.say("relay2", FellBack("r1", "fn", ok=True))) == "not-a-relay-message"

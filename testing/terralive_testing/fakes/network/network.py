@@ -14,8 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from terralive_stub.broker.exchange import Exchange, Gone
+from terralive_stub.broker.exchange import Exchange
+from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.broker.leases import ConnectionIdentity, Lease, Takeover
+from terralive_stub.broker.services import Gone
+from terralive_stub.protocol.messages import FallbackCount
 from terralive_stub.protocol.token import Api
 from terralive_testing.fakes.broker import FakeTable
 from terralive_testing.fakes.network.handlers import Handlers
@@ -251,3 +254,15 @@ class ShakyTable:
     def put_takeover(self, takeover: Takeover) -> None:
         self.network.shake()
         self.network.table.put_takeover(takeover)
+
+    def get_replaced(self, function: str) -> Replaced | None:
+        self.network.shake()
+        return self.network.table.get_replaced(function)
+
+    def count_fallback(self, function: str, *, ok: bool, now_ms: int) -> None:
+        self.network.shake()
+        self.network.table.count_fallback(function, ok=ok, now_ms=now_ms)
+
+    def take_fallback_counts(self) -> list[FallbackCount]:
+        self.network.shake()
+        return self.network.table.take_fallback_counts()
