@@ -12,6 +12,7 @@ from terralive_terraform.substitution.marker import is_stub
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from terralive_cli.code_changes.changes import CodeChange
     from terralive_cli.deploy.accounts import Accounts, Clients
     from terralive_cli.deploy.debug_stack import DebugStackOutputs
     from terralive_cli.deploy.plans import ReadyPlan
@@ -113,6 +114,7 @@ class LivePlan:
         expected: the functions that will be live, as far as their names are known before an apply.
         stack: the name of the stack, where several stacks are live; else "".
         sources: what it was made from; None where that is not needed.
+        code_changes: what terralive changes after it by Lambda's API, because Terraform does not.
     """
 
     ready: ReadyPlan
@@ -128,6 +130,12 @@ class LivePlan:
     expected: tuple[LocalFunction, ...] = ()
     stack: str = ""
     sources: PlanSources | None = field(repr=False, default=None)
+    code_changes: tuple[CodeChange, ...] = ()
+
+    @property
+    def has_changes(self) -> bool:
+        """Tell whether anything changes."""
+        return self.ready.plan.has_changes or bool(self.code_changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +156,7 @@ class LivePlans:
     @property
     def has_changes(self) -> bool:
         """Tell whether one of the plans changes something."""
-        return any(plan.ready.plan.has_changes for plan in self.plans)
+        return any(plan.has_changes for plan in self.plans)
 
     @property
     def is_first(self) -> bool:

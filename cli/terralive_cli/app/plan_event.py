@@ -38,7 +38,8 @@ def other_changes_of(plans: Sequence[LivePlan | RestorePlan]) -> tuple[OtherChan
 
 
 def _page(config: Config, plan: LivePlan) -> PlanMade:
-    functions = live_functions(plan.mapped, plan.functions, plan.timeouts)
+    by_api = {change.address: change.reason for change in plan.code_changes}
+    functions = live_functions(plan.mapped, plan.functions, plan.timeouts, by_api)
     return PlanMade(
         stage=config.stage,
         functions=functions,
@@ -75,6 +76,7 @@ def live_functions(
     mapped: Mapped,
     functions: Sequence[DeclaredFunction] = (),
     timeouts: Mapping[str, int] | None = None,
+    by_api: Mapping[str, str] | None = None,
 ) -> tuple[LiveFunction, ...]:
     """Return the functions with local code, as events show them.
 
@@ -82,9 +84,11 @@ def live_functions(
         mapped: the local code.
         functions: the functions of the configuration, with the instances that a plan has shown.
         timeouts: address -> the timeout in seconds that debugging raises the function's own to.
+        by_api: address -> why terralive changes the function's code by Lambda's API.
     """
     found_by, notes = mapped.found_by, mapped.notes
     raised = timeouts or {}
+    reasons = by_api or {}
     triggers: dict[str, tuple[str, ...]] = {}
     for function in functions:
         for instance in function.instances or ():
@@ -96,6 +100,7 @@ def live_functions(
             found_by=found_by.get(address, ""),
             note=notes.get(address, ""),
             triggers=triggers.get(address, ()),
+            by_api=reasons.get(address, ""),
         )
         for address, code in mapped.code.items()
     )

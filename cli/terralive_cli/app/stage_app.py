@@ -27,6 +27,7 @@ from terralive_cli.app.plan_event import live_functions, unplanned_event
 from terralive_cli.app.source import AppSource
 from terralive_cli.app.stub_settings import StubSettings
 from terralive_cli.app.warnings import Warnings
+from terralive_cli.code_changes.of_app import CodeChanges
 from terralive_cli.deploy import record
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.plans import ReadyPlan, apply, planned
@@ -90,6 +91,7 @@ class StageApp:
         self._warnings = Warnings(stage, self._debugging.names)
         self._evaluation = Evaluation(stage, guard, self._stub, self._warnings)
         self._inspection = Inspection(stage, guard, self._source)
+        self._code_changes = CodeChanges(stage, self._source, self._warnings)
         self._own_code = OwnCode(stage, guard, self._source, self._inspection, shown_stack)
         # The functions without local code by address, once an earlier plan has found them.
         self._unmapped: dict[str, NotLive] = {}
@@ -188,6 +190,7 @@ class StageApp:
                     dict(self._not_found),
                     lacks_builds=evaluated.builds.error is not None,
                 ),
+                code_changes=self._code_changes.planned(selected, outputs),
             )
 
     @contextmanager
@@ -335,6 +338,7 @@ class StageApp:
             apply(plan.ready)
             if plan.is_whole:
                 record.end_deployment(self.work)
+        self._code_changes.make(plan)
         outputs = {
             name: output.value
             for name, output in terraform.state.outputs().items()

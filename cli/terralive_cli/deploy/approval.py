@@ -7,6 +7,7 @@ from typing import Final
 
 from terralive_cli.app.live_plan import LivePlan, LivePlans, RestorePlan
 from terralive_cli.app.plan_event import other_changes_of, plan_event, resource_changes
+from terralive_cli.code_changes.changes import Keep
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.events import ChangesListed, Message
 from terralive_cli.output.formats.words import listed, plural, spoken_name
@@ -59,6 +60,7 @@ def ask_deployment(stage: Stage, ui: Ui, debug_stack: TerraformPlan, live: LiveP
     # Before the first question: what `--yes` does not cover is refused before anything changes.
     require_nothing_destroyed(stage, other_changes_of(live.plans))
     ask(ui, _deployment_question(stage, debug_stack, live))
+    _ask_lost_code(ui, live.plans)
     # The first deployment creates the app. That is one thing, and the question has named it.
     ask_other_changes(ui, other_changes_of([plan for plan in live.plans if not plan.is_first]))
 
@@ -99,13 +101,14 @@ def _ask_one(stage: Stage, ui: Ui, live: LivePlan, question: str) -> None:
         live: the plan.
         question: the question, with places for the functions and for the number of changes.
     """
-    if not live.ready.plan.has_changes:
+    if not live.has_changes:
         return
     shown = LivePlans((live,))
     others = other_changes_of([live])
     show_live_plan(stage, ui, shown)
     require_nothing_destroyed(stage, others)
-    ask(ui, question.format(_names(shown), count([live.ready.plan])), DEPLOYMENT_DECLINED)
+    ask(ui, question.format(_names(shown), _app_count([live])), DEPLOYMENT_DECLINED)
+    _ask_lost_code(ui, [live], DEPLOYMENT_DECLINED)
     if not live.is_first:
         ask_other_changes(ui, others, DEPLOYMENT_DECLINED)
 
@@ -256,12 +259,41 @@ def _deployment_question(stage: Stage, debug_stack: TerraformPlan, live: LivePla
     if not live.has_changes:
         return f"Deploy the {stack}?"
     names = _names(live)
-    app = count([plan.ready.plan for plan in live.plans])
+    app = _app_count(live.plans)
     if not debug_stack.has_changes:
         return f"Make {names} of {stage.name} live in {where} ({app})?"
     if live.is_first:
         return f"Deploy the {stack} and the app ({app}), and make {names} live?"
     return f"Deploy the {stack}, and make {names} live ({app})?"
+
+
+def _app_count(plans: Sequence[LivePlan]) -> str:
+    """Count the changes of the app: those of Terraform, and those by Lambda's API."""
+    by_api = [change for plan in plans for change in plan.code_changes]
+    terraform = count([plan.ready.plan for plan in plans if plan.ready.plan.has_changes])
+    if not by_api:
+        return terraform
+    code = f"the code of {plural(len(by_api), 'function')} by Lambda's API"
+    if not any(plan.ready.plan.has_changes for plan in plans):
+        return code
+    return f"{terraform}; {code}"
+
+
+def _ask_lost_code(ui: Ui, plans: Sequence[LivePlan], declined: str = DECLINED) -> None:
+    """Ask for the replacement of code that is in no version.
+
+    Raises:
+        Declined: the user said no.
+    """
+    lost = [
+        spoken_name(in_stack(plan.stack, change.address))
+        for plan in plans
+        for change in plan.code_changes
+        if change.keep is Keep.LOST
+    ]
+    if lost:
+        names = listed(lost, _NAMED_FUNCTIONS)
+        ask(ui, f"Also replace the code of {names}, which is in no version and is lost?", declined)
 
 
 def _names(live: LivePlans) -> str:

@@ -15,8 +15,9 @@ from terralive_relay.events import Warned
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.substitution.marker import StageName, stage_of
 
-# The provider does not notice code that was replaced by Lambda's API alone: a restore does.
-_RESTART: Final = "`terralive restore` and then `terralive start` put this stage's stub back."
+# The sizes that a stub's zip may have. That of this version has 280 KB.
+STUB_BYTES: Final = range(32 * 1024, 2 * 1024 * 1024)
+_RESTART: Final = "`terralive start` puts this stage's stub back."
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class StubCheck:
         stage = stage_of(code.description)
         if stage is not None and stage != self._stub.stage:
             by = f"the function is live for stage {stage} now"
-        elif code.handler == STUB_HANDLER:
+        elif code.handler == STUB_HANDLER and code.size in STUB_BYTES:
             by = "another version of terralive has put its own stub there"
         when = ""
         if code.modified:

@@ -85,6 +85,7 @@ class LiveFunction:
         note: a note about that code, perhaps with lines for terralive.toml; "" for none.
         triggers: the services that invoke it (`SQS`), as far as the plan shows them.
         stack: name of its stack, where several stacks are live; else None.
+        by_api: why terralive changes its code by Lambda's API, in a plan; "" where Terraform does.
     """
 
     name: str
@@ -99,6 +100,7 @@ class LiveFunction:
     note: str = ""
     triggers: tuple[str, ...] = ()
     stack: str | None = None
+    by_api: str = ""
 
     @classmethod
     def of(
@@ -109,6 +111,7 @@ class LiveFunction:
         found_by: str = "",
         note: str = "",
         triggers: tuple[str, ...] = (),
+        by_api: str = "",
     ) -> LiveFunction:
         """Return the entry of a function: a `LocalFunction` where its deployed name is known."""
         name, arn, debug_port = "", "", 0
@@ -129,6 +132,7 @@ class LiveFunction:
             note=note,
             triggers=triggers,
             stack=stack_of(code.address) or None,
+            by_api=by_api,
         )
 
 

@@ -11,15 +11,13 @@ from collections.abc import Collection
 from enum import Enum, auto
 from typing import Final
 
-from terralive_cli.live.stub_check import DeployedCode
+from terralive_cli.live.stub_check import STUB_BYTES, DeployedCode
 from terralive_terraform.artifacts import STUB_IMAGE, STUB_PACKAGE
 from terralive_terraform.substitution.marker import stage_of
 
 # The end of a zip file that is read: it has the names of all files.
 # https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.12
 TAIL_BYTES: Final = 64 * 1024
-# The sizes that a stub's zip may have. That of this version has 280 KB.
-STUB_BYTES: Final = range(32 * 1024, 2 * 1024 * 1024)
 _IN_EVERY_STUB: Final = (f"{STUB_PACKAGE}/live.py".encode(), b"terralive_settings.py")
 _STUB_REPOSITORY: Final = re.compile(rf"[^/]+/.+/{STUB_IMAGE}[:@].+")
 _WEBSOCKET: Final = ("wss://", "ws://")

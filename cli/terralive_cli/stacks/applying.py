@@ -59,7 +59,10 @@ class StaleOnce:
 
 def changes_of(plan: LivePlan | RestorePlan) -> set[object]:
     """Return what an apply would do, for comparison."""
-    return {*actions_of(plan.ready.plan), *plan.others}
+    changes = {*actions_of(plan.ready.plan), *plan.others}
+    if isinstance(plan, LivePlan):
+        changes.update(plan.code_changes)
+    return changes
 
 
 def actions_of(plan: TerraformPlan) -> set[object]:

@@ -163,7 +163,7 @@ class StageApps:
             StageHeldError: another user holds the stage.
         """
         outputs = plan.outputs
-        if self._serve is not None and outputs is not None and plan.ready.plan.has_changes:
+        if self._serve is not None and outputs is not None and plan.has_changes:
             # It may invoke the functions of stacks that are live already.
             expected = [of_stack(function, app.stack) for function in plan.expected]
             self._serve(outputs, self._finished([*self._functions(), *expected]))

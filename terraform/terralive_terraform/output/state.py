@@ -67,6 +67,8 @@ class DeployedFunction:
         description: its description.
         tags: its tags, with the provider's `default_tags`.
         package: its code.
+        code_hash: the Base64 SHA-256 of its code, as the state has it (`source_code_hash`). It may
+            be wrong: an update of the code may have failed, or Lambda's API has changed it.
     """
 
     name: str
@@ -77,6 +79,7 @@ class DeployedFunction:
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     package: Package = field(default_factory=Package)
+    code_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,7 @@ def _deployed_function(attributes: Mapping[str, Json]) -> DeployedFunction:
         description=text(attributes, "description"),
         tags={name: value for name, value in tags.items() if isinstance(value, str)},
         package=_package(attributes),
+        code_hash=text(attributes, "source_code_hash"),
     )
 
 

@@ -1,18 +1,26 @@
-"""Identities with few permissions in a sandbox, and what they have asked of it."""
+"""Identities of a sandbox, and what they have asked of it."""
 
 from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import boto3
+
+from terralive_cli.deploy.accounts import Accounts
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.info import SandboxInfo, write
+from terralive_stub.errors import CredentialsError
 from terralive_testing.deployers.sandbox import unique
 from terralive_testing.drivers.project import Project
+
+if TYPE_CHECKING:
+    from types_boto3_lambda import LambdaClient
 
 _PAGE: Final = Path(__file__).parents[3] / "docs" / "PERMISSIONS.md"
 _INFO: Final = Path(".terralive") / "sandbox.json"
@@ -94,3 +102,33 @@ class Accesses:
             ):
                 refused.add(action)
         return refused
+
+
+class SandboxAccounts(Accounts):
+    """Clients with the developer's keys, who has a way into one account only, and their calls.
+
+    Attributes:
+        calls: the names of the API calls that were made.
+    """
+
+    def __init__(self, info: SandboxInfo) -> None:
+        self._info = info
+        self._lock = threading.Lock()  # guards `calls`
+        self.calls: list[str] = []
+
+    def client(self, service: str, account: str, region: str) -> LambdaClient:
+        if account != self._info.account_id:
+            raise CredentialsError("no-account-credentials", f"No way into {account}.")
+        client: LambdaClient = boto3.client(
+            service,  # type: ignore[call-overload]  # by name
+            region_name=region,
+            endpoint_url=self._info.endpoint,
+            aws_access_key_id=self._info.access_key_id,
+            aws_secret_access_key=self._info.secret_access_key,
+        )
+        client.meta.events.register("before-call", lambda model, **_: self._note(model.name))
+        return client
+
+    def _note(self, call: str) -> None:
+        with self._lock:
+            self.calls.append(call)

@@ -3,55 +3,26 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 
-import boto3
 import pytest
-from types_boto3_lambda.client import LambdaClient
 
-from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.output.events import TerraformProgress
 from terralive_cli.output.progress import Phase
 from terralive_cli.restoring.examination import Examination
 from terralive_cli.restoring.restorer import Restorer
 from terralive_relay.events import Event, Warned
 from terralive_sandbox.info import SandboxInfo
-from terralive_stub.errors import CredentialsError, TerraliveError
+from terralive_stub.errors import TerraliveError
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.output.state import DeployedFunction, Package
+from terralive_testing.deployers.identities import SandboxAccounts
 from terralive_testing.deployers.sandbox import Aws, code, unique
 
 # It is as large as a stub, so that its size tells nothing.
 OWN = code('def handler(event, context): return "own"', padding=f"{'#' * 100_000}")
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 API, JOB = "aws_lambda_function.api", "aws_lambda_function.job"
-
-
-class SandboxAccounts(Accounts):
-    """Clients with the developer's keys, who has a way into one account only, and their calls."""
-
-    def __init__(self, info: SandboxInfo) -> None:
-        self._info = info
-        self._lock = threading.Lock()
-        self.calls: list[str] = []
-
-    def client(self, service: str, account: str, region: str) -> LambdaClient:
-        if account != self._info.account_id:
-            raise CredentialsError("no-account-credentials", f"No way into {account}.")
-        client: LambdaClient = boto3.client(
-            service,  # type: ignore[call-overload]  # by name
-            region_name=region,
-            endpoint_url=self._info.endpoint,
-            aws_access_key_id=self._info.access_key_id,
-            aws_secret_access_key=self._info.secret_access_key,
-        )
-        client.meta.events.register("before-call", lambda model, **_: self._note(model.name))
-        return client
-
-    def _note(self, call: str) -> None:
-        with self._lock:
-            self.calls.append(call)
 
 
 class Functions:

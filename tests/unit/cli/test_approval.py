@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from terralive_cli.app.live_plan import LivePlan, LivePlans, RestorePlan
 from terralive_cli.app.plan_event import changed_resources
+from terralive_cli.code_changes.changes import CodeChange, Keep
 from terralive_cli.deploy import approval
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.plans import ReadyPlan
@@ -115,6 +117,31 @@ def test_debug_stack_and_app_are_one_question_that_names_functions_by_module() -
         "Deploy the debug stack of orders/dev-ana in the sandbox (1 to add), and make a live (1 to "
         "change)?"
     )
+
+
+def with_code(keep: Keep) -> LivePlans:
+    (made,) = live_plan().plans
+    change = CodeChange(STUB.address, "arn", "other=", keep=keep)
+    return LivePlans((replace(made, ready=ready(), code_changes=(change,)),))
+
+
+def test_code_that_terraform_does_not_notice_is_named_and_asked_for() -> None:
+    user = AnsweringUser(Path(), "y\n")
+    assert with_code(Keep.VERSION).has_changes
+    approval.ask_deployment(user.stage, user.ui, plan(), with_code(Keep.VERSION))
+    assert user.questions() == [
+        "Make a of orders/dev-ana live in the sandbox (the code of 1 function by Lambda's API)?"
+    ]
+    assert "by Lambda's API: other code was deployed over its stub" in user.screen()
+
+
+def test_code_that_is_lost_has_a_question_of_its_own() -> None:
+    user = AnsweringUser(Path(), "y\nn\n")
+    with pytest.raises(approval.Declined, match="Nothing was changed"):
+        approval.ask_deployment(user.stage, user.ui, plan(), with_code(Keep.LOST))
+    assert user.questions()[1:] == [
+        "Also replace the code of a, which is in no version and is lost?"
+    ]
 
 
 def test_a_first_deployment_lists_the_app_and_asks_once() -> None:

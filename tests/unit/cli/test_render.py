@@ -236,6 +236,7 @@ def test_ready_has_exactly_the_documented_fields() -> None:
                 "found_by": "",
                 "note": "",
                 "triggers": [],
+                "by_api": "",
             }
         ],
         "outputs": {"A": 1},

@@ -15,7 +15,9 @@ OWN = DeployedCode("own=", "app.handler", modified="2026-11-29T17:03:12.000+0000
 STAGE = StageName("orders", "dev-ana")
 BENS = live_description(StageName("orders", "dev-ben"))
 ANOTHERS = DeployedCode("another=", STUB_HANDLER, description=BENS)
-NEWER = DeployedCode("newer=", STUB_HANDLER, description=live_description(STAGE))
+NEWER = DeployedCode("newer=", STUB_HANDLER, description=live_description(STAGE), size=280_000)
+# A pipeline has run `update-function-code` and nothing else.
+UPDATED = DeployedCode("own=", STUB_HANDLER, description=live_description(STAGE), size=700)
 
 
 def check() -> StubCheck:
@@ -39,7 +41,7 @@ def test_a_pipeline_that_deploys_the_functions_own_code_is_named_once_with_the_t
     assert (warning.reference, warning.function) == ("stub-replaced", "orders")
     assert "at 2026-11-29T17:03:12.000+0000" in warning.message
     assert "a pipeline or a colleague" in warning.message
-    assert "`terralive restore` and then `terralive start`" in warning.message
+    assert "`terralive start` puts this stage's stub back" in warning.message
     assert one.looked(Look({ORDERS: OWN, BILLS: MINE})) == []
 
 
@@ -48,6 +50,7 @@ def test_another_stages_stub_is_told_from_the_functions_own_code() -> None:
     assert warning.reference == "stub-replaced"
     assert "the function is live for stage orders/dev-ben now" in warning.message
     assert "another version of terralive" in only(check().looked(Look({ORDERS: NEWER}))).message
+    assert "a pipeline or a colleague" in only(check().looked(Look({ORDERS: UPDATED}))).message
 
 
 def test_the_stub_is_back() -> None:

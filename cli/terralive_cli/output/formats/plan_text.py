@@ -96,6 +96,7 @@ def function_lines(
         spans += _origin(function, trigger, gap=" " * (code_width - len(code)))
         spans += _debugging(function)
         lines.append(Line(tuple(spans), at, indent=indent))
+        lines += _note(at, function.by_api)
         lines += _note(at, function.note)
     return lines
 

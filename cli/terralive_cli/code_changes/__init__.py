@@ -1,0 +1,1 @@
+"""Changes the code of functions by Lambda's API, where Terraform makes no change."""
