@@ -11,6 +11,7 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.plans import ReadyPlan
 from terralive_cli.deploy.target import Stage, aws_providers
 from terralive_cli.functions.mapping import Mapped, instances
+from terralive_cli.orphans.creations import Creations
 from terralive_cli.protection.existing import Located, created_functions, require_new
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import matches, names_of, without_keys
@@ -66,10 +67,23 @@ class Inspection:
         refuse_forgotten_stubs(shown)
         return shown
 
-    def require_new(self, plan: ShownPlan, prepared: Prepared) -> None:
-        """Check that the functions that a plan creates may be created, and do not exist yet.
+    def require_new(
+        self, plan: ShownPlan, prepared: Prepared, unfinished_since: float | None
+    ) -> Creations:
+        """Check that what a plan creates may be created, and does not exist yet.
+
+        Args:
+            plan: the plan.
+            prepared: the app.
+            unfinished_since: the time when a deployment of everything began that was not finished;
+                None where every deployment was finished. Only after one that was not, other
+                resources than functions are looked for.
+
+        Returns:
+            What the plan creates.
 
         Raises:
+            ConfigurationError: `resources-exist`.
             TerraliveError: whatever the guard and `existing.require_new` raise.
         """
         target = self._stage.target
@@ -79,9 +93,13 @@ class Inspection:
             created_functions(plan, prepared.functions, providers, accounts, target.region)
         )
         self._guard.inspect_new(created)
+        creations = Creations.of(self._stage, accounts, prepared.directory, plan)
+        if unfinished_since is not None:
+            creations.require_none(unfinished_since)
         located = {new.located for new in created if new.located is not None}
         require_new(sorted(located - self._new), accounts, target.name)
         self._new |= located
+        return creations
 
 
 def left_out(

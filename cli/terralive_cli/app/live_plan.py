@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from terralive_cli.deploy.plans import ReadyPlan
     from terralive_cli.functions.evaluated import EvaluatedApp
     from terralive_cli.functions.mapping import Mapped
+    from terralive_cli.orphans.creations import Creations
     from terralive_cli.output.events import PlanMade
     from terralive_cli.protection.existing import NewFunction
     from terralive_cli.restoring.restorer import Restorer
@@ -115,6 +116,7 @@ class LivePlan:
         stack: the name of the stack, where several stacks are live; else "".
         sources: what it was made from; None where that is not needed.
         code_changes: what terralive changes after it by Lambda's API, because Terraform does not.
+        created: what it creates; None where that is not needed.
     """
 
     ready: ReadyPlan
@@ -131,6 +133,7 @@ class LivePlan:
     stack: str = ""
     sources: PlanSources | None = field(repr=False, default=None)
     code_changes: tuple[CodeChange, ...] = ()
+    created: Creations | None = field(repr=False, default=None)
 
     @property
     def has_changes(self) -> bool:

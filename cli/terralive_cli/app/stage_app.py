@@ -35,6 +35,7 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
 from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_cli.functions.mapping import Mapped, instances, map_functions
+from terralive_cli.orphans.look import Found
 from terralive_cli.output.events import Emit, PlanMade
 from terralive_cli.output.progress import Phase, without_failures
 from terralive_cli.restoring.own_code import OwnCode
@@ -165,7 +166,8 @@ class StageApp:
                 evaluated.builds.require_untouched(shown)
             # Check what only the plan shows.
             check_changes(stage.config, ready, functions, mapped, self._evaluation.arns)
-            self._inspection.require_new(shown, prepared)
+            unfinished_since = record.unfinished_since(self.work)
+            created = self._inspection.require_new(shown, prepared, unfinished_since)
             self._warnings.emit_for_plan(functions, evaluated, shown)
             timeouts = self._debugging.raised_timeouts(functions)
             live = addresses_of(functions)
@@ -191,6 +193,7 @@ class StageApp:
                     lacks_builds=evaluated.builds.error is not None,
                 ),
                 code_changes=self._code_changes.planned(selected, outputs),
+                created=created,
             )
 
     @contextmanager
@@ -332,7 +335,10 @@ class StageApp:
         """
         terraform = plan.ready.terraform
         self._stub.push_images()
-        with self._stub.uploaded(plan, self._evaluation.by_file):
+        with ExitStack() as stack:
+            stack.enter_context(self._stub.uploaded(plan, self._evaluation.by_file))
+            if plan.created is not None:
+                stack.enter_context(plan.created.explaining())
             if plan.is_whole:
                 record.begin_deployment(self.work)
             apply(plan.ready)
@@ -359,6 +365,10 @@ class StageApp:
     def planned_restore(self, also: Collection[str] = ()) -> AbstractContextManager[Restoring]:
         """Plan the app as its configuration says; see `OwnCode.planned_restore`."""
         return self._own_code.planned_restore(also)
+
+    def require_no_orphans(self) -> tuple[Found, ...]:
+        """Check that no deployment has left what the state lacks; see `OwnCode`."""
+        return self._own_code.require_no_orphans()
 
     def planned_destroy(self) -> AbstractContextManager[RestorePlan | None]:
         """Plan to remove the whole app; see `OwnCode.planned_destroy`."""

@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from terralive_cli.app.source import AppSource
-from terralive_cli.deploy.plans import ReadyPlan, missing_builds, planned
+from terralive_cli.deploy.plans import ReadyPlan, evaluation_file, missing_builds, planned
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.progress import Phase
 from terralive_terraform.missing_builds.placeholders import MissingBuilds
+from terralive_terraform.output.shown_plan import ShownPlan
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import OpenApp, Prepared
 from terralive_terraform.substitution.selection import Selection
@@ -74,6 +75,20 @@ class AppWithoutStubs:
             builds=self.builds,
             again=self._with_placeholders,
         )
+
+    def evaluated(self) -> ShownPlan:
+        """Return what a plan of the app shows. No file of it stays, and nothing is refreshed.
+
+        Raises:
+            TerraformError, CredentialsError: the plan failed.
+        """
+        file = evaluation_file(self.stage)
+        made = self.builds.run(
+            self.terraform,
+            lambda run: run.evaluate(file, self.builds.corrected),
+            self._with_placeholders,
+        )
+        return made.shown
 
     def _with_placeholders(self) -> Terraform:
         selection = self.selection.with_placeholders(self.builds.substitutions())

@@ -13,12 +13,14 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, plans, record, workflows
 from terralive_cli.deploy.debug_stack import DebugStack
 from terralive_cli.deploy.target import Stage, opened
+from terralive_cli.orphans.texts import REFERENCE, staying_text
 from terralive_cli.output import failures
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
 from terralive_cli.stacks.stage_apps import StageApps
+from terralive_relay.events import Warned
 from terralive_stub.errors import StageHeldError, TerraformError
 from terralive_terraform.output.failures import BUILD_MISSING
 
@@ -43,14 +45,17 @@ def run(config: Config, ui: Ui, *, app: bool = False, takeover: bool = False) ->
         guard = Guard(stage, ui, takeover=takeover)
         # Another project's debug stack is refused before anything changes.
         debug_stack = DebugStack.opened(stage, joins=False)
+        apps = StageApps(stage, guard)
+        # What an interrupted deployment has left would stay: the state does not have it.
+        staying = apps.require_no_orphans()
         record.begin_change(target.work)
         not_built: TerraformError | None = None
         app_changed = False
         try:
             if app:
-                app_changed = workflows.destroy(stage, StageApps(stage, guard), ui)
+                app_changed = workflows.destroy(stage, apps, ui)
             else:
-                app_changed = _restore(stage, guard, ui)
+                app_changed = _restore(stage, apps, guard, ui)
         except approval.Declined as declined:
             ui.emit(Message(message=str(declined)))
             return failures.FAILED
@@ -71,10 +76,12 @@ def run(config: Config, ui: Ui, *, app: bool = False, takeover: bool = False) ->
         plans.forget_plans(stage)
         record.forget(target.work)
         ui.emit(Message(message=done))
+        if app and staying:
+            ui.emit(Warned(reference=REFERENCE, message=staying_text(staying)))
         return 0
 
 
-def _restore(stage: Stage, guard: Guard, ui: Ui) -> bool:
+def _restore(stage: Stage, apps: StageApps, guard: Guard, ui: Ui) -> bool:
     """Put the functions' own code back, where they are live for this stage.
 
     Returns:
@@ -83,7 +90,7 @@ def _restore(stage: Stage, guard: Guard, ui: Ui) -> bool:
     where = f"of {stage.name} in {stage.target.name}"
     question = f"Put the functions' own code back and destroy the debug stack {where}?"
     try:
-        return workflows.restore(stage, StageApps(stage, guard), ui, question).changed
+        return workflows.restore(stage, apps, ui, question).changed
     except StageHeldError as held:
         if guard.has_own:
             raise

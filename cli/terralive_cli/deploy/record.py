@@ -69,7 +69,9 @@ def begin_deployment(work: Path) -> None:
         work: the stage's work folder, or the stack's own.
     """
     work.mkdir(parents=True, exist_ok=True)
-    (work / _UNFINISHED).touch()
+    if not is_unfinished(work):
+        # Its time is that of the first deployment that was not finished.
+        (work / _UNFINISHED).touch()
 
 
 def end_deployment(work: Path) -> None:
@@ -80,3 +82,14 @@ def end_deployment(work: Path) -> None:
 def is_unfinished(work: Path) -> bool:
     """Tell whether an apply of the whole app has begun and not been finished."""
     return (work / _UNFINISHED).exists()
+
+
+def unfinished_since(work: Path) -> float | None:
+    """Return the time when an apply of the whole app began that was not finished.
+
+    It is in seconds since the epoch; None where every apply was finished.
+    """
+    try:
+        return (work / _UNFINISHED).stat().st_mtime
+    except OSError:
+        return None

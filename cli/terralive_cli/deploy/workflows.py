@@ -297,6 +297,8 @@ def destroy(stage: Stage, apps: StageApps, ui: Ui) -> bool:
     for app, plan in left:
         with naming(app.stack):
             _removed_anew(stage, ui, app, changes_of(plan))
+    for app in apps.stacks:
+        record.end_deployment(app.work)
     return bool(found)
 
 

@@ -19,7 +19,7 @@ from terralive_stub.shared.json_documents import read_object, section, text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.data_folder import data_folder, selected_workspace
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
-from terralive_terraform.discovery.providers import AwsProvider
+from terralive_terraform.discovery.providers import AwsProvider, provider_by_key
 from terralive_terraform.output.shown_plan import ShownPlan
 from terralive_terraform.output.state import deployed_functions, managed_instances
 
@@ -98,6 +98,9 @@ def created_functions(
         if resource.action != "create" or function is None:
             continue
         possible = _possible_providers(function, providers)
+        known = provider_by_key(providers, resource.provider)
+        if resource.provider and known is not None:
+            possible = [known]
         in_accounts = {accounts.account_of(provider) or "" for provider in possible}
         of_role = place_of(text(resource.after, "role")).account
         if of_role:

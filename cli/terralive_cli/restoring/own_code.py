@@ -10,10 +10,15 @@ from terralive_cli.app.checks import Inspection
 from terralive_cli.app.live_plan import AppGuard, RestorePlan, Restoring
 from terralive_cli.app.source import AppSource
 from terralive_cli.app.without_stubs import AppWithoutStubs
+from terralive_cli.deploy import record
 from terralive_cli.deploy.target import Stage
-from terralive_cli.output.progress import Phase
+from terralive_cli.orphans.creations import Creations
+from terralive_cli.orphans.look import Found
+from terralive_cli.output.progress import Phase, without_failures
 from terralive_cli.restoring.examination import Examination
 from terralive_cli.restoring.restorer import Restorer
+from terralive_relay.events import Warned
+from terralive_stub.errors import CredentialsError, TerraformError
 from terralive_terraform.substitution.app import Prepared
 from terralive_terraform.substitution.other_changes import other_changes
 from terralive_terraform.substitution.targets import restore_targets
@@ -90,6 +95,42 @@ class OwnCode:
             ready = stack.enter_context(app.planned(destroy=True))
             others = other_changes(self.inspection.shown(ready), app.prepared.functions)
             yield RestorePlan(ready, others, stack=self.stack)
+
+    def require_no_orphans(self) -> tuple[Found, ...]:
+        """Check that a deployment which was not finished has left nothing that the state lacks.
+
+        Returns:
+            Resources that exist, and of which nobody knows who has created them. There are none
+            where every deployment was finished, or where Terraform cannot plan the app.
+
+        Raises:
+            ConfigurationError: `resources-exist`.
+            TerraliveError: the app cannot be opened.
+        """
+        since = record.unfinished_since(self.stage.own_work)
+        if since is None:
+            return ()
+        # A destroy goes on where it fails.
+        phase = Phase("app", without_failures(self.stage.emit))
+        with ExitStack() as stack:
+            app = AppWithoutStubs.opened(self.stage, self.source, stack, phase)
+            self.guard.inspect_folder(app.prepared.directory)
+            try:
+                with phase.step("evaluate"):
+                    shown = app.evaluated()
+            except (TerraformError, CredentialsError) as error:
+                self.stage.emit(
+                    Warned(
+                        reference="orphans-unknown",
+                        message="Terraform cannot plan the app. So nobody knows whether a "
+                        "deployment that was not finished has created what the Terraform state "
+                        f"does not have. {error.message}",
+                    )
+                )
+                return ()
+            accounts = self.source.accounts(app.prepared.directory)
+            created = Creations.of(self.stage, accounts, app.prepared.directory, shown)
+            return created.require_none_left(since)
 
     def _without_stubs(self, stack: ExitStack, phase: Phase) -> AppWithoutStubs | None:
         """Open the app without stubs, and inspect what is deployed; None where nothing is."""

@@ -23,6 +23,7 @@ from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
 from terralive_cli.live import last_session
+from terralive_cli.orphans.look import Found
 from terralive_cli.output.events import Emit, PlanMade
 from terralive_cli.stacks.applying import naming
 from terralive_cli.stacks.guard import StackGuard
@@ -187,6 +188,22 @@ class StageApps:
         for stack, selected in self._selected.items():
             refused.update(refused_of_stack(selected.refused, stack))
         return joined(self._live, refused, functions)
+
+    def require_no_orphans(self) -> tuple[Found, ...]:
+        """Check that no deployment has left what Terraform's state lacks, before a destroy.
+
+        Returns:
+            Resources that exist, and of which nobody knows who has created them.
+
+        Raises:
+            ConfigurationError: `resources-exist`.
+            TerraliveError: the app cannot be opened.
+        """
+        found: list[Found] = []
+        for app in self.stacks:
+            with naming(app.stack):
+                found += app.require_no_orphans()
+        return tuple(found)
 
     def needs_repository(self, plans: LivePlans) -> bool:
         """Tell whether a plan needs the debug stack's repository for container images."""

@@ -106,6 +106,31 @@ def default_provider(providers: Sequence[AwsProvider]) -> AwsProvider | None:
     return None
 
 
+def provider_by_key(providers: Sequence[AwsProvider], key: str) -> AwsProvider | None:
+    """Return the provider that a plan names by its key; None where it is not known.
+
+    https://developer.hashicorp.com/terraform/internals/json-format#configuration-representation
+
+    Args:
+        providers: the AWS providers that the root module declares.
+        key: `aws`, or `aws.us` for an alias; "" where the plan tells no key. Other keys are those
+            of providers that a module declares.
+    """
+    declared = list(providers)
+    # Terraform has a default provider without a block for it.
+    if default_provider(declared) is None:
+        declared.append(AwsProvider(Path()))
+    if not key and len(declared) == 1:
+        return declared[0]
+    for provider in declared:
+        own_key = "aws"
+        if provider.alias:
+            own_key = f"aws.{provider.alias}"
+        if own_key == key:
+            return provider
+    return None
+
+
 def _provider(path: Path, block: Mapping[str, Json], variables: Mapping[str, str]) -> AwsProvider:
     role = first_block(block.get("assume_role"))
     return AwsProvider(

@@ -37,14 +37,22 @@ class _KnownFailure:
     command: str = ""
 
 
-class BuildMissingError(TerraformError):
-    """Files that the configuration reads are not there (`build-missing`).
+class _DiagnosedError(TerraformError):
+    """A failure whose cause is more than a text.
 
     Attributes:
-        diagnostics: what Terraform says of them.
+        diagnostics: what Terraform says of it.
     """
 
     diagnostics: tuple[Diagnostic, ...] = ()
+
+
+class BuildMissingError(_DiagnosedError):
+    """Files that the configuration reads are not there (`build-missing`)."""
+
+
+class ResourceExistsError(_DiagnosedError):
+    """AWS has what an apply would create, and the state does not have it (`resource-exists`)."""
 
 
 def _any_of(*texts: str) -> re.Pattern[str]:
@@ -62,6 +70,7 @@ _FILE_MISSING: Final = re.compile(
 )
 BUILD_MISSING: Final = "build-missing"
 PLAN_STALE: Final = "plan-stale"
+RESOURCE_EXISTS: Final = "resource-exists"
 # The first one that fits counts.
 _KNOWN: Final = (
     _KnownFailure(
@@ -127,6 +136,24 @@ _KNOWN: Final = (
         # folder that nobody has built.
         _any_of(_FILE_MISSING.pattern, "could not archive missing (directory|file)"),
         hint="A file that the configuration reads is not there. Build it, or correct its path.",
+    ),
+    _KnownFailure(
+        ResourceExistsError,
+        RESOURCE_EXISTS,
+        # The names of AWS's errors, or their text, where the name has other meanings, too.
+        _any_of(
+            "EntityAlreadyExists",
+            "ResourceAlreadyExistsException",
+            "BucketAlreadyOwnedByYou",
+            "QueueAlreadyExists|QueueNameExists",
+            "RepositoryAlreadyExistsException",
+            r"(?:ResourceConflict|ResourceInUse|Conflict)Exception: .*already exists?\b",
+            r"queue already exists|topic already exists",
+        ),
+        hint="A resource that this apply would create exists already, and the state does not have "
+        "it: an interrupted deployment has left it, or it belongs to another state. Take it into "
+        "the state by an `import` block, remove it, or choose another name.",
+        command="apply",
     ),
     _KnownFailure(
         TerraformError,
@@ -218,7 +245,7 @@ def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> Ter
     known = next(fitting)
     hint = known.hint.replace("{missing}", describe_missing(said))
     error = known.family(known.reference, message, hint=hint)
-    if isinstance(error, BuildMissingError):
+    if isinstance(error, _DiagnosedError):
         error.diagnostics = tuple(errors)
     return error
 

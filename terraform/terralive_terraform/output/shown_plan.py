@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json, items, section, text
+from terralive_terraform.addresses import without_keys
 
 # The actions of one change, and the one word that names them together.
 _ACTIONS: Final[Mapping[tuple[str, ...], str]] = {
@@ -39,6 +40,8 @@ class PlannedResource:
         before: its values as AWS has them, {} where it does not exist.
         after: its values after the apply, as far as they are known; {} where it is deleted.
         unknown: the names of values that are known only after the apply.
+        provider: the key of its provider in the configuration: `aws`, or `aws.us` for an alias of
+            the root module; "" where Terraform does not tell it.
     """
 
     address: str
@@ -47,6 +50,7 @@ class PlannedResource:
     before: Mapping[str, Json] = field(default_factory=dict, repr=False)
     after: Mapping[str, Json] = field(default_factory=dict, repr=False)
     unknown: frozenset[str] = frozenset()
+    provider: str = ""
 
     @property
     def changed(self) -> frozenset[str]:
@@ -98,6 +102,7 @@ def _archives(module: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
 
 
 def _resources(document: Mapping[str, Json]) -> Iterator[PlannedResource]:
+    providers = dict(_providers(section(section(document, "configuration"), "root_module"), ""))
     for item in items(document, "resource_changes"):
         if not isinstance(item, dict) or text(item, "mode") != "managed":
             continue
@@ -111,7 +116,19 @@ def _resources(document: Mapping[str, Json]) -> Iterator[PlannedResource]:
             after=section(change, "after"),
             # Terraform writes `true` for what is unknown, and also parts that are empty.
             unknown=frozenset(name for name, value in unknown.items() if has_unknown(value)),
+            provider=providers.get(without_keys(text(item, "address")), ""),
         )
+
+
+def _providers(module: Mapping[str, Json], prefix: str) -> Iterator[tuple[str, str]]:
+    """Yield the address of each block of a module, without keys, and the key of its provider."""
+    for resource in items(module, "resources"):
+        if isinstance(resource, dict):
+            address = prefix + text(resource, "address")
+            yield address, text(resource, "provider_config_key")
+    for name in section(module, "module_calls"):
+        call = section(section(module, "module_calls"), name)
+        yield from _providers(section(call, "module"), f"{prefix}module.{name}.")
 
 
 def _action(item: Mapping[str, Json], change: Mapping[str, Json]) -> str:

@@ -7,6 +7,7 @@ One sandbox in the foreground of another terminal, one small plain Terraform app
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from terralive_testing.machine.waiting import eventually
 pytestmark = pytest.mark.timeout(300)
 
 LOCK = "# the team's own versions\n"
+ROLE_IMPORT = 'import {\n  to = aws_iam_role.greet\n  id = "plain-greet"\n}\n'
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,14 @@ def destroy(project: Project) -> None:
     assert command.process.returncode == 0, command.story()
     assert left(project) == {}
     assert not list((project.root / ".terralive").rglob("*.tfplan"))
+
+
+def forget(project: Project, kind: str) -> None:
+    """Remove all resources of a type from the app's state."""
+    for file in (project.root / ".terralive" / "sandbox").glob("*/*/app.tfstate"):
+        state = json.loads(file.read_text("utf-8"))
+        state["resources"] = [item for item in state["resources"] if item["type"] != kind]
+        file.write_text(json.dumps(state), "utf-8")
 
 
 def greeting(project: Project) -> object:
@@ -128,9 +138,31 @@ def test_ctrl_c_while_the_app_is_deployed_says_what_stays_and_how_to_go_on(
     assert clean(project)
 
 
+def test_what_the_interrupted_apply_has_created_and_not_recorded_is_named(
+    project: Project,
+) -> None:
+    """AWS has created the role, and Terraform has cancelled the request before its answer."""
+    iam = project.client("iam")
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+        iam.create_role(RoleName="plain-greet", AssumeRolePolicyDocument=trust)
+    forget(project, "aws_iam_role")
+    before = left(project)
+
+    for words in (["plan"], ["destroy", "--yes"]):
+        command = run([*words, "--sandbox"], project.root)
+        (error,) = command.of_type("error")
+        assert error["reference"] == "resources-exist", command.story()
+        assert ROLE_IMPORT in error["message"]
+        assert left(project) == before
+
+
 def test_it_goes_on_from_there_and_a_kill_when_live_leaves_no_worker(project: Project) -> None:
+    blocks = project.root / "imports.tf"
+    blocks.write_text(ROLE_IMPORT, "utf-8")
     with start(project) as command:
         ready = command.wait_for_type("ready")
+        blocks.unlink()
         assert ready["functions"][0]["name"] == "plain-greet"
         assert greeting(project) == "deployed"
         command.wait_for_type("invocation")

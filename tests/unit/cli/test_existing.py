@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,6 +101,23 @@ def test_a_modules_provider_is_known_only_where_there_is_one(accounts: Accounts)
     assert located(planned(address), declared, accounts, DEFAULT) == [
         Located("f", OWN, "eu-west-1")
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("aws.us", [Located("f", OWN, "us-east-1")]),
+        ("aws", [Located("f", OWN, "eu-west-1")]),
+        ("module.m:aws", []),
+    ],
+)
+def test_terraform_tells_the_provider_of_a_function_in_a_module(
+    accounts: Accounts, key: str, expected: list[Located]
+) -> None:
+    address = f"module.m.{KIND}.f"
+    declared = DeclaredFunction(address, "f", provider="aws.given")
+    resource = replace(planned(address), provider=key)
+    assert located(resource, declared, accounts, DEFAULT, US) == expected
 
 
 @pytest.mark.parametrize(

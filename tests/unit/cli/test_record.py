@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from terralive_cli.deploy import record
@@ -25,3 +26,12 @@ def test_a_deployment_that_was_begun_is_unfinished_until_it_ends(tmp_path: Path)
     record.end_deployment(tmp_path)
     record.end_deployment(tmp_path)
     assert not record.is_unfinished(tmp_path)
+
+
+def test_the_time_of_an_unfinished_deployment_is_that_of_the_first_attempt(tmp_path: Path) -> None:
+    assert record.unfinished_since(tmp_path) is None
+    record.begin_deployment(tmp_path)
+    (file,) = tmp_path.iterdir()
+    os.utime(file, (1000.0, 1000.0))
+    record.begin_deployment(tmp_path)
+    assert record.unfinished_since(tmp_path) == 1000.0

@@ -1,0 +1,1 @@
+"""Resources of the app that an interrupted deployment has left, and the state lacks."""
