@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from terralive_testing.machine.light_terraform import use_light_terraform
+from terralive_testing.machine.light.terraform import use_light_terraform
 from terralive_testing.machine.provider_mirror import use_mirror
 from terralive_testing.machine.sandbox_logs import LOGS
 

@@ -33,15 +33,16 @@ class Authority:
     server: ssl.SSLContext
 
     @classmethod
-    def create(cls, folder: Path, *names: str) -> Authority:
+    def create(cls, folder: Path, *names: str, valid: dt.timedelta = _VALID) -> Authority:
         """Create an authority; its files are in `folder`.
 
         Args:
             folder: an existing folder.
             names: host names that the server's certificate is valid for, beside 127.0.0.1.
+            valid: how long the certificates are valid.
         """
         authority_key, name = ec.generate_private_key(ec.SECP256R1()), _name("a company's proxy")
-        own = _certificate(name, name, authority_key.public_key())
+        own = _certificate(name, name, authority_key.public_key(), valid)
         own = own.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         bundle = folder / "authority.pem"
         bundle.write_bytes(own.sign(authority_key, hashes.SHA256()).public_bytes(_PEM))
@@ -51,7 +52,7 @@ class Authority:
             x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
             *(x509.DNSName(host) for host in names),
         ]
-        signed = _certificate(_name("127.0.0.1"), name, server_key.public_key())
+        signed = _certificate(_name("127.0.0.1"), name, server_key.public_key(), valid)
         signed = signed.add_extension(x509.SubjectAlternativeName(valid_for), critical=False)
         chain, key = folder / "server.pem", folder / "server.key"
         of_server = signed.sign(authority_key, hashes.SHA256()).public_bytes(_PEM)
@@ -73,7 +74,7 @@ def _name(text: str) -> x509.Name:
 
 
 def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, valid: dt.timedelta
 ) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
@@ -83,5 +84,5 @@ def _certificate(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _VALID)
-        .not_valid_after(now + _VALID)
+        .not_valid_after(now + valid)
     )

@@ -1,0 +1,1 @@
+"""Terraform with less work in each run."""
