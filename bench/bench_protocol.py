@@ -30,7 +30,6 @@ from pathlib import Path
 import websocket
 from common import ALLOW_EVERYTHING, show, show_title, summarize
 
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.relay import Relay
 from terralive_relay.session.leasing import RelayIdentity
 from terralive_relay.settings import RelaySettings
@@ -43,6 +42,7 @@ from terralive_stub.protocol.messages import Chunk, Done, Heartbeat, Hello, Kind
 from terralive_stub.protocol.payloads import pack_invocation
 from terralive_stub.protocol.transport_events import TextReceived
 from terralive_stub.protocol.wire import decode, encode
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_stub.stub.transport import Connection, Inbox, send_text
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
 from terralive_testing.deployers import debug_stack

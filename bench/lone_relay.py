@@ -22,7 +22,6 @@ from pathlib import Path
 
 from websockets.sync.server import ServerConnection, serve
 
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.relay import Relay
 from terralive_relay.session.leasing import RelayIdentity
 from terralive_relay.settings import RelaySettings
@@ -39,6 +38,7 @@ from terralive_stub.protocol.messages import (
 )
 from terralive_stub.protocol.payloads import pack_invocation, unpack_outcome
 from terralive_stub.protocol.wire import decode, encode
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_testing.drivers.workers import invocation
 from terralive_testing.machine.processes import descendants, running
 from terralive_workers.function import LocalFunction

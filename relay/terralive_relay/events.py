@@ -159,6 +159,26 @@ class Reloaded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FallbackAnswered(Event):
+    """The deployed code has answered invocations of a function that no relay could take.
+
+    The relay learns it when it connects.
+
+    Attributes:
+        function: name of the function.
+        answered: number of these invocations.
+        failed: number of those that ended in an error of the deployed handler.
+        since: time of the first of them, in RFC 3339 format (UTC).
+    """
+
+    type = "fallback"
+    function: str
+    answered: int
+    failed: int
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
 class Warned(Event):
     """A warning: the user should know about it, and the command continues.
 
@@ -175,7 +195,13 @@ class Warned(Event):
 
 
 RelayEvent = (
-    ConnectionChanged | InvocationStarted | LogLine | InvocationFinished | Reloaded | Warned
+    ConnectionChanged
+    | InvocationStarted
+    | LogLine
+    | InvocationFinished
+    | Reloaded
+    | FallbackAnswered
+    | Warned
 )
 # Receives the events. It is called by many threads and must never block.
 Sink = Callable[[RelayEvent], None]

@@ -16,7 +16,6 @@ from typing import Final, TypeAlias
 
 from terralive_relay import stage_errors
 from terralive_relay.connection.clock import clock_warning
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.connection.surroundings import Observation, Surroundings
 from terralive_relay.connection.transport import ClockRead, Transport
 from terralive_relay.events import (
@@ -59,6 +58,7 @@ from terralive_stub.protocol.transport_events import (
     TextReceived,
 )
 from terralive_stub.protocol.wire import decode, encode
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 

@@ -14,6 +14,6 @@ def banner() -> str:
         "whatever version they name; the AWS SDK for JavaScript is not included.\n"
         "Not emulated (answered by a named error): other runtimes, images, layers of other "
         "accounts, extensions, response streaming, Kafka as an event source, executions of Step "
-        "Functions, JWT and Cognito authorizers, permissions boundaries.\n"
+        "Functions, JWT and Cognito authorizers, permissions boundaries of users.\n"
         "More about it, and where it differs from AWS: docs/SANDBOX.md."
     )

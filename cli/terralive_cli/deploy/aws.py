@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from terralive_cli.configuration.values import GivenRegion
 from terralive_cli.network import clock as aws_clock
 from terralive_cli.network.endpoint import emulator_url, is_aws
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_stub.broker.leases import Lease
 from terralive_stub.errors import ConfigurationError, CredentialsError
 from terralive_stub.protocol.token import SECRET_BYTES
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_terraform.output.refusals import describe_missing
 
 if TYPE_CHECKING:

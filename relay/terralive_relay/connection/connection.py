@@ -27,10 +27,10 @@ from websocket import (
     WebSocketPayloadException,
 )
 
-from terralive_relay.connection.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.token import HEADER as TOKEN_HEADER
 from terralive_stub.protocol.transport_events import Opened, TextReceived, TransportEvent
 from terralive_stub.shared.endpoints import reachable
+from terralive_stub.shared.sigv4 import Credentials, sign_upgrade
 from terralive_stub.shared.trust_store import untrusted
 from terralive_stub.stub.transport import (
     HANDSHAKE_REFUSED,

@@ -30,11 +30,11 @@ from typing import Final, TypeAlias
 import websocket
 
 from terralive_relay.connection.connection import Connection, ConnectionSettings
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.threads import ThreadFailed, guarded_thread
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.protocol.transport_events import Closed, TransportEvent
 from terralive_stub.shared.endpoints import websocket_url
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_stub.shared.timestamps import parse_date_header
 from terralive_stub.shared.trust_store import system_and
 

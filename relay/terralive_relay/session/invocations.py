@@ -148,7 +148,7 @@ class Invocations:
             warned = Warned(
                 "invocation-expired",
                 f"{invocation.request_id} came too late and was not run",
-                self._name(function),
+                self.name(function),
             )
             return [Publish(warned)]
         event = describe_event(invocation.event, invocation.trace_id)
@@ -223,7 +223,7 @@ class Invocations:
         error = describe_error(outcome)
         event = InvocationFinished(
             request_id=entry.request_id,
-            function=self._name(entry.function),
+            function=self.name(entry.function),
             ok=outcome.ok,
             error_type=error.type,
             handler_ms=handler_ms,
@@ -317,7 +317,7 @@ class Invocations:
             after_first_s = max(0.0, (now_ms - first_ms) / 1000)
         return InvocationStarted(
             entry.request_id,
-            self._name(entry.function),
+            self.name(entry.function),
             event.trigger,
             event.summary,
             attempt=entry.number,
@@ -346,7 +346,7 @@ class Invocations:
                     self._send(Unknown(entry.request_id, entry.function, entry.peer, entry.attempt))
                 ]
 
-    def _name(self, function: str) -> str:
+    def name(self, function: str) -> str:
         """Return a function's name in events."""
         return self._names.get(function) or name_of(function)
 

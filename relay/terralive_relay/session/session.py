@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from terralive_relay.session.effects import Effect
+from terralive_relay.events import FallbackAnswered
+from terralive_relay.session.effects import Effect, Publish
 from terralive_relay.session.invocation_store import InvocationStore
 from terralive_relay.session.invocations import STALL_SECONDS, Invocations
 from terralive_relay.session.journal import Seen
@@ -23,6 +24,7 @@ from terralive_relay.session.leasing import RENEW_SECONDS, Leasing, RelayIdentit
 from terralive_stub.protocol.messages import (
     Chunk,
     Done,
+    FallbackCount,
     Kind,
     LeaseRefused,
     Message,
@@ -35,6 +37,10 @@ from terralive_stub.protocol.messages import (
     Undeliverable,
     Welcome,
 )
+from terralive_stub.shared.timestamps import format_epoch_seconds
+
+# The last millisecond of the year 9999, beyond which `datetime` has no value.
+_LAST_MS: Final = 253_402_300_799_999
 
 
 class RelaySession:
@@ -86,6 +92,8 @@ class RelaySession:
                 if repeat_open:
                     effects = [*effects, *self.invocations.repeat_open(now)]
                 return effects
+            case FallbackCount():
+                return [Publish(self._answered_by_fallback(message))]
             case Chunk(kind=Kind.INVOKE):
                 return self.invocations.invoke(message, now, now_ms)
             case Resume() | Done() | Missing(kind=Kind.RESULT):
@@ -95,6 +103,14 @@ class RelaySession:
                 return []
             case _:
                 raise ProtocolError(f"a relay does not expect {message.ACTION!r}")
+
+    def _answered_by_fallback(self, count: FallbackCount) -> FallbackAnswered:
+        return FallbackAnswered(
+            function=self.invocations.name(count.function),
+            answered=count.answered,
+            failed=count.failed,
+            since=format_epoch_seconds(min(count.since_ms, _LAST_MS) / 1000),
+        )
 
     def tick(self, now: float) -> list[Effect]:
         """Do everything that is due; `next_tick` returns the time of the next call."""

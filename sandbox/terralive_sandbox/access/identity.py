@@ -1,7 +1,6 @@
 """Callers of requests and their policies, looked up in moto's IAM and STS.
 
-Permissions boundaries and session policies are not emulated (README.md). Use it on the thread that
-owns moto's state.
+Session policies are not emulated (README.md). Use it on the thread that owns moto's state.
 """
 
 from __future__ import annotations
@@ -13,11 +12,17 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from moto.iam.models import Group, IAMBackend, Role, User, iam_backends
+from moto.iam.models import Group, IAMBackend, ManagedPolicy, Role, User, iam_backends
 from moto.sts.models import sts_backends
 
 from terralive_sandbox.access import sigv2, sigv4
-from terralive_sandbox.access.policy import AccessRequest, Decision, decide, is_permitted
+from terralive_sandbox.access.policy import (
+    AccessRequest,
+    Decision,
+    decide,
+    is_permitted,
+    within_boundary,
+)
 from terralive_sandbox.access.resource_policies import ResourcePolicy, find_policy
 from terralive_sandbox.control.moto_state import backend_of
 from terralive_sandbox.places import Place
@@ -45,6 +50,8 @@ class Caller:
     # The identity policies as JSON text
     documents: tuple[str, ...] = field(repr=False)
     account: str = ACCOUNT
+    # The permissions boundary as JSON text; None where there is none
+    boundary: str | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,9 @@ def require(caller: Caller, request: AccessRequest, policy: ResourcePolicy | Non
         AccessDeniedError: they do not.
     """
     _log.debug("access: %s %s %s", caller.arn, request.action, " ".join(request.resources))
-    decision = decide(caller.documents, request)
+    own = decide(caller.documents, request)
+    by_boundary = _decide_by_boundary(caller, request)
+    decision = within_boundary(own, by_boundary)
     by_resource = Decision.NEUTRAL
     same_account = is_own(caller, request, policy)
     if policy is not None:
@@ -126,6 +135,8 @@ def require(caller: Caller, request: AccessRequest, policy: ResourcePolicy | Non
         reason = "with an explicit deny in a resource-based policy"
     elif decision is Decision.ALLOWED:
         reason = f"because no resource-based policy allows the {request.action} action"
+    elif by_boundary is Decision.NEUTRAL:
+        reason = f"because no permissions boundary allows the {request.action} action"
     raise AccessDeniedError(
         f"User: {caller.arn} is not authorized to perform: {request.action}{resource} {reason}"
     )
@@ -149,9 +160,22 @@ def decide_by_resource(
     if caller is None:
         return decide(documents, replace(request, principals=("anonymous",)))
     decision = decide(documents, replace(request, principals=all_principals(caller)))
-    if decision is Decision.ALLOWED and policy.owner == caller.account:
-        return decide(documents, replace(request, principals=principals(caller)))
-    return decision
+    if decision is not Decision.ALLOWED or policy.owner != caller.account:
+        return decision
+    names = principals(caller)
+    if _decide_by_boundary(caller, request) is Decision.NEUTRAL:
+        # A statement that names the role's ARN is limited by its boundary, and one that names the
+        # session's is not.
+        names = ("",)
+        if ":assumed-role/" in caller.arn:
+            names = (caller.arn,)
+    return decide(documents, replace(request, principals=names))
+
+
+def _decide_by_boundary(caller: Caller, request: AccessRequest) -> Decision:
+    if caller.boundary is None:
+        return Decision.ALLOWED
+    return decide([caller.boundary], request)
 
 
 def is_own(caller: Caller, request: AccessRequest, policy: ResourcePolicy | None = None) -> bool:
@@ -221,9 +245,29 @@ def role_documents(role_arn: str) -> tuple[str, ...]:
     return ()
 
 
+def role_boundary(role_arn: str) -> str | None:
+    """Return the permissions boundary of a role as JSON text; None where there is none."""
+    name = role_arn.rpartition("/")[2]
+    for role in _roles(role_arn):
+        if role.name == name and role.permissions_boundary_arn:
+            policies = iam_backends[role.account_id]["aws"].managed_policies
+            policy = policies.get(role.permissions_boundary_arn)
+            if policy is None:
+                return "{}"  # nothing is allowed that is not known
+            return _default_document(policy)
+    return None
+
+
 def role_may(role_arn: str, action: str, arn: str) -> bool:
     """Return whether a role may do something with a resource, maybe one of another account."""
-    role = Caller("", role_arn, "", role_documents(role_arn), Place.of(role_arn).account)
+    role = Caller(
+        "",
+        role_arn,
+        "",
+        role_documents(role_arn),
+        Place.of(role_arn).account,
+        role_boundary(role_arn),
+    )
     try:
         require(role, AccessRequest(action, (arn,)), find_policy(arn))
     except AccessDeniedError:
@@ -306,9 +350,13 @@ def _roles(arn: str) -> list[Role]:
 def _documents(owner: Role | User | Group) -> list[str]:
     """Return the inline and the managed policies of a role, user or group as JSON text."""
     documents = list(owner.policies.values())
-    for policy in owner.managed_policies.values():
-        documents += [str(version.document) for version in policy.versions if version.is_default]
+    documents += [_default_document(policy) for policy in owner.managed_policies.values()]
     return documents
+
+
+def _default_document(policy: ManagedPolicy) -> str:
+    (document,) = [version.document for version in policy.versions if version.is_default]
+    return str(document)
 
 
 def _find_owner(access_key_id: str) -> _KeyOwner:
@@ -343,6 +391,7 @@ def _find_role_session(access_key_id: str) -> _KeyOwner:
                 )
             documents = role_documents(role.role_arn)
             account_id = role.account_id
-            caller = Caller(access_key_id, role.arn, role.user_id, documents, account_id)
+            boundary = role_boundary(role.role_arn)
+            caller = Caller(access_key_id, role.arn, role.user_id, documents, account_id, boundary)
             return _KeyOwner(caller, role.secret_access_key, role.session_token)
     raise sigv4.SignatureError("InvalidClientTokenId", _UNKNOWN_KEY)

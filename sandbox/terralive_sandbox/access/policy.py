@@ -64,6 +64,19 @@ def decide(documents: Iterable[str], request: AccessRequest) -> Decision:
     return decision
 
 
+def within_boundary(by_identity: Decision, by_boundary: Decision) -> Decision:
+    """Return the decision of a caller's own policies and of its permissions boundary together.
+
+    A boundary allows nothing. What it does not allow, the caller's own policies cannot allow.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+    """
+    if Decision.DENIED in {by_identity, by_boundary}:
+        return Decision.DENIED
+    if by_boundary is Decision.NEUTRAL:
+        return Decision.NEUTRAL
+    return by_identity
+
+
 def is_permitted(by_identity: Decision, by_resource: Decision, *, same_account: bool) -> bool:
     """Combine the decision of the caller's policies with that of the resource's own policy.
 

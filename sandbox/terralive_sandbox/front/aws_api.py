@@ -173,7 +173,12 @@ class AwsApi:
             )
             return HTTPStatus.ACCEPTED, headers, b""
         result = await self._functions.invoke(
-            function, request.body, arn=arn, request_id=request_id, client_context=client_context
+            function,
+            request.body,
+            arn=arn,
+            request_id=request_id,
+            client_context=client_context,
+            trace_id=request.header("x-amzn-trace-id") or "",
         )
         wants_log = request.header("x-amz-log-type") == "Tail"
         headers += invoke_headers(result, tail=wants_log).items()

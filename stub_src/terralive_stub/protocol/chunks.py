@@ -39,6 +39,7 @@ def split(
     *,
     peer: str = "",
     attempt: str = "",
+    sent_ms: int = 0,
 ) -> tuple[Chunk, ...]:
     """Cut a payload into chunks, each of which fits into a WebSocket message of API Gateway.
 
@@ -61,6 +62,7 @@ def split(
             data=encoded[part * CHUNK_BYTES : (part + 1) * CHUNK_BYTES],
             peer=peer,
             attempt=attempt,
+            sent_ms=sent_ms,
         )
         for part in range(parts)
     )

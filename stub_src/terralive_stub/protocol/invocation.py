@@ -66,6 +66,11 @@ class Invocation:
         """
         return ":".join(self.function_arn.split(":")[:_ARN_PARTS])
 
+    @property
+    def qualifier(self) -> str:
+        """Return the version or alias that was invoked; "" for none."""
+        return ":".join(self.function_arn.split(":")[_ARN_PARTS:])
+
 
 @dataclass(frozen=True, slots=True)
 class Printed:

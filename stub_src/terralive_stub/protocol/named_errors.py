@@ -30,6 +30,8 @@ class ErrorName(StrEnum):
     NOT_DELIVERED = "Terralive.NotDelivered"
     CANNOT_CONNECT = "Terralive.CannotConnect"
     RELAY_LOST = "Terralive.RelayLost"
+    FALLBACK_THROTTLED = "Terralive.FallbackThrottled"
+    FALLBACK_LOST = "Terralive.FallbackLost"
     PROTOCOL = "Terralive.Protocol"
     STUB_IMAGE = "Terralive.StubImage"
     TOO_LARGE = "Function.ResponseSizeTooLarge"

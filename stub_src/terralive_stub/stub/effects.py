@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from terralive_stub.protocol.invocation import Outcome
+from terralive_stub.protocol.deadline import Deadline
+from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.messages import Message
 
 
@@ -25,6 +26,18 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Invoke:
+    """Invoke a version of the function with the present invocation's payload.
+
+    The shell reports `fallback_ended`, at `until` at the latest.
+    """
+
+    invocation: Invocation
+    version: str
+    until: Deadline
+
+
+@dataclass(frozen=True, slots=True)
 class Show:
     """Print a text, for Lambda's log."""
 
@@ -38,4 +51,11 @@ class Finish:
     outcome: Outcome
 
 
-Effect: TypeAlias = Connect | Send | Show | Finish
+Effect: TypeAlias = Connect | Send | Invoke | Show | Finish
+
+
+def shown(text: str) -> list[Effect]:
+    """Return the effect that prints a text; none for no text."""
+    if not text:
+        return []
+    return [Show(text)]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from terralive_stub.protocol.messages import NoRelay, Problem
 from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay
+from terralive_stub.stub.fallback.answers import NotRun, Refused, Unclear
+from terralive_stub.stub.session_state import Current, FallingBack, Owned
+
+_MAY_HAVE_RUN: Final = "Whether it ran to its end is not known. It was not asked again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,14 @@ def no_relay(notice: NoRelay, *, owned: bool, app: str, stage: str) -> Ending:
     return Ending(ErrorName.NO_RELAY, text)
 
 
+def handshake_refused(reason: str, stage: str) -> str:
+    """Return the reason of a refused connection, with what to do."""
+    return (
+        f"{reason} (if the debug stack was deployed anew: `terralive start --stage {stage}` gives "
+        "the function the new stub)"
+    )
+
+
 def unknown_to_relay(*, owned: bool) -> Ending:
     """Return the end of an invocation that the present relay does not know.
 
@@ -67,13 +80,53 @@ def unknown_to_relay(*, owned: bool) -> Ending:
     return Ending(ErrorName.RELAY_LOST, text)
 
 
-def relay_lost(*, handler_has_ended: bool, last_trouble: str) -> Ending:
-    """Return the end of an invocation whose relay is silent, shortly before the deadline.
+def given_up(current: Current, *, connected: bool, app: str, stage: str) -> Ending:
+    """Return the end of an invocation for which no time is left.
 
     Args:
-        handler_has_ended: whether a part of the result has arrived.
-        last_trouble: what went wrong last; "" for nothing.
+        current: the invocation.
+        connected: whether the stub has a connection.
+        app: the app's name.
+        stage: the stage's name.
     """
+    match current.phase:
+        case FallingBack(notice=notice):
+            ending = no_relay(notice, owned=False, app=app, stage=stage)
+            return not_answered(NotRun("no time was left", throttled=True), ending)
+        case Owned(handler_has_ended=handler_has_ended):
+            return _relay_lost(current.last_trouble, handler_has_ended=handler_has_ended)
+        case _:
+            return _not_delivered(current.last_trouble, connected=connected, app=app, stage=stage)
+
+
+def not_answered(answer: NotRun | Refused | Unclear, without: Ending) -> Ending:
+    """Return the end of an invocation that the deployed code has not answered.
+
+    Args:
+        answer: what has come of the last request.
+        without: the end without a fallback.
+    """
+    text = f"{without.text} The function's deployed code did not answer, either: {answer.reason}."
+    match answer:
+        case NotRun(throttled=True):
+            return Ending(ErrorName.FALLBACK_THROTTLED, text)
+        case Unclear():
+            return Ending(ErrorName.FALLBACK_LOST, f"{text} {_MAY_HAVE_RUN}")
+        case _:
+            return Ending(without.name, text)
+
+
+def not_asked(without: Ending) -> Ending:
+    """Return the end of an invocation that a relay may have received before it was gone."""
+    text = (
+        f"{without.text} The function's deployed code was not asked, because a relay may have "
+        "received this invocation before."
+    )
+    return Ending(without.name, text)
+
+
+def _relay_lost(last_trouble: str, *, handler_has_ended: bool) -> Ending:
+    """Return the end of an invocation whose relay is silent, shortly before the deadline."""
     detail = _detail(last_trouble)
     if handler_has_ended:
         text = f"The handler has ended; its result did not arrive in time.{detail}"
@@ -85,15 +138,8 @@ def relay_lost(*, handler_has_ended: bool, last_trouble: str) -> Ending:
     return Ending(ErrorName.RELAY_LOST, text)
 
 
-def not_delivered(*, connected: bool, last_trouble: str, app: str, stage: str) -> Ending:
-    """Return the end of an invocation that no relay has taken until shortly before the deadline.
-
-    Args:
-        connected: whether the stub has a connection.
-        last_trouble: what went wrong last; "" for nothing.
-        app: the app's name.
-        stage: the stage's name.
-    """
+def _not_delivered(last_trouble: str, *, connected: bool, app: str, stage: str) -> Ending:
+    """Return the end of an invocation that no relay has taken until shortly before the deadline."""
     name = ErrorName.CANNOT_CONNECT
     if connected:
         name = ErrorName.NOT_DELIVERED

@@ -8,12 +8,15 @@ of the invocation's deadline.
 Invariants:
     1. Every invocation that begins ends in exactly one Finish. The one exception: the handler is
        known to be running near the deadline. Then Lambda's own timeout ends the invocation.
-    2. A Finish with a success carries bytes that a relay sent for this request id.
+    2. A Finish with a success carries bytes that a relay sent for this request id, or that the
+       deployed code gave for this attempt.
     3. An invocation is sent in full again until a relay has acknowledged it. After that it is only
        asked for, never sent again, so that a restarted relay cannot run it a second time.
     4. Messages about another request id, or another attempt of this one, change nothing.
     5. The environment travels until a relay has acknowledged an invocation that had it. It travels
        again when it has changed, or when a relay asks for it.
+    6. The deployed code is asked only if no relay can have received the attempt (`fallback/rules`).
+       From then on no message is sent about the attempt but `FellBack`, after its end.
 """
 
 from __future__ import annotations
@@ -21,9 +24,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from terralive_stub.protocol.chunks import Assembler, split
+from terralive_stub.protocol.chunks import Assembler
 from terralive_stub.protocol.deadline import NEVER, Deadline
-from terralive_stub.protocol.invocation import Invocation, Printed
+from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
@@ -39,14 +42,17 @@ from terralive_stub.protocol.messages import (
     Unknown,
 )
 from terralive_stub.protocol.named_errors import ErrorName, outcome_for_caller
-from terralive_stub.protocol.payloads import pack_invocation, unpack_logs, unpack_outcome
+from terralive_stub.protocol.payloads import unpack_logs, unpack_outcome
 from terralive_stub.stub import endings, waits
-from terralive_stub.stub.effects import Connect, Effect, Finish, Send, Show
+from terralive_stub.stub.effects import Connect, Effect, Finish, Send, shown
 from terralive_stub.stub.endings import Ending
+from terralive_stub.stub.fallback import rules
+from terralive_stub.stub.fallback.answers import Answer, Answered, NotRun
 from terralive_stub.stub.session_state import (
     ConnectionState,
     Current,
     Down,
+    FallingBack,
     Offered,
     Opening,
     Owned,
@@ -107,7 +113,7 @@ class StubSession:
     def connection_lost(self, now: float, reason: str) -> list[Effect]:
         self._connection = Down()
         current = self._current
-        if current is None:
+        if current is None or isinstance(current.phase, FallingBack):
             return []
         current.last_trouble = reason
         current.phase.stop_timers()
@@ -120,10 +126,7 @@ class StubSession:
         An API that was deployed a moment ago needs time, so the attempt is repeated at first. The
         stub of a debug stack that was deployed anew since has another secret, and never gets in.
         """
-        reason = (
-            f"{reason} (if the debug stack was deployed anew: `terralive start --stage "
-            f"{self._stage}` gives the function the new stub)"
-        )
+        reason = endings.handshake_refused(reason, self._stage)
         current = self._current
         if current is None or now - current.began < waits.HANDSHAKE_REFUSED_SECONDS:
             return self.connection_lost(now, reason)
@@ -152,7 +155,7 @@ class StubSession:
         if isinstance(self._connection, Up):
             self._connection.last_message = now
         current = self._current
-        if current is None:
+        if current is None or isinstance(current.phase, FallingBack):
             return []
         current.failures = 0
         if getattr(message, "request_id", None) != current.invocation.request_id:
@@ -169,17 +172,20 @@ class StubSession:
             return []
         if self.give_up_at.has_passed(now):
             return self._give_up(current)
+        if isinstance(current.phase, FallingBack):
+            return rules.due(current, current.phase, now)
+        effects: list[Effect] = []
         match self._connection:
             case Up():
-                return self._tick_connected(current, now)
+                effects = self._tick_connected(current, now)
             case Down(reconnect_at=reconnect_at):
                 if reconnect_at.has_passed(now):
-                    return self._reconnect(current, now)
+                    effects = self._reconnect(current, now)
             case Opening(open_by=open_by):
                 if open_by.has_passed(now):
                     current.last_trouble = "the connection did not open"
-                    return self._reconnect(current, now)
-        return []
+                    effects = self._reconnect(current, now)
+        return effects
 
     def next_tick(self, now: float) -> float:
         """Return the time at which `tick` has something to do, at the latest."""
@@ -189,9 +195,8 @@ class StubSession:
                 times.append(reconnect_at)
             case Opening(open_by=open_by):
                 times.append(open_by)
-            case Up():
-                if self._current is not None:
-                    times.append(self._current.phase.next_timer())
+        if self._current is not None:
+            times.append(self._current.phase.next_timer())
         return min(times).at
 
     @property
@@ -227,16 +232,7 @@ class StubSession:
                 if owned.ask_at.has_passed(now):
                     return self._ask(current, owned, now)
         return [
-            Send(
-                Missing(
-                    Kind.RESULT,
-                    chunk.request_id,
-                    chunk.function,
-                    parts,
-                    attempt=current.invocation.attempt,
-                )
-            )
-            for chunk, parts in current.assembler.stalled(now, after=waits.STALL_SECONDS)
+            Send(question) for question in current.missing_parts(now, after_s=waits.STALL_SECONDS)
         ]
 
     def _reconnect(self, current: Current, now: float) -> list[Effect]:
@@ -259,22 +255,12 @@ class StubSession:
                 return self._send_invocation(current, offered, now)
             case Owned() as owned:
                 return self._ask(current, owned, now)
+            case FallingBack():
+                return []
 
     def _send_invocation(self, current: Current, offered: Offered, now: float) -> list[Effect]:
-        invocation = current.invocation
-        digest = invocation.environment_digest
-        offered.has_environment = not digest or digest != self._known_environment
-        payload = pack_invocation(invocation, now=now, with_environment=offered.has_environment)
-        offered.chunks = split(
-            Kind.INVOKE,
-            invocation.request_id,
-            invocation.function,
-            payload,
-            attempt=invocation.attempt,
-        )
-        offered.times_sent += 1
-        offered.send_again_at = NEVER
-        offered.acknowledge_by = waits.acknowledge_by(invocation, offered, now)
+        offered.pack(current.invocation, current.began, now, self._known_environment)
+        offered.acknowledge_by = waits.acknowledge_by(current.invocation, offered, now)
         return [Send(chunk) for chunk in offered.chunks]
 
     def _send_parts(self, current: Current, parts: tuple[int, ...], now: float) -> list[Effect]:
@@ -362,7 +348,7 @@ class StubSession:
             return []
         self._current = None
         return [
-            *self._show(current, outcome.logs),
+            *shown(current.not_shown(outcome.logs)),
             Send(Done(chunk.request_id, chunk.function, attempt=current.invocation.attempt)),
             Finish(outcome),
         ]
@@ -373,19 +359,22 @@ class StubSession:
             payload = Assembler().add(chunk, now)
             if payload is None:
                 return []
-            return self._show(current, unpack_logs(payload))
+            return shown(current.not_shown(unpack_logs(payload)))
         except ProtocolError:
             return []
 
-    @staticmethod
-    def _show(current: Current, printed: Printed) -> list[Effect]:
-        text = current.not_shown(printed)
-        if not text:
-            return []
-        return [Show(text)]
-
     def _receive_no_relay(self, current: Current, notice: NoRelay, now: float) -> list[Effect]:
         current.last_trouble = "no relay is connected"
+        version = ""
+        if isinstance(current.phase, Offered):
+            if 0 < notice.sent_ms != current.phase.sent_ms:
+                return []  # it is about an earlier offer
+            version = rules.version_for(notice, current.invocation)
+            is_safe = rules.is_safe(notice, current.phase, now)
+            if version and is_safe and not rules.is_worth_a_wait(notice, current, now):
+                current.failures = 0
+                current.phase = FallingBack(version, notice)
+                return [rules.invoke(current, current.phase)]
         if notice.retry_ms:
             retry_at = Deadline.after(notice.retry_ms / 1000, now=now)
             current.phase.stop_timers()
@@ -395,26 +384,39 @@ class StubSession:
                 case Owned() as owned:
                     owned.ask_at = retry_at
             return []
+        ending = self._no_relay(current, notice)
+        if version:
+            ending = endings.not_asked(ending)
+        return self._end(current, ending)
+
+    def _no_relay(self, current: Current, notice: NoRelay) -> Ending:
         was_owned = isinstance(current.phase, Owned)
-        return self._end(
-            current, endings.no_relay(notice, owned=was_owned, app=self._app, stage=self._stage)
-        )
+        return endings.no_relay(notice, owned=was_owned, app=self._app, stage=self._stage)
+
+    # The fallback
+
+    def fallback_ended(self, answer: Answer, now: float) -> list[Effect]:
+        """Take what has come of an `Invoke`."""
+        current = self._current
+        if current is None or not isinstance(current.phase, FallingBack):
+            return []
+        phase = current.phase
+        if isinstance(answer, Answered):
+            self._current = None
+            is_connected = isinstance(self._connection, Up)
+            return rules.answered(current, answer, connected=is_connected)
+        if isinstance(answer, NotRun):
+            wait_s = self._backoff(current)
+            if rules.ask_again(phase, current, wait_s, now):
+                return self.tick(now)
+        ending = endings.not_answered(answer, self._no_relay(current, phase.notice))
+        return self._end(current, ending)
 
     # The end
 
     def _give_up(self, current: Current) -> list[Effect]:
-        if isinstance(current.phase, Owned):
-            ending = endings.relay_lost(
-                handler_has_ended=current.phase.handler_has_ended,
-                last_trouble=current.last_trouble,
-            )
-        else:
-            ending = endings.not_delivered(
-                connected=isinstance(self._connection, Up),
-                last_trouble=current.last_trouble,
-                app=self._app,
-                stage=self._stage,
-            )
+        is_connected = isinstance(self._connection, Up)
+        ending = endings.given_up(current, connected=is_connected, app=self._app, stage=self._stage)
         return self._end(current, ending)
 
     def _end(self, current: Current, ending: Ending) -> list[Effect]:

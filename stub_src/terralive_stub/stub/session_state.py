@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from terralive_stub.protocol.chunks import Assembler
+from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.deadline import NEVER, Deadline
 from terralive_stub.protocol.invocation import Invocation, Printed
 from terralive_stub.protocol.limits import CONNECTION_SECONDS, NAT_IDLE_SECONDS
-from terralive_stub.protocol.messages import Chunk
+from terralive_stub.protocol.messages import Chunk, Kind, Missing, NoRelay
+from terralive_stub.protocol.payloads import pack_invocation
 
 # API Gateway ends a connection at its limits, and a NAT gateway earlier still. No invocation begins
 # on a connection that is close to them.
@@ -77,6 +78,8 @@ class Offered:
     Attributes:
         chunks: the invocation as it was sent last; () before it is sent for the first time.
         times_sent: how often it was sent in full.
+        first_sent: when it was sent for the first time.
+        sent_ms: when it was sent last, as its chunks tell it; 0 if that is not known.
         has_environment: whether the environment was in it when it was sent last.
         acknowledge_by: a connection on which no acknowledgement arrives by then is replaced.
         send_again_at: when the invocation is sent again on the same connection.
@@ -84,9 +87,40 @@ class Offered:
 
     chunks: tuple[Chunk, ...] = ()
     times_sent: int = 0
+    first_sent: float = 0.0
+    sent_ms: int = 0
     has_environment: bool = False
     acknowledge_by: Deadline = NEVER
     send_again_at: Deadline = NEVER
+
+    def pack(self, invocation: Invocation, began: float, now: float, known: str) -> None:
+        """Make the chunks of another offer of the invocation.
+
+        Args:
+            invocation: the invocation.
+            began: when the session received it.
+            now: the time.
+            known: the digest of the environment that a relay knows; "" for none.
+        """
+        digest = invocation.environment_digest
+        self.has_environment = not digest or digest != known
+        payload = pack_invocation(invocation, now=now, with_environment=self.has_environment)
+        if not self.times_sent:
+            self.first_sent = now
+        if invocation.began_ms:
+            # Every offer has another time, so that an answer tells which one it is about.
+            sent_ms = invocation.began_ms + int((now - began) * 1000)
+            self.sent_ms = max(sent_ms, self.sent_ms + 1)
+        self.chunks = split(
+            Kind.INVOKE,
+            invocation.request_id,
+            invocation.function,
+            payload,
+            attempt=invocation.attempt,
+            sent_ms=self.sent_ms,
+        )
+        self.times_sent += 1
+        self.send_again_at = NEVER
 
     def stop_timers(self) -> None:
         self.acknowledge_by = self.send_again_at = NEVER
@@ -119,13 +153,36 @@ class Owned:
 
 
 @dataclass(slots=True)
+class FallingBack:
+    """No relay has received the invocation, and the deployed code is asked to answer it.
+
+    Attributes:
+        version: the version of the function that answers.
+        notice: the broker's message that there is no relay.
+        ask_at: when Lambda is asked again; `NEVER` while it is asked.
+        ask_until: it is not asked after that; None before a request was throttled.
+    """
+
+    version: str
+    notice: NoRelay
+    ask_at: Deadline = NEVER
+    ask_until: Deadline | None = None
+
+    def stop_timers(self) -> None:
+        """Do nothing: the fallback needs no connection."""
+
+    def next_timer(self) -> Deadline:
+        return self.ask_at
+
+
+@dataclass(slots=True)
 class Current:
     """The invocation under way.
 
     Attributes:
         invocation: the invocation itself, with its deadline.
         began: when the session received it.
-        phase: whether a relay owns it.
+        phase: whether a relay owns it, or the deployed code answers it.
         assembler: assembles its result.
         printed_characters: how many characters of the handler's output have been printed here.
         last_trouble: what went wrong last, in words for the error message; "" for nothing.
@@ -134,11 +191,19 @@ class Current:
 
     invocation: Invocation
     began: float
-    phase: Offered | Owned = field(default_factory=Offered)
+    phase: Offered | Owned | FallingBack = field(default_factory=Offered)
     assembler: Assembler = field(default_factory=Assembler)
     printed_characters: int = 0
     last_trouble: str = ""
     failures: int = 0
+
+    def missing_parts(self, now: float, *, after_s: float) -> list[Missing]:
+        """Return the questions for parts of the result that have not come for so long."""
+        attempt = self.invocation.attempt
+        return [
+            Missing(Kind.RESULT, chunk.request_id, chunk.function, parts, attempt=attempt)
+            for chunk, parts in self.assembler.stalled(now, after=after_s)
+        ]
 
     def not_shown(self, printed: Printed) -> str:
         """Return the part of a handler's output that was not shown yet, and count it as shown.

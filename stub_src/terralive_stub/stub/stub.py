@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from websocket import WebSocketException
@@ -27,7 +27,9 @@ from terralive_stub.protocol.token import HEADER, NONCE_BYTES, Api, make_token
 from terralive_stub.protocol.transport_events import Closed, TextReceived, TransportEvent
 from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.shared.trust_store import untrusted
-from terralive_stub.stub.effects import Connect, Effect, Finish, Send, Show
+from terralive_stub.stub.effects import Connect, Effect, Finish, Invoke, Send, Show
+from terralive_stub.stub.fallback.answers import Answer
+from terralive_stub.stub.fallback.lambda_api import LambdaApi
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.transport import (
     CONNECT_TIMEOUT_SECONDS,
@@ -58,6 +60,12 @@ def _print(text: str) -> None:
         print(text, end="", flush=True)  # noqa: T201  # standard output is Lambda's log
 
 
+class InvokesVersions(Protocol):
+    """Lambda's Invoke API; see `LambdaApi.invoke`."""
+
+    def invoke(self, invocation: Invocation, version: str, until: Deadline) -> Answer: ...
+
+
 @dataclass(slots=True)
 class Stub:
     """Answers one invocation after the other through a relay.
@@ -68,6 +76,7 @@ class Stub:
         session: makes the decisions.
         tls: the certificate authorities that its connections trust; None for the system's.
         show: prints a text to Lambda's log.
+        lambda_api: invokes the deployed code while no relay is connected.
         _inbox: events of all connections; the reader threads put, this thread gets.
         _connection: the present connection, or None.
         _number: the number of the newest connection, also of one that did not open.
@@ -84,6 +93,7 @@ class Stub:
     session: StubSession
     tls: ssl.SSLContext | None = None
     show: Callable[[str], None] = _print
+    lambda_api: InvokesVersions = field(default_factory=LambdaApi)
     _inbox: Inbox = field(default_factory=queue.SimpleQueue)
     _connection: Connection | None = None
     _number: int = 0
@@ -239,6 +249,11 @@ class Stub:
                     outcome = effect.outcome
                 case Show():
                     self.show(effect.text)
+                case Invoke():
+                    answer = self.lambda_api.invoke(effect.invocation, effect.version, effect.until)
+                    pending.extendleft(
+                        reversed(self.session.fallback_ended(answer, time.monotonic()))
+                    )
                 case Connect():
                     pending.extendleft(reversed(self._connect()))
                 case Send():

@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome
 from terralive_stub.shared import trust_store
+from terralive_stub.stub.fallback.lambda_api import LambdaApi
 from terralive_stub.stub.runtime_client import RuntimeClient
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.stub import Stub
@@ -31,11 +32,13 @@ def make_stub(url: str, app: str, stage: str, key: Callable[[str], bytes]) -> St
         stage: the stage's name.
         key: returns the key of a function's tokens for the function's ARN.
     """
+    tls = trust_store.of_function(os.environ)
     return Stub(
         url=url,
         key=key,
         session=StubSession(app=app, stage=stage),
-        tls=trust_store.of_function(os.environ),
+        tls=tls,
+        lambda_api=LambdaApi(tls),
     )
 
 

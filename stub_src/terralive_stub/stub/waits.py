@@ -6,7 +6,7 @@ from typing import Final
 
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
-from terralive_stub.stub.session_state import Current, Offered, Owned
+from terralive_stub.stub.session_state import Current, FallingBack, Offered, Owned
 
 # The wait for an acknowledgement: this long, longer for a large payload and for every repetition (a
 # link may be slow, not dead), but never more than half of the time that is left.
@@ -32,6 +32,9 @@ MARGIN_SECONDS: Final = 0.5
 # … and gets up to this long if no relay owns the invocation and its timeout is long.
 MOST_MARGIN_SECONDS: Final = 2.0
 _MARGIN_SHARE: Final = 1 / 20  # of the time that the invocation had
+# The fallback: a stub waits for a relay that may return for this part of the invocation's time, and
+# for a throttled fallback for this part of the time that is left.
+SHARE_OF_TIME: Final = 1 / 3
 
 
 def longest_before_attempt(failures: int) -> float:
@@ -62,6 +65,8 @@ def give_up_at(current: Current) -> Deadline:
         if confirmed_late and not owned.handler_has_ended:
             return Deadline(lost_at)
         return Deadline(min(lost_at, deadline.at - MARGIN_SECONDS))
+    if isinstance(current.phase, FallingBack):
+        return Deadline(deadline.at - MARGIN_SECONDS)
     allowed_s = deadline.remaining(current.began)
     margin_s = max(MARGIN_SECONDS, allowed_s * _MARGIN_SHARE)
     return Deadline(deadline.at - min(MOST_MARGIN_SECONDS, margin_s))

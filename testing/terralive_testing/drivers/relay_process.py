@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.events import RelayEvent
 from terralive_relay.relay import Relay
 from terralive_relay.session.leasing import RelayIdentity
 from terralive_relay.settings import RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.protocol.invocation import name_of
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_testing.deployers.stage import Stage
 from terralive_testing.drivers.command import clean_environment
 from terralive_testing.machine.waiting import eventually

@@ -13,9 +13,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 
-from terralive_relay.connection.sigv4 import Credentials, sign_upgrade
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.protocol.token import HEADER, NONCE_BYTES, Api, make_token, signing_key
+from terralive_stub.shared.sigv4 import Credentials, sign_upgrade
 
 SECRET = bytes(range(32))
 

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.connection.transport import ClockRead, Transport
 from terralive_stub.broker.aws import DynamoDBTable
 from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.transport_events import Closed, Opened, TransportEvent
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.project import EXAMPLE, Live, Project
 from terralive_testing.drivers.signed_requests import token

@@ -20,7 +20,6 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import ClientConnection
 
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.broker.aws import DynamoDBTable
 from terralive_stub.broker.leases import Lease, LeaseState
@@ -46,6 +45,7 @@ from terralive_stub.protocol.messages import (
 from terralive_stub.protocol.payloads import pack_invocation, pack_outcome, unpack_outcome
 from terralive_stub.protocol.token import HEADER, Api
 from terralive_stub.protocol.wire import decode, encode
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_testing.deployers.faults import Faults
 from terralive_testing.deployers.sandbox import Aws, running_sandbox

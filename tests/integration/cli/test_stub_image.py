@@ -24,8 +24,8 @@ from terralive_cli.images.layer import layer_of
 from terralive_cli.images.registry import Login, Repository
 from terralive_cli.images.stage_images import StageImages
 from terralive_cli.images.stub_image import Base, StubImage, stub_layer
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_stub.errors import CredentialsError, TerraliveError
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_terraform.artifacts import STUB_IMAGE_BASE, STUB_IMAGE_ENTRYPOINT, stub_files
 from terralive_testing.servers.docker_registry import (
     DOCKER_MANIFEST,

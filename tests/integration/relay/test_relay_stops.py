@@ -17,7 +17,6 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
@@ -46,6 +45,7 @@ from terralive_stub.protocol.messages import (
 )
 from terralive_stub.protocol.payloads import pack_invocation, unpack_outcome
 from terralive_stub.protocol.wire import decode, encode
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_testing.drivers.signed_requests import SECRET
 from terralive_testing.drivers.workers import ARN, Recorder, invocation, local_function, save
 from terralive_testing.machine.processes import descendants, running

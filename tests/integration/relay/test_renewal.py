@@ -11,12 +11,12 @@ import sys
 import threading
 from pathlib import Path
 
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.events import ConnectionChanged, InvocationStarted, RelayEvent, Warned
 from terralive_relay.relay import Relay
 from terralive_relay.session.leasing import RelayIdentity
 from terralive_relay.settings import RelaySettings
 from terralive_sandbox.info import SandboxInfo
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.deployers.stage import deploy
 from terralive_testing.machine.waiting import eventually

@@ -6,12 +6,12 @@ import json
 import sys
 from pathlib import Path
 
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.events import InvocationFinished, InvocationStarted, LogLine, Reloaded
 from terralive_relay.relay import Relay
 from terralive_relay.session.leasing import RelayIdentity
 from terralive_relay.settings import RelaySettings
 from terralive_sandbox.info import SandboxInfo
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
 from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.deployers.stage import deploy

@@ -18,11 +18,11 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection, serve
 
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.connection.transport import ClockRead, Transport
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.protocol.limits import FRAME_BYTES, MESSAGE_BYTES
 from terralive_stub.protocol.transport_events import Closed, Opened, TextReceived, TransportEvent
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_testing.machine.waiting import eventually
 
 Script = Callable[[ServerConnection], None]

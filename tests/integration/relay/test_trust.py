@@ -16,11 +16,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.connection.transport import ClockRead, Transport
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.protocol.transport_events import Closed, Opened, TransportEvent
 from terralive_stub.shared import trust_store
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_testing.machine.certificates import Authority
 
 

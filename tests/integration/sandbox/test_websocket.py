@@ -21,9 +21,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 from websockets.sync.client import ClientConnection
 
-from terralive_relay.connection.sigv4 import Credentials, sign_upgrade
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.protocol.limits import FRAME_BYTES, MESSAGE_BYTES
+from terralive_stub.shared.sigv4 import Credentials, sign_upgrade
 from terralive_testing.deployers.faults import Faults
 from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique

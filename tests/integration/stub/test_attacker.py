@@ -18,7 +18,6 @@ import pytest
 from botocore.exceptions import ClientError
 from websockets.sync.client import ClientConnection
 
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.broker.aws import DynamoDBTable
 from terralive_stub.protocol.chunks import Assembler, split
@@ -40,6 +39,7 @@ from terralive_stub.protocol.messages import (
 from terralive_stub.protocol.payloads import pack_invocation, pack_outcome, unpack_outcome
 from terralive_stub.protocol.token import HEADER, Api, function_key
 from terralive_stub.protocol.wire import decode, encode
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
 from terralive_testing.deployers.sandbox import Aws, unique
 from terralive_testing.deployers.stage import Stage, deploy

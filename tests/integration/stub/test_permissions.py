@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from terralive_relay.connection.sigv4 import Credentials
 from terralive_sandbox.info import SandboxInfo
+from terralive_stub.shared.sigv4 import Credentials
 from terralive_testing.deployers import debug_stack
 from terralive_testing.deployers.sandbox import Aws, unique
 from terralive_testing.drivers.signed_requests import relay_headers

@@ -29,6 +29,7 @@ from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
     Event,
+    FallbackAnswered,
     InvocationFinished,
     InvocationStarted,
     LogLine,
@@ -148,6 +149,14 @@ EVENTS: list[tuple[Event, str]] = [
     (
         Reloaded("orders-api", ("app.py",)),
         "orders-api  app.py changed; the next invocation runs the new code",
+    ),
+    (
+        FallbackAnswered("orders-api", answered=12, failed=1, since="2026-11-30T08:00:00.000Z"),
+        "the deployed code answered 12 invocations of orders-api (1 failed).",
+    ),
+    (
+        FallbackAnswered("orders-api", answered=1, failed=0, since="2026-11-30T08:00:00.000Z"),
+        "While nobody was connected, the deployed code answered 1 invocation of orders-api.",
     ),
     (Warned("slow", "That took long."), "Warning: That took long."),
     (

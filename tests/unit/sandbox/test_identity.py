@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from moto.iam.models import iam_backends
@@ -17,6 +18,7 @@ from terralive_sandbox.access.identity import (
     Caller,
     decide_by_resource,
     require,
+    role_boundary,
     role_may,
 )
 from terralive_sandbox.access.policy import AccessRequest, Decision
@@ -127,3 +129,49 @@ def test_a_policy_that_names_an_account_is_not_about_callers_without_a_signature
     for principal, expected in ((root(account), Decision.NEUTRAL), ("*", Decision.ALLOWED)):
         policy = ResourcePolicy(account, publishing(principal, "Allow", "topic"))
         assert decide_by_resource(policy, asked, None) is expected
+
+
+# Permissions boundaries: https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+
+
+def bounded_role_in(account: str, action: str, policy: str = "", effect: str = "Allow") -> str:
+    """A role with a boundary that is about one action; its ARN."""
+    arn = role_in(account, policy)
+    statement = {"Effect": effect, "Action": action, "Resource": "*"}
+    backend = iam_backends[account]["aws"]
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    boundary = backend.create_policy("", "/", document, "edge", [])
+    backend.put_role_permissions_boundary("app", boundary.arn)
+    return arn
+
+
+def test_a_boundary_allows_nothing_by_itself_and_limits_the_roles_own_policies(
+    account: str,
+) -> None:
+    topic = topic_in(account, root(account))
+    assert not role_may(bounded_role_in(account, "sns:*"), "sns:Publish", topic)
+    other = next(ACCOUNTS)
+    topic = topic_in(other, root(other))
+    assert role_may(bounded_role_in(other, "sns:*", MAY_PUBLISH), "sns:Publish", topic)
+    third = next(ACCOUNTS)
+    topic = topic_in(third, root(third))
+    assert not role_may(bounded_role_in(third, "logs:*", MAY_PUBLISH), "sns:Publish", topic)
+
+
+def test_a_boundary_limits_a_policy_that_names_the_role_but_not_one_that_names_its_session(
+    account: str,
+) -> None:
+    role = bounded_role_in(account, "logs:*")
+    session = f"arn:aws:sts::{account}:assumed-role/app/orders"
+    topic = topic_in(account, role)
+    assert not role_may(role, "sns:Publish", topic)
+    caller = Caller("", session, "", (), account, role_boundary(role))
+    asked = AccessRequest("sns:Publish", (topic,))
+    with pytest.raises(AccessDeniedError, match="no permissions boundary allows"):
+        require(replace(caller, documents=(MAY_PUBLISH,)), asked, find_policy(topic))
+    require(caller, asked, find_policy(topic_in(account, session)))
+
+
+def test_what_a_boundary_denies_no_policy_allows(account: str) -> None:
+    role = bounded_role_in(account, "sns:Publish", MAY_PUBLISH, "Deny")
+    assert not role_may(role, "sns:Publish", topic_in(account, role))

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.protocol.token import Api
 from terralive_testing.fakes.network.network import CONNECTION_S, Faults, Link, Network
 from terralive_testing.fakes.network.relay_actor import RelayActor
@@ -32,6 +33,9 @@ class Stage:
         self._numbers = itertools.count(1)
         self.traffic = False
         self.relay = self.start("ana")
+
+    def has_fallback(self, function: str) -> None:
+        self.network.table.put_replaced(Replaced(function, "7", code_sha256="", made=True))
 
     def start(self, person: str, *, takeover: bool = False) -> RelayActor:
         life = f"{person}-{next(self._numbers)}"
@@ -119,10 +123,12 @@ class ProtocolNetwork(RuleBasedStateMachine):
     After the last one, everything works again.
     """
 
-    @initialize(seed=st.integers(0, 2**32))
-    def begin(self, seed: int) -> None:
+    @initialize(seed=st.integers(0, 2**32), fallback=st.booleans())
+    def begin(self, seed: int, *, fallback: bool) -> None:
         self.stage = Stage(seed)
         self.network = self.stage.network
+        if fallback:
+            self.stage.has_fallback("fn")
         self.stage.traffic = True
         for stub in self.stage.stubs:
             self.stage.call_again(stub)
@@ -190,6 +196,17 @@ class ProtocolNetwork(RuleBasedStateMachine):
         self.stage.relay.kill()
         self.network.run(0.5)
         self.stage.start(person, takeover=takeover)
+
+    @precondition(lambda self: self.stage.relay.running)
+    @rule(killed=st.booleans(), seconds=st.sampled_from([0.5, 12.0, 30.0]))
+    def nobody_is_connected_for_a_while(self, *, killed: bool, seconds: float) -> None:
+        if killed:
+            self.stage.relay.kill()
+        elif not self.stage.relay.asleep:
+            self.stage.relay.leave()
+        self.network.run(seconds)
+        if not self.stage.relay.running:
+            self.stage.start("ana", takeover=True)
 
     @rule()
     def colleague_takes_the_stage_over(self) -> None:
@@ -276,3 +293,58 @@ def test_once_a_relay_is_back_no_broker_goes_on_posting_to_the_connection_that_d
             call = stage.invoke(stub)
             network.run(1.0)
             assert call in stub.ended, "it took more than one try"
+
+
+@pytest.mark.parametrize("killed", [True, False])
+@pytest.mark.parametrize("seed", range(5))
+def test_while_nobody_is_connected_the_deployed_code_answers_until_a_relay_is_back(
+    seed: int, *, killed: bool
+) -> None:
+    stage = Stage(seed)
+    network = stage.network
+    stage.has_fallback("fn")
+    network.run(1.0)
+    if killed:
+        stage.relay.kill()
+    else:
+        stage.relay.leave()
+    network.run(3.0)
+    fn, _, other = stage.stubs
+    for handler_s in (0.0, 2.0):
+        call = stage.invoke(fn, timeout_s=3.0 + handler_s, handler_s=handler_s)
+        network.run(10.0)
+        outcome = fn.ended[call]
+        assert outcome is not None
+        assert outcome.ok, outcome.body
+        assert b"deployed" in outcome.body
+    bad = stage.invoke(fn, bad=True)
+    without = stage.invoke(other)
+    network.run(20.0)
+    assert fn.ended[bad] in network.handlers.given[bad]
+    outcome = other.ended[without]
+    assert outcome is not None
+    assert outcome.error_type == "Terralive.NoRelay"
+
+    count = network.table.fallback_counts["fn"]
+    assert (count.answered, count.failed) == (3, 1)
+    stage.start("ana")
+    network.run(3.0)
+    assert network.table.fallback_counts == {}
+    call = stage.invoke(fn)
+    network.run(10.0)
+    outcome = fn.ended[call]
+    assert outcome is not None
+    assert b"deployed" not in outcome.body
+
+
+def test_a_handler_that_is_too_slow_for_the_rest_of_the_time_ends_by_a_named_error() -> None:
+    stage = Stage(1)
+    stage.has_fallback("fn")
+    stage.relay.kill()
+    stage.network.run(30.0)
+    fn = stage.stubs[0]
+    call = stage.invoke(fn, timeout_s=3.0, handler_s=2.9)
+    stage.network.run(3.0)
+    outcome = fn.ended[call]
+    assert outcome is not None
+    assert outcome.error_type == "Terralive.FallbackLost"

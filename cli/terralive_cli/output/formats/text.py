@@ -32,6 +32,7 @@ from terralive_cli.output.formats.words import (
     age,
     common_prefix,
     duration,
+    plural,
     short_address,
     some_paths,
     span,
@@ -40,6 +41,7 @@ from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
     Event,
+    FallbackAnswered,
     InvocationFinished,
     InvocationStarted,
     LogLine,
@@ -115,6 +117,7 @@ class TextLines:
             LogLine: self._log_line,
             InvocationFinished: self._invocation_finished,
             Reloaded: self._reloaded,
+            FallbackAnswered: self._fallback_answered,
             Warned: self._warned,
             SharedWarning: _shared_warning,
             Failed: _failed,
@@ -206,6 +209,19 @@ class TextLines:
     def _reloaded(self, event: Reloaded) -> list[Line]:
         text = f"{some_paths(event.paths)} changed; the next invocation runs the new code"
         return [self._line(event, event.function, Span(text, Style.CAUTION))]
+
+    @staticmethod
+    def _fallback_answered(event: FallbackAnswered) -> list[Line]:
+        invocations = plural(event.answered, "invocation")
+        failures = ""
+        if event.failed:
+            failures = f" ({event.failed} failed)"
+        name = short_address(event.function)
+        text = (
+            f"While nobody was connected, the deployed code answered {invocations} of {name}"
+            f"{failures}."
+        )
+        return [Line((Span(text),), event.at)]
 
     def _warned(self, event: Warned) -> list[Line]:
         # Before `Ready` there is no column of names, and an address may be long.

@@ -41,6 +41,7 @@ class RelayActor:
         self.session = RelaySession(identity, renew_after_s)
         self.stopped: Stop | None = None
         self.dead = False
+        self.leaving = False  # no handler begins any more
         self.asleep = False
         self.away_until = 0.0
         self.lines: dict[int, Link | None] = {}  # None: it is opening
@@ -71,6 +72,17 @@ class RelayActor:
         self.dead = True
         for link in self.links:
             self._network.cut(link)
+
+    def leave(self) -> None:
+        """Ctrl-C: it ends its invocations, gives the lease back, and ends a moment later."""
+        self.leaving = True
+        stopped = Outcome(b'{"errorType":"Terralive.Stopped"}', "Terralive.Stopped")
+        for invocation in list(self._at_work.values()):
+            if self._was_at_work(invocation):
+                self._network.handlers.end(self.life, invocation)
+                self._report(invocation, stopped)
+        self._soon(lambda: self._do(self.session.leasing.goodbye()))
+        self._network.at(self._network.now + 2.0, self.kill)
 
     def sleep(self, seconds: float) -> None:
         """The process stands still (a laptop's lid, a debugger, swapping).
@@ -163,6 +175,10 @@ class RelayActor:
 
     def _start(self, invocation: Invocation, replaces: tuple[str, ...]) -> None:
         network = self._network
+        if self.leaving:
+            stopped = Outcome(b'{"errorType":"Terralive.Stopped"}', "Terralive.Stopped")
+            self._report(invocation, stopped)
+            return
         for attempt in replaces:
             self._replace(self._at_work[attempt])
         network.handlers.start(self.life, invocation)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
-from terralive_stub.protocol.messages import Ack, Chunk, GatewayError
+from terralive_stub.protocol.messages import Ack, Chunk, FellBack, GatewayError
 from terralive_stub.protocol.payloads import digest_environment
 from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.wire import decode, encode
-from terralive_stub.stub.effects import Connect, Effect, Finish, Send
+from terralive_stub.stub.effects import Connect, Effect, Finish, Invoke, Send, Show
+from terralive_stub.stub.fallback.answers import Answer, Answered, NotRun, Unclear
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.waits import LAST_QUESTION_SECONDS
 from terralive_testing.fakes.network.handlers import KEY
@@ -42,6 +43,8 @@ class StubActor:
         self.link: Link | None = None
         self._inbox: list[Item] = []
         self._opening = False
+        # The process waits for Lambda's API.
+        self._invoking = False
         self._turn = 0
 
     @property
@@ -78,11 +81,15 @@ class StubActor:
 
     def take(self, item: Item) -> None:
         self._inbox.append(item)
-        if self.busy and not self._opening:
+        if self.busy and not self._blocked:
             self._feed_all()
 
+    @property
+    def _blocked(self) -> bool:
+        return self._opening or self._invoking
+
     def _feed_all(self) -> None:
-        while self._inbox and not self._opening:
+        while self._inbox and not self._blocked:
             link, text = self._inbox.pop(0)
             if link is not self.link:
                 continue
@@ -110,8 +117,14 @@ class StubActor:
                 self._finish(effect.outcome)
             elif isinstance(effect, Connect):
                 self._connect()
-            elif self.link is not None:
+            elif isinstance(effect, Invoke):
+                self._fall_back(effect)
+            elif self.link is not None and not isinstance(effect, Show):
                 assert isinstance(effect, Send)
+                fell_back = self.invocation is not None and (
+                    self.invocation.attempt in self._network.handlers.deployed
+                )
+                assert not fell_back or isinstance(effect.message, FellBack)
                 offered = isinstance(effect.message, Chunk)
                 assert not (offered and self._heard is not None), (
                     "an acknowledged invocation was sent again"
@@ -122,12 +135,37 @@ class StubActor:
     def _wake_later(self) -> None:
         self._turn += 1
         turn = self._turn
-        if self.busy and not self._opening:
+        if self.busy and not self._blocked:
             self._network.at(self.session.next_tick(self._network.now), lambda: self._wake(turn))
 
     def _wake(self, turn: int) -> None:
         if turn == self._turn:
             self._do(self.session.tick(self._network.now))
+
+    def _fall_back(self, effect: Invoke) -> None:
+        """Ask the deployed code, which may be throttled, too slow, or lost on its way back."""
+        network, call = self._network, effect.invocation
+        self._invoking = True
+        if network.happens(network.faults.broker):
+            network.at(network.now + 0.01, lambda: self._asked(call, NotRun("429", throttled=True)))
+            return
+        network.handlers.start_deployed(call)
+        ends = (
+            network.now + network.latency() + network.handlers.duration_s.get(call.request_id, 0.0)
+        )
+        answered = Answered(network.handlers.give("deployed", call))
+        if network.happens(network.faults.drop):
+            network.at(min(ends, effect.until.at), lambda: self._asked(call, Unclear("reset")))
+        elif ends > effect.until.at:
+            network.at(effect.until.at, lambda: self._asked(call, Unclear("too slow")))
+        else:
+            network.at(ends, lambda: self._asked(call, answered))
+
+    def _asked(self, call: Invocation, answer: Answer) -> None:
+        assert call is self.invocation, "an answer outlived its invocation"
+        self._invoking = False
+        self._do(self.session.fallback_ended(answer, self._network.now))
+        self._feed_all()
 
     def _connect(self) -> None:
         network = self._network

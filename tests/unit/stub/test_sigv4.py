@@ -11,7 +11,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terralive_relay.connection.sigv4 import SERVICE, Credentials, sign_upgrade
+from terralive_stub.shared.sigv4 import SERVICE, Credentials, sign_upgrade
 
 _WORD = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
 _SEGMENT = _WORD.map(lambda word: quote(word, safe="")).filter(lambda word: set(word) != {"."})

@@ -1,0 +1,1 @@
+"""The fallback: while no relay is connected, the function's deployed code answers."""

@@ -1,0 +1,219 @@
+"""While no relay is connected, the deployed code answers: the real stub and broker in a sandbox."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from terralive_sandbox.info import SandboxInfo
+from terralive_stub.broker.aws import DynamoDBTable
+from terralive_stub.protocol.invocation import name_of
+from terralive_testing.deployers import fallbacks
+from terralive_testing.deployers.fallbacks import WithFallback
+from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
+from terralive_testing.deployers.stage import Stage, deploy
+from terralive_testing.drivers.relay_process import relay_process
+from terralive_testing.machine.waiting import eventually
+
+SOURCE = """
+import os, time
+
+class OrderError(Exception):
+    pass
+
+def handler(event, context):
+    print("the deployed code prints this")
+    if event.get("fail"):
+        raise OrderError("no such order")
+    time.sleep(event.get("seconds", 0))
+    custom = context.client_context and context.client_context.custom
+    return ["deployed", event.get("id"), os.environ["AWS_LAMBDA_FUNCTION_VERSION"], custom]
+"""
+
+
+HTTP_SOURCE = """
+def handler(event, context):
+    return {"statusCode": 404, "body": "deployed"}
+"""
+# The errors of invocations for which there was no execution.
+BUSY = {
+    "Terralive.FallbackThrottled",
+    "Terralive.NoRelay",
+    "Terralive.NotDelivered",
+    "Terralive.CannotConnect",
+}
+
+
+@pytest.fixture(scope="module")
+def stage(sandbox: SandboxInfo, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    return deploy(Aws(sandbox), tmp_path_factory.mktemp("zips"), {})
+
+
+@pytest.fixture(scope="module")
+def orders(
+    sandbox: SandboxInfo, stage: Stage, tmp_path_factory: pytest.TempPathFactory
+) -> WithFallback:
+    folder = tmp_path_factory.mktemp("zips")
+    return fallbacks.deploy(Aws(sandbox), stage, folder, SOURCE, alias="live")
+
+
+def invoke(aws: Aws, name: str, event: Mapping[str, object], **options: Any) -> tuple[str, Any]:  # noqa: ANN401 - any JSON
+    """Return the `X-Amz-Function-Error` of an invocation, or "", and its answer."""
+    answer = aws.lambda_.invoke(FunctionName=name, Payload=json.dumps(event), **options)
+    return answer.get("FunctionError", ""), json.loads(answer["Payload"].read())
+
+
+def test_the_deployed_code_answers_with_the_callers_event_and_client_context(
+    sandbox: SandboxInfo, orders: WithFallback
+) -> None:
+    context = base64.b64encode(json.dumps({"custom": {"a": "ö"}}).encode()).decode()
+    answer = Aws(sandbox).lambda_.invoke(
+        FunctionName=orders.arn,
+        Payload=b'{"id": "\xc3\xb6"}',
+        ClientContext=context,
+        LogType="Tail",
+    )
+    assert json.loads(answer["Payload"].read()) == ["deployed", "ö", orders.version, {"a": "ö"}]
+    log = base64.b64decode(answer["LogResult"]).decode()
+    assert "the deployed code prints this" in log
+    assert f"version {orders.version} of this function has answered" in log
+
+
+def test_an_alias_is_answered_by_the_code_that_it_named(
+    sandbox: SandboxInfo, orders: WithFallback
+) -> None:
+    error, answer = invoke(Aws(sandbox), f"{orders.arn}:live", {"id": 1})
+    assert (error, answer[:3]) == ("", ["older", 1, "1"])
+
+
+def test_an_error_of_the_deployed_code_is_the_callers_error(
+    sandbox: SandboxInfo, orders: WithFallback
+) -> None:
+    aws = Aws(sandbox)
+    error, answer = invoke(aws, orders.arn, {"fail": True})
+    direct_error, direct = invoke(aws, orders.arn, {"fail": True}, Qualifier=orders.version)
+    assert error == direct_error == "Unhandled"
+    assert {**answer, "requestId": ""} == {**direct, "requestId": ""}
+    assert (answer["errorType"], answer["errorMessage"]) == ("OrderError", "no such order")
+
+
+def test_without_permission_the_stub_fails_by_name_and_says_why(
+    sandbox: SandboxInfo, stage: Stage, tmp_path: Path
+) -> None:
+    aws = Aws(sandbox)
+    bounded = fallbacks.deploy(aws, stage, tmp_path, SOURCE)
+    assert invoke(aws, bounded.arn, {"id": 1})[0] == ""
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "logs:*", "Resource": "*"}],
+    }
+    boundary = aws.iam.create_policy(
+        PolicyName=unique("boundary"), PolicyDocument=json.dumps(document)
+    )
+    aws.iam.put_role_permissions_boundary(
+        RoleName=bounded.role.rpartition("/")[2],
+        PermissionsBoundary=boundary["Policy"]["Arn"],
+    )
+    error, answer = invoke(aws, bounded.arn, {"id": 1})
+    assert (error, answer["errorType"]) == ("Unhandled", "Terralive.NoRelay")
+    assert "no permissions boundary allows the lambda:InvokeFunction" in answer["errorMessage"]
+
+
+def test_ten_callers_of_a_function_with_a_reserved_concurrency_of_two_get_no_false_answer(
+    sandbox: SandboxInfo, stage: Stage, tmp_path: Path
+) -> None:
+    aws = Aws(sandbox)
+    few = fallbacks.deploy(aws, stage, tmp_path, SOURCE, timeout=6)
+    aws.lambda_.put_function_concurrency(FunctionName=few.arn, ReservedConcurrentExecutions=2)
+    assert invoke(aws, few.arn, {"id": 0})[1][:2] == ["deployed", 0]
+    check(call_at_once(aws, few.arn, 10))
+    # The stubs have given back what they held.
+    assert invoke(aws, few.arn, {"id": 0})[1][:2] == ["deployed", 0]
+
+
+def call_at_once(aws: Aws, name: str, callers: int) -> list[tuple[int, str, Any]]:
+    """Return the number, the error and the answer of each caller; throttled ones get a 429."""
+
+    def call(number: int) -> tuple[int, str, Any]:
+        try:
+            return number, *invoke(aws, name, {"id": number, "seconds": 0.2})
+        except aws.lambda_.exceptions.TooManyRequestsException as error:
+            return number, "throttled", str(error)
+
+    with ThreadPoolExecutor(callers) as pool:
+        return list(pool.map(call, range(callers)))
+
+
+def check(answers: list[tuple[int, str, Any]]) -> None:
+    """Check that every caller got its own answer, or an error that says why."""
+    for number, error, answer in answers:
+        if not error:
+            assert answer[:2] == ["deployed", number]
+        elif error != "throttled":
+            assert answer["errorType"] in BUSY, answer
+
+
+def test_an_account_with_a_concurrency_of_ten_and_ten_callers_gets_no_false_answer(
+    tmp_path: Path,
+) -> None:
+    with running_sandbox(tmp_path / "sandbox", concurrency=10) as info:
+        aws = Aws(info)
+        stage = deploy(aws, tmp_path / "zips", {})
+        orders = fallbacks.deploy(aws, stage, tmp_path / "zips", SOURCE, timeout=6)
+        assert invoke(aws, orders.arn, {"id": 0})[1][:2] == ["deployed", 0]
+        check(call_at_once(aws, orders.arn, 10))
+        assert invoke(aws, orders.arn, {"id": 0})[1][:2] == ["deployed", 0]
+
+
+def test_a_relay_gets_the_next_invocation_and_is_told_what_the_fallback_has_answered(
+    sandbox: SandboxInfo, stage: Stage, tmp_path: Path
+) -> None:
+    aws = Aws(sandbox)
+    fn = fallbacks.deploy(aws, stage, tmp_path / "zips", SOURCE)
+    for fail in (False, True, False):
+        invoke(aws, fn.arn, {"id": 1, "fail": fail})
+    table = DynamoDBTable(aws.dynamodb, stage.name)
+    count = f"answered {fn.arn}"
+    key = {"pk": {"S": "fallback"}, "sk": {"S": "fallback"}}
+
+    def counted() -> bool:
+        item = aws.dynamodb.get_item(TableName=stage.name, Key=key, ConsistentRead=True)
+        return item.get("Item", {}).get(count, {}).get("N") == "3"
+
+    eventually(counted, "the count in the table")
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "app.py").write_text("def handler(event, context):\n    return 'here'\n")
+    live = replace(stage, functions={"fn": name_of(fn.arn)}, arns={"fn": fn.arn})
+    with relay_process(sandbox, live, code, aws.caller_arn) as relay:
+        eventually(lambda: relay.of_type("FallbackAnswered", function=name_of(fn.arn)), "the count")
+        (told,) = relay.of_type("FallbackAnswered", function=name_of(fn.arn))
+        assert (told["answered"], told["failed"]) == (3, 1)
+        assert invoke(aws, fn.arn, {}) == ("", "here")
+    assert table.take_fallback_counts() == []
+    # The relay has said goodbye.
+    assert invoke(aws, fn.arn, {"id": 4})[1][:2] == ["deployed", 4]
+
+
+def test_an_http_caller_gets_the_deployed_codes_response_and_the_503_without_it(
+    sandbox: SandboxInfo, stage: Stage, tmp_path: Path
+) -> None:
+    aws = Aws(sandbox)
+    api = fallbacks.deploy(aws, stage, tmp_path, HTTP_SOURCE)
+    event = {"version": "2.0", "requestContext": {"http": {"method": "GET", "path": "/"}}}
+    assert invoke(aws, api.arn, event) == ("", {"statusCode": 404, "body": "deployed"})
+    aws.lambda_.remove_permission(
+        FunctionName=api.arn, Qualifier=api.version, StatementId=f"terralive-{api.version}"
+    )
+    error, answer = invoke(aws, api.arn, event)
+    assert (error, answer["statusCode"]) == ("", 503)
+    assert (
+        "no resource-based policy allows" in answer["body"] or "is not authorized" in answer["body"]
+    )
