@@ -1,7 +1,8 @@
 """Decides which files a plan depends on, or why that cannot be decided. Pure.
 
 All files of the root module's folder and of the folders of its modules count, and what they read
-outside. The code of live functions does not: a plan replaces it by the stub.
+outside. The code of live functions does not: a plan replaces it by the stub. While the code of a
+function is not found, all other files of the repository count: one of them may be it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Configuration:
         files: files that always count: given variables files, the lock file, the state, …
         code: the folders of the live functions' code.
         packages: the zips of live functions, and all archives that Terraform itself makes.
+        searched: folders in which the code of a function was looked for and not found.
     """
 
     root: Path
@@ -32,6 +34,7 @@ class Configuration:
     files: frozenset[Path]
     code: frozenset[Path] = frozenset()
     packages: frozenset[Path] = frozenset()
+    searched: frozenset[Path] = frozenset()
 
 
 def file_inputs(
@@ -70,8 +73,8 @@ def file_inputs(
     return FileInputs(
         frozenset(files),
         configuration.modules,
-        frozenset({*trees, *whole}),
-        frozenset(names),
+        frozenset({*trees, *whole, *configuration.searched}),
+        frozenset({*names, *configuration.searched}),
         frozenset(kept),
     )
 

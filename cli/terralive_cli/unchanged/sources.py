@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli.app.live_plan import LiveApp, PlanSources
+from terralive_cli.configuration.source import repository_top
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.target import Stage
 from terralive_cli.unchanged.files import FileInputs, Mark, Snapshot
 from terralive_cli.unchanged.inputs import Configuration, absolute, file_inputs
 from terralive_stub.shared.json_documents import read_object, section, text
+from terralive_terraform.addresses import without_keys
 from terralive_terraform.data_folder import data_folder
+from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.discovery.files import module_calls
 from terralive_terraform.discovery.hcl.folders import is_opentofu
 from terralive_terraform.discovery.variables import GivenVariables
@@ -43,16 +46,16 @@ def not_decided_by_files(config: Config, live: LiveApp) -> str:
         return "the debug stack has a class of your own"
     if live.sources is None:
         return "the last start made no plan"
-    return _code_looked_for(live.sources) or _code_in_dockerfile(config, live.sources)
+    return _code_in_dockerfile(config, live.sources)
 
 
-def _code_looked_for(sources: PlanSources) -> str:
-    """Return the reason that the code of a function was not found; "" for none."""
-    for address, item in sources.not_found.items():
-        # A program that is missing in terralive.toml is in no other file.
-        if not any(line.startswith("command =") for line in item.lines):
-            return f"the code of {address} was not found, and is looked for again"
-    return ""
+def _is_searched(sources: PlanSources) -> bool:
+    """Tell whether another file of the repository may be the code that was not found."""
+    # A program that is missing in terralive.toml is in no other file.
+    return any(
+        not any(line.startswith("command =") for line in item.lines)
+        for item in sources.not_found.values()
+    )
 
 
 def _code_in_dockerfile(config: Config, sources: PlanSources) -> str:
@@ -88,15 +91,34 @@ def inputs_of(stage: Stage, live: LiveApp, sources: PlanSources) -> FileInputs |
     found = Configuration(
         root=root,
         modules=frozenset(call.directory for call in calls),
-        files=frozenset(_files(stage, sources, root, data_dir)),
+        files=frozenset([*_files(stage, sources, root, data_dir), *_missing_zips(sources, root)]),
         code=frozenset(function.path for function in live.functions),
         packages=frozenset(packages),
+        searched=_searched(stage, sources),
     )
     reads = (
         *configuration.reads_of(calls, root, opentofu=opentofu),
         *data_sources.reads_of(sources.evaluation, sources.reads),
     )
     return file_inputs(found, reads)
+
+
+def _searched(stage: Stage, sources: PlanSources) -> frozenset[Path]:
+    """Return the folders in which code was looked for and not found."""
+    if not _is_searched(sources):
+        return frozenset()
+    project = stage.config.project
+    return frozenset({repository_top(project) or project})
+
+
+def _missing_zips(sources: PlanSources, root: Path) -> Iterator[Path]:
+    """Yield the zips of the functions whose code was not found: a build may make them later."""
+    for item in sources.evaluation.instances(FUNCTION_TYPE):
+        name = text(item.values, "filename")
+        if name and not sources.not_found.keys().isdisjoint(
+            (item.address, without_keys(item.address))
+        ):
+            yield absolute(root, name)
 
 
 def aliases_of(live: LiveApp, sources: PlanSources) -> dict[str, tuple[str, ...]]:

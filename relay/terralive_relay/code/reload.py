@@ -6,6 +6,7 @@ It has no threads of its own: the watcher's thread and the build process's threa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 from terralive_relay.code.build import Built, builds
@@ -86,13 +87,22 @@ class CodeReload:
         for build in self._builds:
             if function.arn in build.functions:
                 if build.changed(function.arn, paths):
-                    self._sink(Reloaded(name, paths))
+                    self._sink(Reloaded(name, still_there(function.path, paths)))
                 return
         tried_by_worker = self._pools[function.arn].mark_stale()
-        self._sink(Reloaded(name, paths))
+        self._sink(Reloaded(name, still_there(function.path, paths)))
         if tried_by_worker:
             return
         # No worker loads the code before the next invocation, so nobody else finds these errors.
         for error in syntax_errors(function.path, paths):
             text = f"{error}\nInvocations get this error until the file is corrected."
             self._sink(Warned("code-does-not-load", text, name))
+
+
+def still_there(folder: Path, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the changed paths that there are: an editor's or `sed`'s temporary file is gone.
+
+    Where nothing is left, files were removed, and all are returned.
+    """
+    left = tuple(path for path in paths if (folder / path).exists())
+    return left or paths

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -16,13 +17,14 @@ from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.aws import Caller
 from terralive_cli.deploy.target import Stage, Target
 from terralive_cli.unchanged import sources
-from terralive_cli.unchanged.files import FileInputs, take, touched_since
+from terralive_cli.unchanged.files import FileInputs, first_difference, take, touched_since
 from terralive_stub.shared.json_documents import Json
-from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
 from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.inputs.calls import Undecided
 from terralive_terraform.substitution.app import Prepared
+from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import LocalFunction
 
 ADDRESS = "aws_lambda_function.orders"
@@ -210,3 +212,51 @@ def test_the_aliases_of_live_functions_are_known(tmp_path: Path) -> None:
         ],
     )
     assert sources.aliases_of(project.live, project.plan) == {ARN: ("live",)}
+
+
+MISSING = "aws_lambda_function.vendor"
+
+
+def not_found(*lines: str) -> dict[str, NotLive]:
+    return {MISSING: NotLive(MISSING, "no file", lines=("[functions.'a.b']", *lines))}
+
+
+@pytest.mark.parametrize(
+    ("change", "happened"),
+    [
+        ("tools/vendor.py", "is new"),
+        ("web/page.js", "has changed"),
+        ("infra/.out/vendor.zip", "is new"),
+        ("src/vendor.py", "has other files"),
+    ],
+)
+def test_code_that_was_not_found_may_be_in_another_file_later(
+    tmp_path: Path, change: str, happened: str
+) -> None:
+    (tmp_path / ".git").mkdir()
+    for file in ("web/page.js", "src/app.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("", "utf-8")
+    values: dict[str, Json] = {"filename": ".out/vendor.zip"}
+    change_of_plan: Json = {"actions": ["create"], "after": values}
+    vendor: dict[str, Json] = {"address": MISSING, "mode": "managed", "type": FUNCTION_TYPE}
+    project = Project(tmp_path, changes=[{**vendor, "change": change_of_plan}])
+    assert project.inputs().trees == project.inputs().modules
+    project.plan = replace(project.plan, not_found=not_found('path = "…"'))
+    before = take(project.inputs(), 1)
+    # An edit of live code is no reason to plan.
+    (project.code / "app.py").write_text("edited = True\n", "utf-8")
+    assert first_difference(before, take(project.inputs(), 2, before)) is None
+    (tmp_path / change).parent.mkdir(exist_ok=True)
+    (tmp_path / change).write_text("found = True\n", "utf-8")
+    found = first_difference(before, take(project.inputs(), 3, before))
+    assert found is not None
+    path, what = found
+    assert what == happened
+    assert path == (tmp_path if happened == "has other files" else tmp_path / change)
+
+
+def test_a_function_that_lacks_a_command_is_looked_for_nowhere(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.plan = replace(project.plan, not_found=not_found('command = ["…"]'))
+    assert project.inputs().trees == project.inputs().modules

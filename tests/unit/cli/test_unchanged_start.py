@@ -415,15 +415,9 @@ def test_programs_are_planned_always(tmp_path: Path, file: str, reason: str) -> 
     assert not_decided_by_files(config(tmp_path), live(tmp_path)) == reason
 
 
-def test_code_that_was_not_found_is_looked_for_again(tmp_path: Path) -> None:
+def test_a_function_whose_code_was_not_found_is_decided_by_files(tmp_path: Path) -> None:
     missing = NotLive("a.b", "no file", lines=("[functions.'a.b']", 'path = "…"'))
-    found = not_decided_by_files(config(tmp_path), live(tmp_path, not_found=missing))
-    assert found == "the code of a.b was not found, and is looked for again"
-
-
-def test_a_function_that_needs_a_command_in_terralive_toml_is_decided(tmp_path: Path) -> None:
-    java = NotLive("a.b", "no program", lines=("[functions.'a.b']", 'command = ["…"]'))
-    assert not_decided_by_files(config(tmp_path), live(tmp_path, not_found=java)) == ""
+    assert not_decided_by_files(config(tmp_path), live(tmp_path, not_found=missing)) == ""
 
 
 def test_a_dockerfile_is_read_again(tmp_path: Path) -> None:
