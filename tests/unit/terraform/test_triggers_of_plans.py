@@ -106,6 +106,52 @@ def test_integrations_and_authorizers_are_told_apart(plan: PlanDocument) -> None
     )
 
 
+def several_in_a_module(**uris: str) -> PlanDocument:
+    """Return a plan of a module with `for_each`, an integration for two of its three functions.
+
+    Args:
+        uris: the value of an integration's URI, by the function; "" while it is not known.
+    """
+    plan = PlanDocument()
+    plan.output("module.fn", "arn", ["aws_lambda_function.this.arn"])
+    plan.output("module.fn", "name", ["aws_lambda_function.this.function_name"])
+    for key in ("intake", "report", "worker"):
+        plan.managed(f'module.fn["{key}"].aws_lambda_function.this', {"function_name": key})
+    for key, uri in uris.items():
+        integration = f'aws_apigatewayv2_integration.this["GET /{key}"]'
+        known: dict[str, Json] = {"integration_uri": uri} if uri else {}
+        unknown: dict[str, Json] = {} if uri else {"integration_uri": True}
+        references = {"integration_uri": ["module.fn", "each.value"]}
+        plan.managed(integration, known, unknown=unknown, references=references)
+    return plan
+
+
+def permit(plan: PlanDocument, key: str, name: str) -> None:
+    """Add a permission for API Gateway, whose function is known by its name."""
+    values: dict[str, Json] = {"function_name": name, "principal": "apigateway.amazonaws.com"}
+    references = {"function_name": ["module.fn", "each.value"]}
+    plan.managed(f'aws_lambda_permission.http["GET /{key}"]', values, references=references)
+
+
+def invoked(plan: PlanDocument) -> dict[str, tuple[str, ...]]:
+    """Return the services that invoke a function, by the key of its module."""
+    found = invokers_of(plan.evaluation(Path("/app")))
+    return {address.split('"')[1]: services for address, services in found.items()}
+
+
+def test_a_function_of_a_module_has_no_trigger_of_the_others_while_values_are_unknown() -> None:
+    plan = several_in_a_module(intake="", report="")
+    permit(plan, "intake", "intake")
+    permit(plan, "report", "report")
+    assert invoked(plan) == {"intake": ("API Gateway",), "report": ("API Gateway",)}
+
+
+def test_a_function_of_a_module_has_no_trigger_of_the_others_once_values_are_known() -> None:
+    arn = "arn:aws:lambda:eu-west-1:1:function:"
+    plan = several_in_a_module(intake=f"{arn}intake", report=f"{arn}report")
+    assert invoked(plan) == {"intake": ("API Gateway",), "report": ("API Gateway",)}
+
+
 def test_each_function_of_a_for_each_has_its_own_queue() -> None:
     plan = PlanDocument()
     for key, seconds in (("a", 30), ("b", 300)):

@@ -63,9 +63,15 @@ def _invocations(evaluation: Evaluation, functions: NamedFunctions) -> Iterator[
 
 
 def _by_table(evaluation: Evaluation, functions: NamedFunctions) -> Iterator[tuple[str, str]]:
+    permitted = _permitted(evaluation, functions)
     for kind, attribute, service in BY_ATTRIBUTE:
-        for address in functions.called(kind, attribute):
-            yield address, service
+        for item in evaluation.instances(kind):
+            addresses = tuple(functions.of(item, attribute))
+            # Before an apply, `module.fn[each.value].arn` may be any function of the module. Only
+            # a function with a permission can be the one.
+            some = [address for address in addresses if (address, service) in permitted]
+            for address in some or addresses:
+                yield address, service
     for kind, path, service in BY_PART:
         for item in evaluation.instances(kind):
             for address in functions.within(item, path):
@@ -80,13 +86,29 @@ def _by_mapping(evaluation: Evaluation, functions: NamedFunctions) -> Iterator[t
 
 def _by_permission(evaluation: Evaluation, functions: NamedFunctions) -> Iterator[tuple[str, str]]:
     for permission in evaluation.instances(_PERMISSION):
-        principal = _SERVICE.match(text(permission.values, "principal"))
-        if principal is None:
-            # An account or a role.
-            continue
-        service = PRINCIPALS.get(principal["name"], principal[0])
-        for address in functions.of(permission, "function_name"):
-            yield address, service
+        service = _permitted_service(permission)
+        if service is not None:
+            for address in functions.of(permission, "function_name"):
+                yield address, service
+
+
+def _permitted(evaluation: Evaluation, functions: NamedFunctions) -> frozenset[tuple[str, str]]:
+    """Return functions with the services that a permission certainly lets invoke them."""
+    found: set[tuple[str, str]] = set()
+    for permission in evaluation.instances(_PERMISSION):
+        service = _permitted_service(permission)
+        addresses = tuple(functions.of(permission, "function_name"))
+        if service is not None and len(addresses) == 1:
+            found.add((addresses[0], service))
+    return frozenset(found)
+
+
+def _permitted_service(permission: Evaluated) -> str | None:
+    """Return the service that a permission is for; None for an account or a role."""
+    principal = _SERVICE.match(text(permission.values, "principal"))
+    if principal is None:
+        return None
+    return PRINCIPALS.get(principal["name"], principal[0])
 
 
 def _event_source(evaluation: Evaluation, mapping: Evaluated) -> str:

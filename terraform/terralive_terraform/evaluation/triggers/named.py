@@ -50,14 +50,19 @@ class NamedFunctions:
         by_reference: dict[str, None] = {}
         for target in referred(self._evaluation, item.address, item.module, (attribute,)):
             by_reference.update(dict.fromkeys(self._behind(target)))
-        if by_reference:
-            yield from by_reference
-            return
+        by_value = self.by_value(item, attribute)
+        # `module.fn[each.value].arn` refers to all functions of the module. Its value is one of
+        # them, or one of the same name in several regions.
+        both = [address for address in by_value if address in by_reference]
+        yield from both or by_reference or by_value
+
+    def by_value(self, item: Evaluated, attribute: str) -> tuple[str, ...]:
+        """Return the addresses of the functions that an attribute's value names."""
         value = text(item.values, attribute)
         arn = _FUNCTION_ARN.search(value)
         if arn is not None:
             value = arn["name"]
-        yield from self.with_name(value.partition(":")[0])
+        return self.with_name(value.partition(":")[0])
 
     def within(self, item: Evaluated, path: str) -> Iterator[str]:
         """Yield the addresses of the functions in texts, lists or blocks of a resource.
