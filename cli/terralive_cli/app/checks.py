@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from terralive_cli.app.live_plan import AppGuard
 from terralive_cli.app.source import AppSource
 from terralive_cli.configuration.rules import closest
-from terralive_cli.configuration.values import Config
+from terralive_cli.configuration.values import LEAVES_OUT, Config
 from terralive_cli.deploy.plans import ReadyPlan
 from terralive_cli.deploy.target import Stage, aws_providers
 from terralive_cli.functions.mapping import Mapped, instances
 from terralive_cli.orphans.creations import Creations
+from terralive_cli.output.formats.words import listed
 from terralive_cli.protection.existing import Located, created_functions, require_new
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import matches, names_of, without_keys
@@ -29,6 +31,8 @@ from terralive_terraform.substitution.plan_checks import (
 )
 from terralive_terraform.substitution.rules import NotLive
 from terralive_terraform.substitution.selection import addresses_of
+
+_SHOWN_INSTANCES: Final = 10
 
 
 class Inspection:
@@ -117,11 +121,13 @@ def left_out(
         deployed: the deployed functions by address.
     """
     reasons: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     with_stub: set[str] = set()
     for instance in planned:
         address = without_keys(instance.address)
         reason = config.left_out(instance.address, instance.name or "")
         reasons.setdefault(address, []).append(reason)
+        names.setdefault(address, []).append(instance.name or instance.address)
         now = deployed.get(instance.address)
         if now is not None and is_stub(now.handler, now.description):
             with_stub.add(address)
@@ -134,7 +140,8 @@ def left_out(
         if len(given) < len(own):
             text = (
                 f"{given[0]} in part: {len(given)} of its {len(own)} instances. Terraform changes "
-                "all instances of a block together"
+                "all instances of a block together, so name all of them or none: "
+                f"{listed(names[address], _SHOWN_INSTANCES)}"
             )
         if address in with_stub:
             text += ". It is live now, and gets its own code back"
@@ -226,8 +233,7 @@ def nothing_live(
     elif refused:
         # The plan's page has named each of them.
         message = f"None of the app's {len(refused)} functions can be made live."
-    return ConfigurationError(
-        "no-live-functions",
-        message,
-        hint="See docs/CONFIGURATION.md, [functions], for how functions are mapped to local code.",
-    )
+    hint = "See docs/CONFIGURATION.md, [functions], for how functions are mapped to local code."
+    if refused and all(LEAVES_OUT in item.reason for item in refused.values()):
+        hint = "Leave fewer functions out by --only, --except or `live = false`."
+    return ConfigurationError("no-live-functions", message, hint=hint)

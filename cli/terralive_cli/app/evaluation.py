@@ -20,6 +20,7 @@ from terralive_cli.deploy.plans import evaluation_file, missing_builds
 from terralive_cli.deploy.target import Stage, aws_providers
 from terralive_cli.functions.evaluated import EvaluatedApp, evaluated_app
 from terralive_cli.functions.mapping import map_functions
+from terralive_cli.functions.reasons import unplanned
 from terralive_cli.functions.warnings import unreadable_warnings
 from terralive_cli.output.events import PlanMade
 from terralive_cli.output.progress import Phase
@@ -146,7 +147,7 @@ class Evaluation:
         selection = app.discovered(live)
         mapped = map_functions(config, selection.functions)
         refused = {item.address: item for item in selection.refused}
-        refused.update(mapped.unmapped)
+        refused.update({at: unplanned(item) for at, item in mapped.unmapped.items()})
         functions = live_functions(mapped)
         if not functions and not refused:
             return None

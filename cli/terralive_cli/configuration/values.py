@@ -36,6 +36,8 @@ from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import has_keys, matches, names_of, without_keys
 from terralive_terraform.artifacts import STUB_IMAGE_BASE
 
+# The words in the reason of a function that the user leaves out.
+LEAVES_OUT: Final = "leaves it out"
 FILE: Final = "terralive.toml"
 # The commands that make functions live, or show which of them would be.
 _LIVE_COMMANDS: Final = ("plan", "apply", "start")
@@ -292,12 +294,12 @@ class Config:
             return any(matches(pattern, known) for pattern in patterns for known in names)
 
         if is_named(self.except_):
-            return "--except leaves it out"
+            return f"--except {LEAVES_OUT}"
         if self.only:
-            return "" if is_named(self.only) else "--only leaves it out"
+            return "" if is_named(self.only) else f"--only {LEAVES_OUT}"
         settings = self.function_for(address, name)
         if settings is not None and not settings.live:
-            return f"live = false in {FILE} leaves it out"
+            return f"{FILE} {LEAVES_OUT} (live = false)"
         return ""
 
     def of_instances(self, address: str) -> tuple[FunctionSettings, ...]:

@@ -16,6 +16,7 @@ from terralive_terraform.substitution.rules import NotLive
 
 Places = Mapping[str, FoundCode | CodeNotFound]
 NO_PLACES: Final[Places] = {}
+_PATH: Final = 'path = "…"'
 _COMMAND: Final = 'command = ["…"]'
 
 
@@ -145,6 +146,13 @@ def unknown_code(
     return _to_set(address, unknown, *wanted)
 
 
+def unplanned(reason: NotLive) -> NotLive:
+    """Return the reason of a function where Terraform could not plan: a plan may tell its code."""
+    if _PATH in reason.lines:
+        return replace(reason, reason="its code is looked for once Terraform can plan", lines=())
+    return reason
+
+
 def needs_command(function: DeclaredFunction, settings: FunctionSettings) -> bool:
     """Tell whether terralive certainly has no program for a function's runtime."""
     runtime = settings.runtime or function.runtime
@@ -155,7 +163,7 @@ def needs_command(function: DeclaredFunction, settings: FunctionSettings) -> boo
 
 def _wanted(settings: FunctionSettings, function: DeclaredFunction) -> list[str]:
     """Return the settings that a function without a known folder needs."""
-    wanted = ['path = "…"']
+    wanted = [_PATH]
     if function.is_image and not settings.command:
         if not (settings.runtime or function.runtime):
             wanted.append('runtime = "…"')

@@ -158,6 +158,15 @@ _KNOWN: Final = (
     _KnownFailure(
         TerraformError,
         "registry-unreachable",
+        _any_of(r"was not found in any of the search locations - [/\\~]"),
+        hint="The folder that Terraform gets its providers from does not have this one. Add it by "
+        "`terraform providers mirror FOLDER`, where the registry can be reached. The folder is set "
+        "by TERRALIVE_PROVIDER_MIRROR or by `provider_installation` in Terraform's CLI "
+        "configuration.",
+    ),
+    _KnownFailure(
+        TerraformError,
+        "registry-unreachable",
         # `terraform init` and `terraform get` name the registry that they cannot reach.
         _any_of(
             r"could not connect to registry\.",

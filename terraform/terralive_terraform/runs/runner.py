@@ -125,7 +125,7 @@ class Terraform:
         Raises:
             TerraformError: it failed.
         """
-        self._on_progress(OutputLine("Installing providers and modules (terraform init)"))
+        self._on_progress(OutputLine("installing providers and modules (terraform init)"))
         (self._data_dir / _STAMP).unlink(missing_ok=True)
         self.state.forget()
         arguments = ["init", "-input=false", "-no-color"]

@@ -84,7 +84,7 @@ def test_except_takes_precedence_over_only(tmp_path: Path) -> None:
 def test_the_file_leaves_functions_out_and_only_brings_them_back(tmp_path: Path) -> None:
     file = "[functions.shop-mails]\nlive = false\n"
 
-    reason = "live = false in terralive.toml leaves it out"
+    reason = "terralive.toml leaves it out (live = false)"
     assert reasons(tmp_path, file) == {MAILS: reason}
     assert set(reasons(tmp_path, file, only=("mails",))) == ALL - {MAILS}
 
@@ -95,6 +95,7 @@ def test_instances_of_one_block_become_live_together(tmp_path: Path, option: Opt
 
     assert "1 of its 2 instances" in found[WORKER]
     assert "all instances of a block together" in found[WORKER]
+    assert found[WORKER].endswith("name all of them or none: shop-worker-eu, shop-worker-us")
 
 
 @BOTH

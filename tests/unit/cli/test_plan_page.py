@@ -18,6 +18,7 @@ from terralive_cli.configuration.values import Config, Output
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.plans import ReadyPlan, without_keys
 from terralive_cli.functions.mapping import map_functions
+from terralive_cli.functions.reasons import unplanned
 from terralive_cli.output.events import (
     ChangesListed,
     LiveFunction,
@@ -219,9 +220,29 @@ def test_where_nothing_can_be_live_the_error_does_not_repeat_the_page() -> None:
     assert nothing_live({}, {}).message == "The app has no Lambda functions."
 
 
+def test_where_options_leave_all_functions_out_the_error_names_the_options() -> None:
+    left_out = {"f": NotLive("f", "--only leaves it out"), "g": NotLive("g", UNKNOWN)}
+    assert "docs/CONFIGURATION.md" in nothing_live(left_out, {}).hint
+    del left_out["g"]
+    assert "--only" in nothing_live(left_out, {}).hint
+
+
+def test_the_name_of_a_file_keeps_its_small_letter_at_the_beginning() -> None:
+    reason = "terralive.toml leaves it out (live = false)"
+    made = plan(not_live=(NotLiveFunction("aws_lambda_function.fn", reason),))
+    assert shown(made)[-1] == f"    {reason}."
+
+
 def test_where_terraform_cannot_plan_the_page_says_so() -> None:
     page = shown(replace(plan(ORDERS), changes=None))
     assert page[1] == "Terraform has made no plan. This is what is known without one."
+
+
+def test_no_path_is_asked_for_where_a_plan_may_tell_it() -> None:
+    item = NotLive("f", UNKNOWN, lines=("[functions.'f']", 'path = "…"'))
+    assert unplanned(item) == NotLive("f", "its code is looked for once Terraform can plan")
+    java = NotLive("f", "no program", lines=("[functions.'f']", 'command = ["…"]'))
+    assert unplanned(java) == java
 
 
 def test_keys_of_stub_images_are_in_no_text_of_terraform() -> None:

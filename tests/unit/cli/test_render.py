@@ -334,6 +334,12 @@ def test_nothing_to_change_is_said_once_for_a_phase() -> None:
     assert shown.splitlines() == ["Debug stack: nothing to change"]
 
 
+def test_the_last_message_replaces_what_a_terminal_shows_for_ctrl_c() -> None:
+    stopped = show(Output.RICH, Stopped("dev-ana", live=True, message=VPC), screen=Screen())
+
+    assert stopped.startswith("\r")
+
+
 @pytest.mark.parametrize(
     "event",
     [

@@ -122,6 +122,18 @@ def test_an_unreachable_registry_is_no_trouble_with_aws() -> None:
     assert "TERRALIVE_PROVIDER_MIRROR" in error.hint
 
 
+def test_a_provider_that_a_mirror_lacks_is_no_trouble_with_the_network() -> None:
+    said = (
+        "Could not retrieve the list of available versions for provider\nhashicorp/archive: "
+        "provider registry.terraform.io/hashicorp/archive was not\nfound in any of the "
+        "search locations\n\n"
+        "  - /opt/plugins"
+    )
+    summary = "Failed to query available provider packages"
+    error = failure("init", [Diagnostic("error", summary, said)], "")
+    assert error.hint.startswith("The folder that Terraform gets its providers from does not have")
+
+
 NOT_INSTALLED = "Error: Failed to install provider\n\nError while installing hashicorp/aws v5.1.0: "
 NOT_DOWNLOADED = "Error: Failed to download module\n\nfatal: "
 

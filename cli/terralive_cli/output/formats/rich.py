@@ -12,11 +12,13 @@ from typing import Final, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.control import Control
 from rich.live import Live
+from rich.segment import ControlType
 from rich.spinner import Spinner
 from rich.text import Text
 
-from terralive_cli.output.events import Failed
+from terralive_cli.output.events import Failed, Stopped
 from terralive_cli.output.formats.line import Line, Style
 from terralive_cli.output.formats.printable import coloured, printable
 from terralive_cli.output.formats.text import TextLines, share_warnings
@@ -42,6 +44,7 @@ _GAP: Final = 2
 _COLOURS: Final = ("cyan", "magenta", "blue", "green", "yellow")
 # A narrower terminal wraps by itself.
 _NARROWEST: Final = 20
+_LINE_START: Final = Control(ControlType.CARRIAGE_RETURN)
 
 
 class _Console(Console):
@@ -86,6 +89,9 @@ class Rich:
                 self._show_live(text)
                 continue
             self._hide_live()
+            # A terminal shows Ctrl-C as `^C`. The line would begin behind it, and be too long.
+            if isinstance(event, Stopped) and console.is_terminal:
+                console.control(_LINE_START)
             for row in wrapped(text, line, self._text.width, console):
                 console.print(row, soft_wrap=True)
 
