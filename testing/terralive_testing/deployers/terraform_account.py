@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from terralive_sandbox.info import environment
+from terralive_sandbox.info import SandboxInfo, environment
 from terralive_sandbox.process import SandboxProcess
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.progress import Progress
@@ -28,6 +28,20 @@ def aws_environment(work: Path) -> Iterator[dict[str, str]]:
         yield {**terraform_environment(mine, work), **environment(process.info)}
     finally:
         process.stop()
+
+
+def by_hand(directory: Path, info: SandboxInfo, work: Path) -> Terraform:
+    """Return Terraform as a user runs it after `eval "$(terralive sandbox --env)"`.
+
+    Args:
+        directory: the folder of the configuration.
+        info: the sandbox.
+        work: a folder for a CLI configuration.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    variables = {**terraform_environment(own, work), **environment(info)}
+    terraform, _ = terraform_in(directory, variables, None)
+    return terraform
 
 
 def terraform_in(

@@ -1,4 +1,7 @@
-"""Run a soak: sandbox, relay, callers, faults and kills. Then compare the ledgers and print it."""
+"""Run a soak: sandbox, relay, callers, faults and kills. Then compare the ledgers and print it.
+
+The app is deployed before the relay starts. So its deployed code answers while no relay is there.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 import boto3
@@ -23,6 +27,7 @@ from botocore.config import Config
 from terralive_cli.output.failures import INTERRUPTED
 from terralive_sandbox.process import SandboxProcess
 from terralive_testing.deployers.faults import Faults
+from terralive_testing.deployers.terraform_account import by_hand, plan
 from terralive_testing.machine.processes import descendants, running
 from terralive_testing.soak import project
 from terralive_testing.soak.chaos import Chaos
@@ -46,6 +51,11 @@ _SAY_SECONDS = 20.0
 _CLOSING_SECONDS = 1.0
 # Concurrent runs of the broker that the account allows. Each needs 50 MB, and a processor to start.
 _BROKERS = 40
+# A stub and the deployed code that it invokes.
+_EXECUTIONS_A_CALL = 2
+# Execution environments in the sandbox have a `/tmp` of their own, so the ledger of handlers is
+# elsewhere.
+_FOLDERS = Path("/var/tmp")  # noqa: S108  # `tempfile` makes a private folder in it
 
 
 def main() -> int:
@@ -54,7 +64,7 @@ def main() -> int:
     # Ctrl-C would reach a relay.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"soak with seed {options.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="terralive-soak-") as folder:
+    with tempfile.TemporaryDirectory(prefix="terralive-soak-", dir=_FOLDERS) as folder:
         figures = soak(options.keep or Path(folder), options)
     for line in lines(figures):
         print(line)
@@ -72,9 +82,10 @@ def soak(folder: Path, options: argparse.Namespace) -> Figures:
         work / "sandbox.json",
         log_path=work / "sandbox.log",
         time_scale=options.time_scale,
-        concurrency=options.concurrency + _BROKERS,
+        concurrency=options.concurrency * _EXECUTIONS_A_CALL + _BROKERS,
     )
     try:
+        _deploy(sandbox, root, folder)
         relays = Relays(root)
         told = str(relays.start()["outputs"]["told"])
         seconds, calls, faults = _load(sandbox, relays, told, options)
@@ -99,6 +110,12 @@ def soak(folder: Path, options: argparse.Namespace) -> Figures:
         left=left,
         violations=judge(calls, written, relays.lives),
     )
+
+
+def _deploy(sandbox: SandboxProcess, root: Path, folder: Path) -> None:
+    """Deploy the app with its own code, as a team does before anybody makes it live."""
+    terraform = by_hand(root, sandbox.info, folder)
+    terraform.apply(plan(terraform, folder).file)
 
 
 def _load(
@@ -135,7 +152,7 @@ def _load(
     )
     chaos = Chaos(Faults(info), seed=options.seed, broker=broker, functions=f"{project.PREFIX}*")
     chaos.start()
-    _kill_relays(sandbox, callers, relays, options.invocations, began)
+    _kill_relays(sandbox, callers, relays, options, began)
     seconds = time.monotonic() - began
     chaos.stop()
     calls = callers.calls + collect(
@@ -149,19 +166,33 @@ def _load(
 
 
 def _kill_relays(
-    sandbox: SandboxProcess, callers: Callers, relays: Relays, wanted: int, began: float
+    sandbox: SandboxProcess,
+    callers: Callers,
+    relays: Relays,
+    options: argparse.Namespace,
+    began: float,
 ) -> None:
-    """Kill relays while callers call, at even distances, until the callers have ended."""
+    """Kill relays while callers call, at even distances, until the callers have ended.
+
+    The next relay comes after a random time.
+    """
+    random = Random(f"{options.seed}-absences")
+    wanted = options.invocations
+    # When the next relay starts, on the monotonic clock; None while there is one.
+    back_at: float | None = None
     kills = max(1, round(wanted * _LIVES_UNTIL / _INVOCATIONS_A_LIFE))
     at = [wanted * _LIVES_UNTIL * (number + 1) / kills for number in range(kills)]
     say = began
     while callers.running():
         if not sandbox.is_running():
             raise SystemExit("the sandbox has ended by itself")
-        if at and callers.counted >= at[0]:
+        if back_at is None and at and callers.counted >= at[0]:
             at.pop(0)
             relays.kill()
+            back_at = time.monotonic() + random.uniform(0, options.longest_absence)
+        if back_at is not None and time.monotonic() >= back_at:
             relays.start()
+            back_at = None
         if time.monotonic() >= say:
             say = time.monotonic() + _SAY_SECONDS
             print(
@@ -169,6 +200,8 @@ def _kill_relays(
                 flush=True,
             )
         time.sleep(0.1)
+    if back_at is not None:
+        relays.start()
 
 
 def _close(sandbox: SandboxProcess, relays: Relays) -> list[str]:
@@ -233,9 +266,18 @@ def _options() -> argparse.Namespace:
         "--time-scale", type=float, default=1.0, help="of Lambda's waits and API Gateway's limits"
     )
     parser.add_argument(
-        "--keep", type=Path, help="an empty folder for the ledgers; without it nothing is kept"
+        "--longest-absence", type=float, default=60.0, help="of a relay after a kill, in seconds"
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="an empty folder for the ledgers, not in /tmp; without it nothing is kept",
+    )
+    options = parser.parse_args()
+    hidden = Path("/tmp")  # noqa: S108  # nothing is written there
+    if options.keep is not None and options.keep.resolve().is_relative_to(hidden):
+        parser.error("--keep: deployed functions have a /tmp of their own; choose another folder")
+    return options
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import uuid
 from random import Random
 from typing import Any
 
-_RELAY = os.getppid()  # the process that started this worker
+_RELAY = os.getppid()  # the process that started this worker: a relay, or the sandbox
 
 
 class SoakError(Exception):
@@ -28,7 +28,9 @@ def digest(value: object) -> str:
 def handler(event: dict[str, Any], context: Any) -> object:  # noqa: ANN401 - Lambda's
     """Answer with so many bytes, fail, or end the process. No two answers are the same."""
     request_id = str(context.aws_request_id)
-    _write(what="begin", id=request_id, function=context.function_name, event=digest(event))
+    # "$LATEST", unless the deployed code answers: that is a published version.
+    version = str(context.function_version)
+    _write(what="begin", id=request_id, version=version, event=digest(event))
     time.sleep(event.get("seconds", 0))
     wanted = event.get("fails", "")
     if wanted == "exit":

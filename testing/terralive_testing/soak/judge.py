@@ -4,7 +4,8 @@
 - false: a success that no run of a handler gave for this request and this event
 - twice: an attempt that one life of a relay gave to a handler more than once, or two attempts of a
   request id at once. Lambda makes one attempt of a synchronous call, and one more for each retry of
-  an asynchronous one.
+  an asynchronous one. Also a synchronous call that the deployed code answered, if it ran twice or a
+  relay ran it, too.
 - unnamed: a failure without a name that says what happened
 - untold: relay and handlers report different things about a run
 """
@@ -12,7 +13,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -44,18 +45,47 @@ class Violation:
 def judge(calls: Sequence[Call], runs: Sequence[Run], lives: Sequence[Life]) -> list[Violation]:
     """Return every violation."""
     of: dict[str, list[Run]] = defaultdict(list)
+    # A fallback has a request id of its own. So its runs are found by their event.
+    fallbacks: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        of[run.id].append(run)
+        if run.is_fallback:
+            fallbacks[run.event].append(run)
+        else:
+            of[run.id].append(run)
     lived = {life.relay for life in lives}
     found = []
     for call in calls:
-        violation = _of_call(call, of[call.id], lived)
+        violation = _of_call(call, [*of[call.id], *fallbacks[call.event]], lived)
         if violation is not None:
             found.append(violation)
+    found += _fallbacks_twice(calls, of, fallbacks)
     asynchronous = {call.id for call in calls if call.asynchronous}
     for name, own in of.items():
         found += _twice(name, own, is_asynchronous=name in asynchronous)
     return found + [violation for life in lives for violation in _of_life(life, of, runs)]
+
+
+def _fallbacks_twice(
+    calls: Sequence[Call],
+    of: Mapping[str, Sequence[Run]],
+    fallbacks: Mapping[str, Sequence[Run]],
+) -> Iterator[Violation]:
+    """Yield the calls that the deployed code answered, and another handler ran for, too.
+
+    A few events are equal. They are not looked at, because their fallbacks cannot be told apart.
+    """
+    times = Counter(call.event for call in calls)
+    for call in calls:
+        answered = len(fallbacks[call.event])
+        if not answered or times[call.event] > 1:
+            continue
+        if call.asynchronous:
+            if answered > _ASYNCHRONOUS_ATTEMPTS:
+                what = f"the deployed code ran {answered} times"
+                yield Violation(Promise.TWICE, call.id, what)
+        elif answered > 1 or of[call.id]:
+            what = f"the deployed code ran {answered} times, and relays {len(of[call.id])} times"
+            yield Violation(Promise.TWICE, call.id, what)
 
 
 def _twice(name: str, runs: Sequence[Run], *, is_asynchronous: bool) -> list[Violation]:
@@ -104,7 +134,7 @@ def _false(call: Call, runs: Sequence[Run], lived: set[int]) -> str:
         return "no run of a handler gave this answer"
     if given[0].event != call.event:
         return "the handler had another event"
-    if given[0].relay not in lived:
+    if not given[0].is_fallback and given[0].relay not in lived:
         return "it ran outside of every relay"
     return ""
 

@@ -12,6 +12,7 @@ from typing import Any
 from terralive_testing.soak.handler import digest
 
 LAMBDAS_TIMEOUT = "Sandbox.Timedout"
+LATEST = "$LATEST"
 
 
 class End(StrEnum):
@@ -52,8 +53,10 @@ class Run:
     """One run of a handler.
 
     Attributes:
-        relay: the process id of the relay that it ran for.
+        id: the request id. A fallback has one of its own.
+        relay: the process id of the relay that it ran for; of the sandbox's for a fallback.
         error: the error type, "" for a success; None as long as it has not ended.
+        version: the version of the function whose code ran: `$LATEST` in a relay.
     """
 
     id: str
@@ -64,6 +67,12 @@ class Run:
     error: str | None = None
     answer: str = ""
     bytes: int = 0
+    version: str = LATEST
+
+    @property
+    def is_fallback(self) -> bool:
+        """Tell whether the deployed code ran, because no relay was connected."""
+        return self.version != LATEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,7 @@ def runs(lines: Iterable[str]) -> list[Run]:
                 "relay": said["relay"],
                 "event": said["event"],
                 "began": said["at"],
+                "version": said.get("version", LATEST),
             }
             found.append(run)
             open_.setdefault(key, []).append(run)

@@ -49,7 +49,8 @@ def lines(figures: Figures) -> Iterator[str]:
         f"{len(calls) - len(counted):,} more that found no relay or were throttled"
     )
     yield f"asynchronous    {sum(call.asynchronous for call in calls):,} of them"
-    yield f"handler runs    {len(figures.runs):,}"
+    fallbacks = sum(run.is_fallback for run in figures.runs)
+    yield f"handler runs    {len(figures.runs):,}, of them {fallbacks:,} of the deployed code"
     yield (
         f"relay           killed {len(figures.start_seconds) - 1} times; starts took "
         + ", ".join(f"{seconds:.1f} s" for seconds in figures.start_seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from terralive_sandbox.info import attach, environment
+from terralive_sandbox.info import attach
 from terralive_terraform.artifacts import STUB_HANDLER
-from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.marker import StageName, live_description
-from terralive_testing.deployers.terraform_account import actions, plan, terraform_in
+from terralive_testing.deployers.terraform_account import actions, by_hand, plan
 from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.plain_app import left, plain_project, start
 from terralive_testing.drivers.project import Project
@@ -37,19 +35,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def terraform(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """Terraform as the user runs it; it has applied the project in the sandbox."""
     folder = tmp_path_factory.mktemp("terraform")
-    made = by_hand(project, folder)
-    made.apply(plan(made, folder).file)
-    return made
-
-
-def by_hand(project: Project, work: Path) -> Terraform:
-    """Terraform as the user runs it after `eval "$(terralive sandbox --env)"`."""
     info = attach(project.root / ".terralive" / "sandbox.json")
     assert info is not None
-    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    variables = {**terraform_environment(own, work), **environment(info)}
-    terraform, _ = terraform_in(project.root, variables, None)
-    return terraform
+    made = by_hand(project.root, info, folder)
+    made.apply(plan(made, folder).file)
+    return made
 
 
 def invoke(project: Project) -> bytes:

@@ -63,6 +63,24 @@ def test_a_success_by_the_deployed_code_is_false() -> None:
     ]
 
 
+def test_a_success_by_the_deployed_code_is_fine_where_no_relay_ran_it() -> None:
+    fallback = replace(RUN, id="of its own", relay=8, version="3")
+
+    assert broken([CALL], [fallback], []) == []
+    assert broken([CALL], [fallback, RUN], [LIFE]) == [Promise.TWICE]
+    assert broken([CALL], [fallback, replace(fallback, id="b", answer="b")], []) == [Promise.TWICE]
+
+
+def test_each_attempt_of_an_asynchronous_event_may_be_answered_by_the_deployed_code() -> None:
+    call = replace(CALL, asynchronous=True)
+    first = replace(RUN, id="1", relay=8, version="3", error="SoakError", answer="")
+    second = replace(first, id="2", error="", answer="answer")
+    third = replace(second, id="3")
+
+    assert broken([call], [first, second], []) == []
+    assert broken([call], [first, second, third], []) == [Promise.TWICE]
+
+
 def test_a_second_run_in_a_relays_life_is_one_too_many() -> None:
     assert broken([CALL], [RUN, replace(RUN, answer="second")]) == [Promise.TWICE]
     assert broken([CALL], [RUN], [replace(LIFE, began=[Begun("a"), Begun("a")])]) == [Promise.TWICE]
@@ -140,14 +158,14 @@ def test_relay_and_handlers_have_to_tell_the_same() -> None:
 def test_the_handlers_file_is_read_run_by_run() -> None:
     said = [
         {"what": "begin", "id": "a", "event": "e", "relay": 1, "at": 1.0},
-        {"what": "begin", "id": "b", "event": "e", "relay": 1, "at": 1.5},
+        {"what": "begin", "id": "b", "event": "e", "relay": 1, "version": "3", "at": 1.5},
         {"what": "end", "id": "a", "error": "", "answer": "x", "bytes": 3, "relay": 1, "at": 2.0},
         {"what": "begin", "id": "a", "event": "e", "relay": 2, "at": 3.0},
     ]
 
     assert runs(json.dumps(line) for line in said) == [
         Run(id="a", relay=1, event="e", began=1.0, ended=2.0, error="", answer="x", bytes=3),
-        Run(id="b", relay=1, event="e", began=1.5),
+        Run(id="b", relay=1, event="e", began=1.5, version="3"),
         Run(id="a", relay=2, event="e", began=3.0),
     ]
 
