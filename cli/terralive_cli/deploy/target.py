@@ -207,7 +207,8 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
             for one and none runs.
 
     Raises:
-        ConfigurationError: no region, `region-differs`, or no sandbox to attach to.
+        ConfigurationError: no region, `region-differs`, no sandbox to attach to, or
+            `sandbox-not-named`.
         CredentialsError: see `aws.identify`.
     """
     # A CDKTF program's output is in a folder of ours; only beside `*.tf` files something is left.
@@ -215,10 +216,12 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
         tidy(config.terraform.dir)
     regions = _known_regions(config)
     if not config.sandbox:
-        yield _aws(config, regions)
+        target = _aws(config, regions)
+        if target.caller.emulator is not None:
+            _refuse_own_sandbox(config.project, target.caller.emulator)
+        yield target
         return
-    file = sandbox_file(config.project)
-    running = attach(file)
+    running = attach(sandbox_file(config.project))
     if running is not None:
         regions.require_same_in_sandbox(_running_sandbox(running))
         yield _sandbox(config, running, own_sandbox=False)
@@ -236,6 +239,22 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
     finally:
         process.stop()
         shutil.rmtree(config.project / FOLDER / "sandbox" / process.info.id, ignore_errors=True)
+
+
+def _refuse_own_sandbox(project: Path, emulator: str) -> None:
+    """Refuse to take the project's sandbox for an AWS account: no relay finds its APIs.
+
+    Raises:
+        ConfigurationError: `sandbox-not-named`.
+    """
+    running = attach(sandbox_file(project))
+    if running is None or running.endpoint.rstrip("/") != emulator.rstrip("/"):
+        return
+    raise ConfigurationError(
+        "sandbox-not-named",
+        f"AWS_ENDPOINT_URL is the address of this project's sandbox: {emulator}.",
+        hint="Add --sandbox to this command. It works on what you have applied there by hand, too.",
+    )
 
 
 def start_sandbox(config: Config, *, port: int = 0) -> SandboxProcess:

@@ -138,7 +138,9 @@ def test_a_port_that_is_taken_is_said_to_be(project: Project) -> None:
 # With the sandbox, and nothing deployed yet
 
 
-def test_wrong_keys_are_said_to_be_wrong(project: Project, sandbox: Command) -> None:
+def test_wrong_keys_and_right_keys_without_the_option_are_refused(
+    project: Project, sandbox: Command
+) -> None:
     assert sandbox.process.poll() is None
     environment = {**REGION, **KEYS, "AWS_ENDPOINT_URL": project.sandbox["endpoint"]}
 
@@ -146,6 +148,11 @@ def test_wrong_keys_are_said_to_be_wrong(project: Project, sandbox: Command) -> 
 
     environment["AWS_ACCESS_KEY_ID"] = project.sandbox["access_key_id"]
     error_of(run(["start", "--yes"], project.root, environment), "credentials-rejected", 4)
+
+    # As `eval "$(terralive sandbox --env)"` does it.
+    environment["AWS_SECRET_ACCESS_KEY"] = project.sandbox["secret_access_key"]
+    error = error_of(run(["start", "--yes"], project.root, environment), "sandbox-not-named", 2)
+    assert "--sandbox" in error["hint"]
 
 
 @pytest.mark.usefixtures("sandbox")
