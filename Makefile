@@ -15,7 +15,7 @@ ALL_TESTS = tests/integration/sandbox/test_everything.py tests/e2e tests/integra
 # What to test, and pytest's options: make test ARGS="tests/unit/relay -k lease"
 ARGS =
 
-.PHONY: help demo live test unit check format docs template bench soak dist clean preflight
+.PHONY: help demo live test unit check format docs template bench soak kill dist clean preflight
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo "  make check   lint, types, import rules"
 	@echo "  make bench   measurements"
 	@echo "  make soak    10,000 invocations under faults, nothing lost (20 minutes; WITH='--seed 1', '--help')"
+	@echo "  make kill    kill -9 and Ctrl-C at 18 points, with an app of each kind (an hour; WITH='--kinds image', '--help')"
 	@echo "  make docs    docs/CONFIGURATION.md from the code"
 	@echo "  make template  the debug stack's template.tf.json from its CDK for Terraform code (needs Node.js)"
 	@echo "  make dist    wheel and sdist in dist/, installed and run in an empty virtual environment"
@@ -101,6 +102,9 @@ bench: preflight $(STAMP)
 
 soak: preflight $(STAMP)
 	@$(WITH_TERRAFORM) $(BIN)/python -m terralive_testing.soak $(WITH)
+
+kill: preflight $(STAMP)
+	@$(WITH_TERRAFORM) $(BIN)/python -m terralive_testing.kill $(WITH)
 
 dist: $(STAMP)
 	@scripts/check-distribution

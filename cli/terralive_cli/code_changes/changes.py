@@ -22,7 +22,7 @@ from terralive_terraform.output.state import DeployedFunction
 class Keep(Enum):
     """What becomes of the code that a function has now."""
 
-    KNOWN = auto()  # it is a stub's, or it is in a version already
+    KNOWN = auto()  # it is a stub's, in a version already, or what the configuration says
     VERSION = auto()  # it is published as a version first
     LOST = auto()  # it is in no version afterwards
 
@@ -89,7 +89,7 @@ def other_code(
             yield CodeChange(address, function.arn, code.sha256, code.modified)
 
 
-def keep(change: CodeChange, replaced: Replaced | None, *, is_stub: bool) -> Keep:
+def keep(change: CodeChange, replaced: Replaced | None, *, is_known: bool) -> Keep:
     """Return what becomes of the code that a function has now.
 
     A version is published with the function's own settings. Only the version that the stub has
@@ -98,9 +98,10 @@ def keep(change: CodeChange, replaced: Replaced | None, *, is_stub: bool) -> Kee
     Args:
         change: the change.
         replaced: the record of what the stub has replaced; None for none.
-        is_stub: whether the code is a stub's, of another version of terralive.
+        is_known: whether the code is a stub's, of another version of terralive, or what the
+            configuration says.
     """
-    if is_stub:
+    if is_known:
         return Keep.KNOWN
     if replaced is None:
         return Keep.LOST

@@ -32,6 +32,8 @@ def find_other_code(
     live: Collection[str],
     stub: Stub,
     record: Callable[[str], Replaced | None],
+    *,
+    own_hashes: Mapping[str, str | None],
 ) -> tuple[CodeChange, ...]:
     """Return the changes that put this stage's stub back where Terraform would not.
 
@@ -43,6 +45,8 @@ def find_other_code(
         live: the addresses, without instance keys, of the functions that Terraform makes live.
         stub: this stage's stub.
         record: reads the record of what a stub has replaced, by the function's ARN.
+        own_hashes: the Base64 SHA-256 of the code that the configuration gives each function, by
+            address; None where it is not known.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
@@ -59,8 +63,11 @@ def find_other_code(
         return ()
     changes: list[CodeChange] = []
     for change in found:
-        stub_code = _has_stub(accounts, change.arn)
-        kept = keep(change, known[change.arn], is_stub=stub_code)
+        # An update that has failed has left the configuration's own code.
+        is_known = change.sha256 == own_hashes.get(change.address)
+        if not is_known:
+            is_known = _has_stub(accounts, change.arn)
+        kept = keep(change, known[change.arn], is_known=is_known)
         changes.append(replace(change, keep=kept))
     return tuple(changes)
 

@@ -51,6 +51,7 @@ class CodeChanges:
             addresses_of(selected.prepared.functions),
             stub_of(self.stage, outputs),
             table.get_replaced,
+            own_hashes={item.address: item.code_hash for item in selected.evaluated.planned},
         )
         if not self.stage.config.yes:
             return changes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from pathlib import Path
 
@@ -72,6 +74,7 @@ class LiveFunction:
             {API},
             Stub(self.stub.sha256_base64, "wss://api.example/stub", STAGE),
             self.table.get_replaced,
+            own_hashes={API: base64.b64encode(hashlib.sha256(OWN).digest()).decode()},
         )
 
     def make(self, changes: tuple[CodeChange, ...]) -> list[str]:
@@ -129,6 +132,17 @@ def test_an_update_of_the_code_that_has_failed_is_made_again(live: LiveFunction)
     known = live.table.get_replaced(live.arn)
     assert known is not None
     assert live.answer_of(known.version) == "own"
+
+
+def test_code_that_the_configuration_has_is_not_lost_without_a_record(live: LiveFunction) -> None:
+    """The code was never replaced, and the configuration asks for no version to fall back on."""
+    live.table.delete_replaced(live.arn)
+    live.put(OWN)
+
+    changes = live.found()
+    assert [change.keep for change in changes] == [Keep.KNOWN]
+    assert live.make(changes) == []
+    assert live.has_stub
 
 
 def test_an_older_stub_is_no_code_to_keep(live: LiveFunction) -> None:

@@ -66,11 +66,11 @@ def test_code_is_kept_as_a_version_unless_it_is_in_one() -> None:
     change = CodeChange(API, ARN, "other=")
     record = Replaced(ARN, "3", "own=", made=True)
 
-    assert keep(change, record, is_stub=False) is Keep.VERSION
-    assert keep(change, None, is_stub=False) is Keep.LOST
-    assert keep(change, None, is_stub=True) is Keep.KNOWN
+    assert keep(change, record, is_known=False) is Keep.VERSION
+    assert keep(change, None, is_known=False) is Keep.LOST
+    assert keep(change, None, is_known=True) is Keep.KNOWN
     known = Replaced(ARN, "3", "other=", made=True)
-    assert keep(change, known, is_stub=False) is Keep.KNOWN
+    assert keep(change, known, is_known=False) is Keep.KNOWN
 
 
 def test_the_reason_says_what_becomes_of_the_code() -> None:
