@@ -356,7 +356,11 @@ class _Finder:
             return UnknownCode(
                 f"what {archive.shown} is made of has no file with its handler", zips
             )
-        return UnknownCode("the plan does not name its source", zips)
+        reason = "the plan does not name its source"
+        missing = [file for file in zips if not file.exists()]
+        if missing:
+            reason = f"{self._repository.shown(missing[0])} does not exist"
+        return UnknownCode(reason, zips)
 
     def _listed(self, files: Sequence[Path]) -> str:
         shown = [self._repository.shown(file) for file in files[:_MAX_SHOWN]]

@@ -398,6 +398,14 @@ def test_several_files_of_a_handler_are_listed_and_none_is_chosen(project: Path)
     assert "other/app.py, src/app.py" in code.reason
 
 
+def test_a_zip_that_is_not_there_is_named(project: Path) -> None:
+    plan = PlanDocument()
+    function(plan, filename="build/worker.zip", handler="worker.run")
+    code = found(plan, project)
+    assert isinstance(code, CodeNotFound)
+    assert code.reason.startswith("build/worker.zip does not exist, and no worker.py in the")
+
+
 def test_a_test_is_no_code_where_there_is_other_code(project: Path) -> None:
     write(project / "tests" / "app.py", HANDLER)
     plan = PlanDocument()
