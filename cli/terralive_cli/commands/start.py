@@ -7,17 +7,16 @@ import time
 from typing import Final
 
 from terralive_cli.app.live_plan import LiveApp
+from terralive_cli.changes.in_session import saved_changes
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage, opened, work_folder
-from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
 from terralive_cli.functions.debugging import Debugging
 from terralive_cli.live.holder import held, require_mine
+from terralive_cli.live.served_app import ServedApp
 from terralive_cli.live.stage_relay import StageRelay
-from terralive_cli.live.stage_stub import stub_of
-from terralive_cli.live.stub_watch import StubWatch
 from terralive_cli.output import failures
-from terralive_cli.output.events import LiveFunction, Message, Ready, SandboxAccess, Stopped
+from terralive_cli.output.events import Message, Stopped
 from terralive_cli.output.interrupts import options_of
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
@@ -27,11 +26,9 @@ from terralive_cli.unchanged.heard import Heard
 from terralive_relay.events import RelayEvent, Warned
 from terralive_sandbox.refusals import RefusalReader
 from terralive_stub.errors import StageHeldError
-from terralive_terraform.substitution.rules import NotLive
 from terralive_workers import loopback
 
-_LOOK_SECONDS: Final = 1.0
-_URL_SCHEMES: Final = ("https://", "http://", "wss://", "ws://")
+_LOOK_SECONDS: Final = 0.5
 
 
 def run(
@@ -71,15 +68,14 @@ def run(
             logs(event)
 
         relay = StageRelay.of(stage, publish, takeover=takeover)
+        began_ns = time.time_ns()
         try:
             this_start = Start(stage, heard, debugging, takeover)
             found = again(this_start, refresh=refresh) or _made_live(this_start, ui, relay)
             if found is None:
                 return failures.FAILED
             outputs, live = found
-            _warn(ui, live)
-            watch = StubWatch.of(stage, ui.emit, stub_of(stage, outputs), live)
-            return _serve(stage, ui, outputs, live, relay, watch=watch)
+            return _serve(this_start, ui, outputs, live, relay, began_ns=began_ns)
         finally:
             _stop(relay)
             logs.close()
@@ -96,14 +92,10 @@ def _made_live(start: Start, ui: Ui, relay: StageRelay) -> tuple[DebugStackOutpu
         TerraliveError: see `workflows.make_live`.
     """
     # An unchanged start does not wait for these.
-    from terralive_cli.deploy import approval, workflows  # noqa: PLC0415  # heavy
-    from terralive_cli.protection.guard import Guard  # noqa: PLC0415  # heavy
-    from terralive_cli.stacks.stage_apps import StageApps  # noqa: PLC0415  # heavy
-    from terralive_cli.unchanged.remembering import remember  # noqa: PLC0415  # heavy
+    from terralive_cli.changes.applying import made_live  # noqa: PLC0415  # heavy
+    from terralive_cli.deploy import approval  # noqa: PLC0415  # heavy
 
     stage, takeover = start.stage, start.takeover
-    guard = Guard(stage, ui, takeover=takeover)
-    apps = StageApps(stage, guard, start.debugging, relay.serve_planned)
     # The debug stack comes first, because the stubs contain its address.
     debug_stack = DebugStack.opened(stage)
     deployed = debug_stack.outputs()
@@ -115,72 +107,49 @@ def _made_live(start: Start, ui: Ui, relay: StageRelay) -> tuple[DebugStackOutpu
             # A relay that is connected is taken over when the user has agreed to the plan.
             relay.resume(deployed)
     try:
-        outputs, live = workflows.make_live(debug_stack, apps, ui, deployed)
+        return made_live(start, ui, relay, debug_stack, deployed)
     except approval.Declined as declined:
         ui.emit(Message(message=str(declined)))
         return None
-    remember(start, outputs, live)
-    return outputs, live
-
-
-def _warn(ui: Ui, live: LiveApp) -> None:
-    """Show why functions stay as they are, and what may be wrong with live ones."""
-    warnings = []
-    for address, item in live.refused.items():
-        warnings.append(Warned(reference="not-live", message=_why(item), function=address))
-    for code in live.code.values():
-        found = {
-            "runtime-differs": interpreter_warning(code),
-            "handler-doubtful": handler_warning(code),
-        }
-        for reference, text in found.items():
-            if text is not None:
-                warnings.append(Warned(reference=reference, message=text, function=code.address))
-    # Together, so that the same warning for several functions is shown once.
-    ui.emit(*warnings)
-
-
-def _why(item: NotLive) -> str:
-    """Return why a function stays as it is, in words that all functions with this reason share."""
-    if not item.lines:
-        return item.reason
-    return f"{item.reason}. `terralive plan` shows the lines to add to terralive.toml"
 
 
 def _serve(
-    stage: Stage,
+    start: Start,
     ui: Ui,
     outputs: DebugStackOutputs,
     live: LiveApp,
     relay: StageRelay,
     *,
-    watch: StubWatch,
+    began_ns: int,
 ) -> int:
     """Run the relay until Ctrl-C, or until nobody reads the output any more.
 
     Raises:
         StageHeldError: another user holds the stage, or takes it over.
     """
+    stage = start.stage
     refusals = None
     if stage.target.sandbox is not None:
         refusals = RefusalReader(stage.target.sandbox)
     is_held = False
+    served = ServedApp(stage, ui, relay)
+    changes = saved_changes(start, ui, relay, served, began_ns)
     try:
-        relay.serve(outputs, live.functions)
-        ui.emit(_ready(stage, live))
-        watch.start()
+        served.serve(outputs, live)
         while not relay.wait(_LOOK_SECONDS):
             if refusals is not None:
                 _show_refusals(ui, refusals)
             if ui.output_gone:
                 break
+            changes.look()
     except KeyboardInterrupt:
         pass  # the normal end
     except StageHeldError:
         is_held = True
         raise
     finally:
-        watch.close()
+        changes.release()
+        served.pause_watch()
         _stop(relay)
         ui.emit(
             Stopped(
@@ -206,27 +175,6 @@ def _show_refusals(ui: Ui, refusals: RefusalReader) -> None:
     for text in refusals.read():
         message = f"The sandbox refused a request: {text}"
         ui.emit(Warned(reference="refused-by-sandbox", message=message))
-
-
-def _ready(stage: Stage, live: LiveApp) -> Ready:
-    urls = {}
-    for name, value in live.outputs.items():
-        if isinstance(value, str) and value.startswith(_URL_SCHEMES):
-            urls[name] = stage.target.url(value)
-    info = stage.target.sandbox
-    sandbox = SandboxAccess.of(info) if info else None
-    found_by = live.found_by
-    return Ready(
-        stage=stage.config.stage,
-        functions=tuple(
-            LiveFunction.of(function, found_by=found_by.get(function.address, ""))
-            for function in live.functions
-        ),
-        outputs=live.outputs,
-        urls=urls,
-        sandbox=sandbox,
-        region=stage.target.region,
-    )
 
 
 def _last_message(stage: Stage, *, is_held: bool) -> str:

@@ -77,6 +77,8 @@ class StageRelay:
         self._address = ("", b"")
         # The functions that it serves.
         self._functions: tuple[LocalFunction, ...] = ()
+        # Whether it has served an app that is live: from then on it is kept.
+        self._is_kept = False
 
     @classmethod
     def of(cls, stage: Stage, publish: Sink, *, takeover: bool) -> Self:
@@ -125,6 +127,12 @@ class StageRelay:
             TerraliveError: see `Relay.wait_connected`.
         """
         self._serve(outputs, functions, _CONNECT_SECONDS)
+        self._is_kept = True
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether there is a relay."""
+        return self._relay is not None
 
     def wait(self, seconds: float) -> bool:
         """Wait until the relay stops by itself; return True if it has.
@@ -154,8 +162,9 @@ class StageRelay:
             # The functions that are served already stay served.
             _log.debug("some functions cannot be served yet: %s", error.message)
         except TerraliveError as error:
-            _log.debug("nothing is served yet: %s", error.message)
-            self.stop()
+            _log.debug("nothing more is served yet: %s", error.message)
+            if not self._is_kept:
+                self.stop()
 
     def _serve(
         self,

@@ -257,6 +257,8 @@ class SandboxAccess:
 class Ready(Event):
     """The functions are live: the next invocation runs here.
 
+    It comes again when a changed configuration was applied meanwhile.
+
     Attributes:
         stage: name of the stage.
         functions: the live functions; empty if a sandbox alone is ready.
@@ -278,7 +280,7 @@ class Ready(Event):
 
 @dataclass(frozen=True, slots=True)
 class Failed(Event):
-    """The error that ended the command.
+    """The error that ended the command, or what a key has begun while functions are live.
 
     Attributes:
         reference: kebab-case name of the error.
@@ -306,6 +308,22 @@ class Stopped(Event):
     stage: str
     live: bool
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationChanged(Event):
+    """Configuration files were saved while functions are live. Nothing is planned or changed.
+
+    Attributes:
+        files: the files that differ from what the last plan has read, relative to the project; ()
+            where all changes were taken back.
+        key: the key that plans and applies the change, on a terminal; "" where only the next
+            command takes it.
+    """
+
+    type = "configuration-changed"
+    files: tuple[str, ...]
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

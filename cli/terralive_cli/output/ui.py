@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import termios
 import textwrap
 from typing import TextIO
 
@@ -36,6 +38,8 @@ class Ui:
         self._answers = answers
         self._assume_yes = assume_yes
         self.interactive = interactive
+        # Whether what was typed before a question is taken for its answer.
+        self.takes_typed_ahead = True
 
     @property
     def output_gone(self) -> bool:
@@ -70,6 +74,9 @@ class Ui:
         """Ask a person for a text. `--yes` answers no such question."""
         # The question is written by this thread, so the events before it must be on the screen.
         self._renderer.flush()
+        if not self.takes_typed_ahead:
+            with contextlib.suppress(OSError, ValueError, termios.error):
+                termios.tcflush(self._answers.fileno(), termios.TCIFLUSH)
         self._questions.write(f"{_wrapped(question)} ")
         self._questions.flush()
         return self._answers.readline().strip()

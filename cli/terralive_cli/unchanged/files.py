@@ -116,7 +116,7 @@ def take(inputs: FileInputs, now_ns: int, known: Snapshot | None = None) -> Snap
     for module in inputs.modules:
         paths.update(_configuration_in(module))
     for tree in inputs.trees:
-        paths.update(_files_below(tree, inputs.left_out))
+        paths.update(files_below(tree, inputs.left_out))
     marks: dict[Path, Mark] = {}
     for path in sorted(paths):
         earlier = None
@@ -130,28 +130,37 @@ def take(inputs: FileInputs, now_ns: int, known: Snapshot | None = None) -> Snap
 
 def first_difference(before: Snapshot, now: Snapshot) -> tuple[Path, str] | None:
     """Return a path that differs, with what has happened to it; None where nothing differs."""
+    return next(differences(before, now), None)
+
+
+def differences(before: Snapshot, now: Snapshot) -> Iterator[tuple[Path, str]]:
+    """Yield the paths that differ, each with what has happened to it."""
     for path in sorted({*before.marks, *now.marks}):
         then = before.marks.get(path, Mark(_GONE)).sha256
         today = now.marks.get(path, Mark(_GONE)).sha256
         if then == today:
             continue
         if then == _GONE:
-            return path, "is new"
-        if today == _GONE:
-            return path, "is gone"
-        return path, "has changed"
+            yield path, "is new"
+        elif today == _GONE:
+            yield path, "is gone"
+        else:
+            yield path, "has changed"
     for path in sorted({*before.names, *now.names}):
         if before.names.get(path) != now.names.get(path):
-            return path, "has other files"
-    return None
+            yield path, "has other files"
 
 
 def touched_since(snapshot: Snapshot, since_ns: int) -> Path | None:
     """Return a file that was written at or after a moment; None for none."""
+    return next(all_touched_since(snapshot, since_ns), None)
+
+
+def all_touched_since(snapshot: Snapshot, since_ns: int) -> Iterator[Path]:
+    """Yield the files that were written at or after a moment."""
     for path, mark in snapshot.marks.items():
         if max(mark.changed_ns, mark.modified_ns) >= since_ns:
-            return path
-    return None
+            yield path
 
 
 def _mark(path: Path, earlier: Mark | None, taken_ns: int) -> Mark:
@@ -183,12 +192,12 @@ def _configuration_in(folder: Path) -> Iterator[Path]:
 
 def _names_below(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(_files_below(folder, frozenset())):
+    for path in sorted(files_below(folder, frozenset())):
         digest.update(os.fsencode(path) + b"\0")
     return digest.hexdigest()
 
 
-def _files_below(top: Path, left_out: frozenset[Path]) -> Iterator[Path]:
+def files_below(top: Path, left_out: frozenset[Path]) -> Iterator[Path]:
     """Yield the files in a folder and in the folders below it; a file itself where it is one."""
     if top in left_out:
         return

@@ -50,10 +50,17 @@ class Command:
         arguments: the words behind `terralive`.
         cwd: the folder that it runs in.
         environment: variables beside those of `clean_environment()`.
+        terminal: the file descriptor of a terminal for its questions and their answers; None where
+            nobody can answer.
     """
 
     def __init__(
-        self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        terminal: int | None = None,
     ) -> None:
         self.arguments = list(arguments)
         self.events: list[Event] = []
@@ -68,16 +75,15 @@ class Command:
             [sys.executable, "-m", "terralive_cli", "--output", "json", *arguments],
             cwd=cwd,
             env=clean_environment(environment),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if terminal is None else terminal,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.PIPE if terminal is None else terminal,
             text=True,
             start_new_session=True,
         )
-        self._readers = [
-            threading.Thread(target=self._read_events, daemon=True),
-            threading.Thread(target=self._read_noise, daemon=True),
-        ]
+        self._readers = [threading.Thread(target=self._read_events, daemon=True)]
+        if terminal is None:
+            self._readers.append(threading.Thread(target=self._read_noise, daemon=True))
         for reader in self._readers:
             reader.start()
 

@@ -57,6 +57,21 @@ resource "aws_lambda_function" "greet" {
 """
 )
 
+# One more function, and its settings.
+SECOND: Final = """
+resource "aws_lambda_function" "second" {
+  function_name    = "plain-second"
+  role             = aws_iam_role.greet.arn
+  runtime          = "python3.12"
+  handler          = "app.handler"
+  filename         = "${path.module}/greet.zip"
+}
+"""
+SECOND_SETTINGS: Final = """
+[functions."aws_lambda_function.second"]
+path = "functions/greet"
+"""
+
 CONFIGURATION = """
 app = "plain"
 

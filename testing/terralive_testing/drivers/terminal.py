@@ -1,4 +1,4 @@
-"""A command that a user types in a terminal, with the user's answers to its questions."""
+"""A command that a user types in a terminal, with the user's answers and keys."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from terralive_testing.drivers.command import Event, clean_environment
+from terralive_testing.machine.waiting import eventually
 
 _QUESTION: Final = b"[y/N]"
 
@@ -95,3 +98,77 @@ def answered(
         os.close(ours)
     events = [json.loads(line) for line in output.splitlines()]
     return Ended(process.returncode, events, " ".join(b"".join(screen).decode().split()))
+
+
+class Terminal:
+    """A terminal, in which a test reads and types.
+
+    Args:
+        ours: the file descriptor of its other end.
+        theirs: its file descriptor for a command.
+    """
+
+    def __init__(self, ours: int, theirs: int) -> None:
+        self._ours = ours
+        self.theirs = theirs
+        # What has appeared in it, in bytes. The reader's thread adds to it.
+        self._shown = bytearray()
+        # The number of bytes that `wait_for` has found already.
+        self._seen = 0
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @classmethod
+    @contextmanager
+    def opened(cls) -> Iterator[Self]:
+        """Open a terminal."""
+        ours, theirs = pty.openpty()
+        terminal = cls(ours, theirs)
+        try:
+            yield terminal
+        finally:
+            os.close(theirs)
+            terminal._reader.join(10)
+            os.close(ours)
+
+    def type(self, text: str) -> None:
+        """Type a text."""
+        os.write(self._ours, text.encode())
+
+    def wait_for(self, text: str, timeout_s: float = 90) -> None:
+        """Wait until a text appears, behind the one that was waited for before."""
+        wanted = text.encode()
+        eventually(
+            lambda: wanted in self._shown[self._seen :],
+            f"`{text}` in the terminal",
+            seconds=timeout_s,
+        )
+        self._seen = self._shown.index(wanted, self._seen) + len(wanted)
+
+    def wait_for_line(self, start: str) -> str:
+        """Wait until a line appears that starts with this text, and return the rest of it."""
+        self.wait_for(start)
+        begin = self._seen
+        self.wait_for("\r\n")
+        return self._shown[begin : self._seen].decode().strip()
+
+    @property
+    def shown(self) -> str:
+        """What has appeared in it."""
+        return self._shown.decode()
+
+    def takes_lines(self) -> bool:
+        """Tell whether it has its usual mode: it shows what is typed, and passes lines on."""
+        usual = termios.ICANON | termios.ECHO | termios.ISIG
+        modes: int = termios.tcgetattr(self.theirs)[3]
+        return modes & usual == usual
+
+    def _read(self) -> None:
+        while True:
+            try:
+                part = os.read(self._ours, 65536)
+            except OSError:  # Linux's way to say that the other end is closed
+                return
+            if not part:
+                return
+            self._shown += part

@@ -11,7 +11,14 @@ from collections.abc import Iterator
 import pytest
 
 from terralive_testing.drivers.command import Command, Event, run
-from terralive_testing.drivers.plain_app import add, left, plain_project, reset
+from terralive_testing.drivers.plain_app import (
+    SECOND,
+    SECOND_SETTINGS,
+    add,
+    left,
+    plain_project,
+    reset,
+)
 from terralive_testing.drivers.project import Project
 from terralive_testing.drivers.terminal import Ended, answered
 
@@ -26,15 +33,6 @@ resource "aws_sns_topic" "orders" {
 QUEUE = """
 resource "aws_sqs_queue" "jobs" {
   name = "plain-jobs"
-}
-"""
-SECOND = """
-resource "aws_lambda_function" "second" {
-  function_name    = "plain-second"
-  role             = aws_iam_role.greet.arn
-  runtime          = "python3.12"
-  handler          = "app.handler"
-  filename         = "${path.module}/greet.zip"
 }
 """
 SANDBOX = ["--sandbox", "--yes"]
@@ -59,7 +57,7 @@ def configure(
     """Write the app with other resources, another memory size, or another role."""
     reset(project)
     with (project.root / "terralive.toml").open("a", encoding="utf-8") as settings:
-        settings.write('[functions."aws_lambda_function.second"]\npath = "functions/greet"\n')
+        settings.write(SECOND_SETTINGS)
     main = project.root / "main.tf"
     text = main.read_text("utf-8")
     timeout = "timeout          = 10"

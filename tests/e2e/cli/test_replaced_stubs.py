@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from terralive_testing.drivers.command import Command, run
-from terralive_testing.drivers.plain_app import plain_project, start
+from terralive_testing.drivers.plain_app import SECOND, SECOND_SETTINGS, left, plain_project, start
 from terralive_testing.drivers.project import Project
+from terralive_testing.drivers.terminal import Terminal
 from terralive_testing.machine.waiting import eventually
 
 pytestmark = pytest.mark.timeout(600)
@@ -24,14 +25,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     made = plain_project(tmp_path_factory.mktemp("replaced") / "plain")
     settings = made.root / "terralive.toml"
     text = settings.read_text("utf-8")
-    settings.write_text(f"stub_check_seconds = 1\n{text}", "utf-8")
+    settings.write_text(f"stub_check_seconds = 1\n{text}{SECOND_SETTINGS}", "utf-8")
     with Command(["sandbox"], made.root) as command:
         made.sandbox = command.wait_for_type("ready")["sandbox"]
         yield made
 
 
-def invoke(project: Project) -> object:
-    answer = project.client("lambda").invoke(FunctionName="plain-greet")
+def invoke(project: Project, name: str = "plain-greet") -> object:
+    answer = project.client("lambda").invoke(FunctionName=name)
     return json.loads(answer["Payload"].read())
 
 
@@ -100,10 +101,48 @@ def test_an_unchanged_start_runs_no_terraform_and_shows_what_another_one_shows(
     # The code of a live function is no input of a plan.
     handler = project.root / "functions" / "greet" / "app.py"
     handler.write_text('def handler(event, context):\n    return "edited"\n', "utf-8")
-    with start(project) as edited:
-        edited.wait_for_type("ready")
-        assert phases(edited) == set()
+    with Terminal.opened() as terminal:
+        words = ["start", "--sandbox"]
+        with Command(words, project.root, terminal=terminal.theirs) as edited:
+            edited.wait_for_type("ready")
+            assert phases(edited) == set()
+            assert invoke(project) == "edited"
+            _changes_while_live(project, edited, terminal)
+            edited.process.terminate()
+            edited.finish()
+        assert terminal.takes_lines()
+
+
+def _changes_while_live(project: Project, session: Command, terminal: Terminal) -> None:
+    """Add a function while another one is live, and remove it again."""
+    main = project.root / "main.tf"
+    text = main.read_text("utf-8")
+
+    main.write_text(text + SECOND, "utf-8")
+    live = _applied(project, session, terminal)
+    assert live == {"plain-greet", "plain-second"}
+    assert (invoke(project), invoke(project, "plain-second")) == ("edited", "edited")
+
+    main.write_text(text, "utf-8")
+    live = _applied(project, session, terminal)
+    assert live == {"plain-greet"}
+    assert invoke(project) == "edited"
+    assert "plain-second" not in left(project)["functions"]
+
+
+def _applied(project: Project, session: Command, terminal: Terminal) -> set[str]:
+    """Apply what was saved, by the key. Return the functions that are live then."""
+    saved = session.wait_for_type("configuration-changed")
+    assert (saved["files"], saved["key"]) == (["main.tf"], "a")
+    eventually(lambda: not terminal.takes_lines(), "single keys")
+    # The second key comes while Terraform plans, and is no answer.
+    terminal.type("a\n")
+    for _ in range(2):
+        terminal.wait_for("[y/N]")
         assert invoke(project) == "edited"
+        terminal.type("y\n")
+    ready = session.wait_for_type("ready")
+    return {item["name"] for item in ready["functions"]}
 
 
 def test_a_start_says_why_it_plans(project: Project) -> None:

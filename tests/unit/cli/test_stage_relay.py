@@ -112,6 +112,22 @@ def test_one_relay_serves_what_the_last_session_knew_then_the_plans_functions_th
     assert made.stopped
 
 
+def test_a_relay_that_serves_a_live_app_stays_where_the_debug_stack_cannot_be_reached(
+    machine: Machine,
+) -> None:
+    kept, new = machine.function("kept"), machine.function("new")
+    relay = machine.relay()
+    relay.serve(OUTPUTS, (kept,))
+    (made,) = machine.relays
+    made.failure = not_connected(15, "wss://relay", "no network")
+    relay.serve_planned(OUTPUTS, (new,))
+    assert relay.is_running
+    assert not made.stopped
+    made.failure = None
+    relay.serve(OUTPUTS, (kept, new))
+    assert [relay.served for relay in machine.relays] == [[(kept,), (kept, new)]]
+
+
 def test_a_debug_stack_with_another_address_is_connected_to_anew(machine: Machine) -> None:
     function = machine.function("orders")
     machine.remember(function)

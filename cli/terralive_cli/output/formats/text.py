@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from terralive_cli.output.events import (
     ChangesListed,
+    ConfigurationChanged,
     Failed,
     Message,
     PlanMade,
@@ -111,6 +112,7 @@ class TextLines:
             PlanMade: plan_made,
             TerraformOutput: terraform_output,
             ChangesListed: changes_listed,
+            ConfigurationChanged: _configuration_changed,
             Ready: self._ready,
             ConnectionChanged: _connection,
             InvocationStarted: self._invocation_started,
@@ -252,6 +254,17 @@ def _message(event: Message) -> list[Line]:
 
 def _stopped(event: Stopped) -> list[Line]:
     return _message(Message(event.message or "Stopped.", at=event.at))
+
+
+def _configuration_changed(event: ConfigurationChanged) -> list[Line]:
+    if not event.files:
+        return [Line((Span("The configuration is again as it was planned."),), event.at)]
+    verb = "has" if len(event.files) == 1 else "have"
+    text = f"{some_paths(event.files)} {verb} changed"
+    end = "; the next `terralive start` takes it"
+    if event.key:
+        end = f": press {event.key} to plan it, and to apply it after a question"
+    return [Line((Span(text, Style.CAUTION), Span(end)), event.at)]
 
 
 def _indented(event: Event, text: str, style: Style) -> Line:

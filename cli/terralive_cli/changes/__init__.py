@@ -1,0 +1,1 @@
+"""Terraform configuration that is saved while functions are live: noticed, and applied at a key."""

@@ -1,0 +1,75 @@
+"""Single keys from the terminal, while the user may press one.
+
+The terminal's mode is changed only while somebody asks for keys: `pressed` changes it, `release`
+puts it back. Ctrl-C and Ctrl-Z stay signals. A command in the background reads nothing, because
+the system would stop it: https://man7.org/linux/man-pages/man4/tty_ioctl.4.html.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import termios
+from typing import Final, TextIO
+
+_LONGEST: Final = 1024
+_LOCAL_MODES: Final = 3  # the index in what `tcgetattr` returns
+
+
+class Keys:
+    """Keys that are typed in a terminal. One thread uses it.
+
+    Args:
+        terminal: the terminal; keys are not read from anything else.
+    """
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._file = terminal.fileno()
+        # The terminal's mode before it was changed; None while it is not changed.
+        self._former: list[int | list[bytes | int]] | None = None
+
+    def pressed(self) -> str:
+        """Return the keys that were pressed since the last call. It does not wait.
+
+        The first call drops what was typed before it, and so does one after `release`.
+        """
+        if not self._is_in_foreground():
+            return ""
+        try:
+            self._take_single_keys()
+            ready, _, _ = select.select([self._file], [], [], 0)
+            if not ready:
+                return ""
+            return os.read(self._file, _LONGEST).decode("ascii", "ignore")
+        except (OSError, termios.error):  # the terminal was closed
+            return ""
+
+    def release(self) -> None:
+        """Put the terminal's mode back. What was typed is dropped: it is the answer to nothing."""
+        former = self._former
+        if former is not None and self._is_in_foreground():
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(self._file, termios.TCSAFLUSH, former)
+        # Only now: a signal before this line leaves it to the next call.
+        self._former = None
+
+    def _take_single_keys(self) -> None:
+        """Change the mode, also anew: a shell puts its own back when a stopped command goes on."""
+        mode = termios.tcgetattr(self._file)
+        single = mode[_LOCAL_MODES] & ~(termios.ICANON | termios.ECHO)
+        if mode[_LOCAL_MODES] == single:
+            return
+        # Kept before the change, so that a signal in between leaves nothing changed.
+        if self._former is None:
+            self._former = list(mode)
+        mode[_LOCAL_MODES] = single
+        termios.tcsetattr(self._file, termios.TCSAFLUSH, mode)
+
+    def _is_in_foreground(self) -> bool:
+        """Tell whether this command may use the terminal."""
+        try:
+            return os.tcgetpgrp(self._file) == os.getpgrp()
+        except OSError:
+            # It controls no command, so it stops none.
+            return os.isatty(self._file)

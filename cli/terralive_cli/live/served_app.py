@@ -1,0 +1,118 @@
+"""The live app as `start` serves it: its relay, its `ready` event, and the watch of its stubs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from terralive_cli.app.live_plan import LiveApp
+from terralive_cli.deploy.debug_stack import DebugStackOutputs
+from terralive_cli.deploy.target import Stage
+from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
+from terralive_cli.live.stage_relay import StageRelay
+from terralive_cli.live.stage_stub import stub_of
+from terralive_cli.live.stub_watch import StubWatch
+from terralive_cli.output.events import LiveFunction, Ready, SandboxAccess
+from terralive_cli.output.ui import Ui
+from terralive_relay.events import Warned
+from terralive_terraform.substitution.rules import NotLive
+
+_URL_SCHEMES: Final = ("https://", "http://", "wss://", "ws://")
+
+
+class ServedApp:
+    """The live app that is served. One thread uses it.
+
+    Args:
+        stage: the stage.
+        ui: shows events.
+        relay: the stage's relay.
+    """
+
+    def __init__(self, stage: Stage, ui: Ui, relay: StageRelay) -> None:
+        self._stage = stage
+        self._ui = ui
+        self._relay = relay
+        # What is served; None before the first `serve`.
+        self._served: tuple[DebugStackOutputs, LiveApp] | None = None
+        # Looks whether stubs were replaced; None while it does not run.
+        self._watch: StubWatch | None = None
+
+    @property
+    def live(self) -> LiveApp | None:
+        """The live app that is served; None before the first `serve`."""
+        if self._served is None:
+            return None
+        return self._served[1]
+
+    def serve(self, outputs: DebugStackOutputs, live: LiveApp) -> None:
+        """Serve an app that is live, in the place of the one before, and show it.
+
+        Raises:
+            StageHeldError: another user holds the stage.
+            TerraliveError: see `StageRelay.serve`.
+        """
+        self.pause_watch()
+        self._served = (outputs, live)
+        _warn(self._ui, live)
+        self._relay.serve(outputs, live.functions)
+        self._ui.emit(_ready(self._stage, live))
+        self.watch()
+
+    def watch(self) -> None:
+        """Look from now on whether stubs were replaced."""
+        if self._served is None or self._watch is not None:
+            return
+        outputs, live = self._served
+        self._watch = StubWatch.of(self._stage, self._ui.emit, stub_of(self._stage, outputs), live)
+        self._watch.start()
+
+    def pause_watch(self) -> None:
+        """Do not look, because Terraform may replace stubs now, or because this is the end."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
+
+
+def _warn(ui: Ui, live: LiveApp) -> None:
+    """Show why functions stay as they are, and what may be wrong with live ones."""
+    warnings = []
+    for address, item in live.refused.items():
+        warnings.append(Warned(reference="not-live", message=_why(item), function=address))
+    for code in live.code.values():
+        found = {
+            "runtime-differs": interpreter_warning(code),
+            "handler-doubtful": handler_warning(code),
+        }
+        for reference, text in found.items():
+            if text is not None:
+                warnings.append(Warned(reference=reference, message=text, function=code.address))
+    # Together, so that the same warning for several functions is shown once.
+    ui.emit(*warnings)
+
+
+def _why(item: NotLive) -> str:
+    """Return why a function stays as it is, in words that all functions with this reason share."""
+    if not item.lines:
+        return item.reason
+    return f"{item.reason}. `terralive plan` shows the lines to add to terralive.toml"
+
+
+def _ready(stage: Stage, live: LiveApp) -> Ready:
+    urls = {}
+    for name, value in live.outputs.items():
+        if isinstance(value, str) and value.startswith(_URL_SCHEMES):
+            urls[name] = stage.target.url(value)
+    info = stage.target.sandbox
+    sandbox = SandboxAccess.of(info) if info else None
+    found_by = live.found_by
+    return Ready(
+        stage=stage.config.stage,
+        functions=tuple(
+            LiveFunction.of(function, found_by=found_by.get(function.address, ""))
+            for function in live.functions
+        ),
+        outputs=live.outputs,
+        urls=urls,
+        sandbox=sandbox,
+        region=stage.target.region,
+    )

@@ -1,0 +1,98 @@
+"""Keys of a real terminal: they are read at once, and the terminal is as before at every end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from terralive_testing.drivers.terminal import Terminal
+from terralive_testing.machine.waiting import eventually
+
+# A command that reads keys until it is interrupted; in the terminal's background with a word.
+COMMAND = """
+import os, sys, time
+from terralive_cli.changes.keys import Keys
+from terralive_cli.output.interrupts import as_keyboard_interrupt
+
+keys = Keys(sys.stdin)
+if len(sys.argv) > 1:
+    os.setpgid(0, 0)
+looks = 0
+try:
+    with as_keyboard_interrupt():
+        print("pid", os.getpid(), flush=True)
+        while True:
+            got = keys.pressed()
+            if got:
+                print("keys", got, flush=True)
+            looks += 1
+            if looks % 20 == 0:
+                print("still here", flush=True)
+            time.sleep(0.01)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+finally:
+    keys.release()
+"""
+# What a shell does: the terminal is its own, and it waits for the command.
+SHELL = """
+import fcntl, signal, subprocess, sys, termios
+
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+child = subprocess.Popen([sys.executable, "-c", *sys.argv[1:]])
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print("ended with", child.wait(), flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextmanager
+def command(*words: str) -> Iterator[tuple[Terminal, int]]:
+    """Run the command in a terminal. Yield the terminal and the command's process id."""
+    with Terminal.opened() as terminal:
+        shell = subprocess.Popen(
+            [sys.executable, "-c", SHELL, COMMAND, *words],
+            stdin=terminal.theirs,
+            stdout=terminal.theirs,
+            stderr=terminal.theirs,
+            start_new_session=True,
+        )
+        try:
+            yield terminal, int(terminal.wait_for_line("pid "))
+        finally:
+            shell.kill()
+            shell.wait()
+
+
+def test_a_key_is_read_without_enter_and_ctrl_c_ends_the_command() -> None:
+    with command() as (terminal, _):
+        eventually(lambda: not terminal.takes_lines(), "single keys")
+        terminal.type("a")
+        terminal.wait_for("keys a")
+        terminal.type("\x03")
+        terminal.wait_for("interrupted")
+        terminal.wait_for("ended with 0")
+        assert terminal.takes_lines()
+
+
+def test_a_kill_puts_the_terminal_back() -> None:
+    with command() as (terminal, process):
+        eventually(lambda: not terminal.takes_lines(), "single keys")
+        subprocess.run(["kill", f"-{signal.SIGTERM.value}", str(process)], check=True)
+        terminal.wait_for("ended with 0")
+        assert terminal.takes_lines()
+
+
+def test_in_the_background_nothing_is_read_and_the_command_is_not_stopped() -> None:
+    with command("background") as (terminal, process):
+        terminal.type("a\n")
+        for _ in range(2):
+            terminal.wait_for("still here")
+        assert terminal.takes_lines()
+        subprocess.run(["kill", f"-{signal.SIGTERM.value}", str(process)], check=True)
+        terminal.wait_for("interrupted")
+        terminal.wait_for("ended with 0")
+        assert "keys" not in terminal.shown
