@@ -71,7 +71,9 @@ def run(
         began_ns = time.time_ns()
         try:
             this_start = Start(stage, heard, debugging, takeover)
-            found = again(this_start, refresh=refresh) or _made_live(this_start, ui, relay)
+            found = again(this_start, refresh=refresh)
+            if found is None:
+                found = _made_live(this_start, ui, relay, refresh=refresh)
             if found is None:
                 return failures.FAILED
             outputs, live = found
@@ -81,8 +83,16 @@ def run(
             logs.close()
 
 
-def _made_live(start: Start, ui: Ui, relay: StageRelay) -> tuple[DebugStackOutputs, LiveApp] | None:
+def _made_live(
+    start: Start, ui: Ui, relay: StageRelay, *, refresh: bool
+) -> tuple[DebugStackOutputs, LiveApp] | None:
     """Deploy the debug stack and the stubs, while what is live already is served.
+
+    Args:
+        start: the start.
+        ui: asks the user.
+        relay: the stage's relay.
+        refresh: plan the debug stack in any case.
 
     Returns:
         The debug stack and the live app; None where the user said no.
@@ -97,7 +107,7 @@ def _made_live(start: Start, ui: Ui, relay: StageRelay) -> tuple[DebugStackOutpu
 
     stage, takeover = start.stage, start.takeover
     # The debug stack comes first, because the stubs contain its address.
-    debug_stack = DebugStack.opened(stage)
+    debug_stack = DebugStack.opened(stage, trusts_mark=not refresh)
     deployed = debug_stack.outputs()
     if deployed is not None:
         lease = held(stage.target.caller.lease(deployed.table_name), int(time.time() * 1000))

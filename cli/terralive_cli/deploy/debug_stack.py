@@ -15,8 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Self
 
+from terralive_cli.deploy import record
 from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, applying, planned
 from terralive_cli.deploy.target import Stage
+from terralive_cli.joining.applied import Applied, is_as_applied, write_mark
 from terralive_cli.joining.concurrency import broker_concurrency, low_limit
 from terralive_cli.joining.decision import IMAGE_REPOSITORY, Project
 from terralive_cli.joining.description import StackDescription
@@ -32,6 +34,7 @@ from terralive_stub.shared.arns import partition_of
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.debug_stack import adoption
 from terralive_terraform.debug_stack.configuration import (
+    configuration_hash,
     importing,
     resources_in,
     write_configuration,
@@ -105,6 +108,7 @@ class DebugStack:
         terraform: Terraform in that folder.
         inventory: the account.
         existing: what existed of it when it was opened.
+        trusts_mark: whether it needs no plan where it is as the last plan from here has left it.
     """
 
     stage: Stage
@@ -114,9 +118,17 @@ class DebugStack:
     terraform: Terraform
     inventory: AwsInventory
     existing: Existing
+    trusts_mark: bool = False
 
     @classmethod
-    def opened(cls, stage: Stage, *, joins: bool = True, needs_images: bool = False) -> DebugStack:
+    def opened(
+        cls,
+        stage: Stage,
+        *,
+        joins: bool = True,
+        needs_images: bool = False,
+        trusts_mark: bool = False,
+    ) -> DebugStack:
         """Write the configuration, and look for what exists.
 
         Args:
@@ -124,6 +136,8 @@ class DebugStack:
             joins: whether a debug stack without a state here is used as it is, if possible.
             needs_images: whether functions need the stub as a container image. A repository that
                 exists stays until the debug stack is destroyed: an image in it may be in use.
+            trusts_mark: whether it needs no plan where it is as the last plan from here has left
+                it; see `joining.applied`.
 
         Raises:
             StageHeldError, ConfigurationError, CredentialsError: see `look.look`.
@@ -160,7 +174,7 @@ class DebugStack:
             write_values(settings, directory)
         if settings.backend is None and not existing.is_joined:
             _init(terraform, phase)
-        return cls(stage, phase, settings, directory, terraform, inventory, existing)
+        return cls(stage, phase, settings, directory, terraform, inventory, existing, trusts_mark)
 
     def with_images(self) -> DebugStack:
         """Return the debug stack with a repository for the stub's image.
@@ -214,11 +228,13 @@ class DebugStack:
     def planned(self) -> Iterator[ReadyPlan]:
         """Plan the debug stack; see `plans.planned`. One that is joined has no changes.
 
+        One that is as the last plan has left it has none, too, where that is trusted.
+
         Raises:
             TerraliveError: `debug-stack-made-twice`.
         """
         self._require_one()
-        if self.existing.is_joined:
+        if self.existing.is_joined or self._is_as_applied():
             unchanged = TerraformPlan((), has_changes=False, file=self.directory / "unplanned")
             yield ReadyPlan(unchanged, self.terraform, self.phase)
             return
@@ -242,6 +258,7 @@ class DebugStack:
         if self.existing.is_joined:
             self.phase.unchanged(_joined(self.existing.description))
         else:
+            record.debug_stack(self.stage.target.work).unlink(missing_ok=True)
             apply(ready)
         if deployed is None or deployed.secret == NO_SECRET or ready.plan.has_changes:
             outputs = self._outputs_with_secret()
@@ -249,6 +266,7 @@ class DebugStack:
             outputs = deployed
         if not self.existing.is_joined:
             self._describe(outputs.table_name)
+            write_mark(record.debug_stack(self.stage.target.work), self._applied())
         return outputs
 
     def _outputs_with_secret(self) -> DebugStackOutputs:
@@ -324,13 +342,31 @@ class DebugStack:
                 texts[name] = output.value
         return texts
 
+    def _is_as_applied(self) -> bool:
+        """Tell whether it is as the last plan from here has left it, and this is trusted."""
+        if not self.trusts_mark or self.existing.imports or _custom(self.stage) is not None:
+            return False
+        if not self.existing.in_state or self.existing.description != self._described():
+            return False
+        return is_as_applied(record.debug_stack(self.stage.target.work), self._applied())
+
+    def _applied(self) -> Applied:
+        configuration = configuration_hash(self.settings, self.directory)
+        return Applied(configuration, self._described(), self.terraform.state.version())
+
     def _describe(self, table: str) -> None:
         """Write the description into the table, unless it is there."""
+        description = self._described()
+        if description != self.existing.description:
+            self.inventory.put_description(table, description)
+
+    def _described(self) -> StackDescription:
+        """Return the description that the table is to have."""
         known = self.existing.description
         owner, created = self.settings.owner, self.settings.created
         if known is not None:
             owner, created = known.owner, known.created
-        description = StackDescription(
+        return StackDescription(
             app=self.settings.app,
             stage=self.settings.stage,
             source=self.settings.source,
@@ -341,8 +377,6 @@ class DebugStack:
             wishes=_wishes(self.stage),
             outputs=self._output_texts(),
         )
-        if description != known:
-            self.inventory.put_description(table, description)
 
     def _require_one(self) -> None:
         """Check that the state here is that of the debug stack in use."""

@@ -10,6 +10,7 @@ _SESSION: Final = "session.json"
 _UNFINISHED: Final = "unfinished"
 _UNCHANGED: Final = "unchanged.json"
 _CHANGING: Final = "changing"
+_DEBUG_STACK: Final = "debug-stack-applied"
 
 
 def journal(work: Path) -> Path:
@@ -35,6 +36,11 @@ def forget_session(work: Path) -> None:
 def last_start(work: Path) -> Path:
     """Return the file that says what the last start depended on; see `unchanged.record`."""
     return work / _UNCHANGED
+
+
+def debug_stack(work: Path) -> Path:
+    """Return the file that says how the debug stack was applied; see `joining.applied`."""
+    return work / _DEBUG_STACK
 
 
 def begin_change(work: Path) -> None:

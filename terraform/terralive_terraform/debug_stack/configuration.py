@@ -7,10 +7,12 @@ needed. A team's own subclass of `DebugStack` is synthesised instead, see `synth
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -76,6 +78,18 @@ def write_configuration(
 def write_values(settings: DebugStackSettings, folder: Path) -> None:
     """Write the values of the variables."""
     _write(folder / _VALUES, _document(settings.variables()))
+
+
+def configuration_hash(settings: DebugStackSettings, folder: Path) -> str:
+    """Return a hash of a configuration that `write_configuration` has written.
+
+    It leaves out who has deployed the debug stack first and when: later values change nothing.
+    """
+    own = replace(settings, owner="", created="").variables()
+    digest = hashlib.sha256(_document(own))
+    for file in sorted([*folder.glob("*.tf.json"), *folder.glob("*.zip")]):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def resources_in(folder: Path) -> tuple[Resource, ...]:

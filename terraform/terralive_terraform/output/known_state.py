@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from terralive_stub.shared.json_documents import Json
+from terralive_stub.shared.json_documents import Json, as_object
 from terralive_terraform.output.state import (
     DeployedFunction,
     DeployedLambda,
@@ -49,6 +49,14 @@ class KnownState:
     def instances(self) -> dict[str, ResourceInstance]:
         """Return each managed resource instance by its address."""
         return {instance.address: instance for instance in managed_instances(self._known())}
+
+    def version(self) -> str:
+        """Return what every change of it changes; "" where there is none.
+
+        https://developer.hashicorp.com/terraform/internals/json-format
+        """
+        document = as_object(self._known())
+        return f"{document.get('lineage', '')} {document.get('serial', '')}".strip()
 
     def is_empty(self) -> bool:
         """Return whether it holds no resource that a destroy would have to remove."""

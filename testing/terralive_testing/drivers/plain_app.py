@@ -119,20 +119,44 @@ def project_of_many(
         provider: the arguments of its AWS provider.
         files: the content of more files in the zip of each function.
     """
-    terraform, settings = [_head("all", provider)], ['app = "many"\n']
+    root.mkdir(parents=True)
+    (root / "main.tf").write_text(_head("all", provider), "utf-8")
+    (root / "terralive.toml").write_text('app = "many"\n', "utf-8")
+    project = Project(root)
     for number in range(functions):
-        name = f"f{number}"
-        folder = root / "functions" / name
-        folder.mkdir(parents=True)
-        (folder / "app.py").write_bytes(_ECHO)
-        # Each zip differs from the others, as those of a team do.
-        own = {"app.py": _ECHO, "number.txt": str(number).encode()}
-        write_zip({**(files or {}), **own}, root / f"{name}.zip")
-        terraform.append(_FUNCTION.replace("NAME", name))
-        settings.append(_SETTINGS.replace("NAME", name))
-    (root / "main.tf").write_text("".join(terraform), "utf-8")
-    (root / "terralive.toml").write_text("".join(settings), "utf-8")
-    return Project(root)
+        add_one_of_many(project, number, files)
+    return project
+
+
+def add_one_of_many(
+    project: Project, number: int, files: Mapping[str, bytes] | None = None
+) -> None:
+    """Add a function to the app of `project_of_many`."""
+    name = f"f{number}"
+    folder = project.root / "functions" / name
+    folder.mkdir(parents=True)
+    (folder / "app.py").write_bytes(_ECHO)
+    zip_one_of_many(project, number, str(number), files)
+    add(project, _FUNCTION.replace("NAME", name))
+    settings = project.root / "terralive.toml"
+    settings.write_text(settings.read_text("utf-8") + _SETTINGS.replace("NAME", name), "utf-8")
+
+
+def zip_one_of_many(
+    project: Project, number: int, content: str, files: Mapping[str, bytes] | None = None
+) -> None:
+    """Write the zip of a function of `project_of_many`.
+
+    Each zip differs from the others, as those of a team do.
+
+    Args:
+        project: the app.
+        number: the function's number.
+        content: a text in the zip.
+        files: the content of more files in it.
+    """
+    own = {"app.py": _ECHO, "number.txt": content.encode()}
+    write_zip({**(files or {}), **own}, project.root / f"f{number}.zip")
 
 
 def start(project: Project, *more: str, environment: Mapping[str, str] | None = None) -> Command:

@@ -127,6 +127,10 @@ def _changes_while_live(project: Project, session: Command, terminal: Terminal) 
     live = _applied(project, session, terminal)
     assert live == {"plain-greet"}
     assert invoke(project) == "edited"
+    # Neither an init nor a plan of the debug stack was needed.
+    steps = session.of_type("stack")
+    assert {step["phase"] for step in steps if step["action"] == "plan"} == {"app"}
+    assert not any("terraform init" in step["message"] for step in steps)
     assert "plain-second" not in left(project)["functions"]
 
 

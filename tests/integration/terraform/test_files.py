@@ -480,6 +480,64 @@ def test_an_init_is_due_when_what_it_depends_on_changes(tmp_path: Path) -> None:
     assert init_fingerprint(tmp_path) != first
 
 
+NEEDS = """
+terraform {
+  required_providers { aws = { source = "hashicorp/aws", version = "~> 5.0" } }
+  backend "local" { path = "a" }
+}
+provider "aws" { region = "eu-west-1" }
+module "jobs" {
+  source = "./jobs"
+  size   = 1
+}
+resource "aws_sqs_queue" "q" { name = "q" }
+variable "a" { default = 1 }
+output "b" { value = 1 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "needs"),
+    [
+        ('name = "q"', 'name = "other"', False),
+        ('"aws_sqs_queue" "q"', '"aws_sqs_queue" "more"', False),
+        ("size   = 1", "size   = 2", False),
+        ("default = 1", "default = 2", False),
+        ("value = 1", "value = 2", False),
+        ("# comment", "", False),
+        ('"eu-west-1"', "var.a", False),
+        ("~> 5.0", "~> 6.0", True),
+        ('path = "a"', 'path = "b"', True),
+        ("./jobs", "./other", True),
+        ('"aws_sqs_queue"', '"google_pubsub_topic"', True),
+        ('name = "q"', "provider = google-beta.eu", True),
+        ('output "b"', 'data "http" "b"', True),
+        ('output "b" {', 'module "b" { source = "./b" }\noutput "b" {', True),
+        ('region = "eu-west-1"', 'version = "5.1"', True),
+        ('name = "q" }', "name = ", True),  # who knows
+    ],
+)
+def test_only_what_an_init_installs_is_a_reason_for_one(
+    tmp_path: Path, before: str, after: str, needs: bool
+) -> None:
+    file = tmp_path / "main.tf"
+    text = f"# comment\n{NEEDS}"
+    assert before in text
+    file.write_text(text)
+    first = init_fingerprint(tmp_path)
+    file.write_text(text.replace(before, after, 1))
+    assert (init_fingerprint(tmp_path) != first) is needs
+
+
+def test_a_variable_that_a_source_is_computed_of_is_a_reason_for_an_init(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text('module "jobs" { source = "./${var.a}" }\n')
+    variables = tmp_path / "variables.tf"
+    variables.write_text('variable "a" { default = "x" }\n')
+    first = init_fingerprint(tmp_path)
+    variables.write_text('variable "a" { default = "y" }\n')
+    assert init_fingerprint(tmp_path) != first
+
+
 def mirror_at(folder: Path) -> Path:
     plugin = folder / "registry.terraform.io" / "hashicorp" / "aws" / "5.100.0" / "linux_amd64"
     plugin.mkdir(parents=True)

@@ -3,11 +3,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from terralive_terraform.debug_stack.configuration import TEMPLATE
+from terralive_terraform.debug_stack.configuration import (
+    TEMPLATE,
+    configuration_hash,
+    write_configuration,
+)
 from terralive_terraform.debug_stack.settings import VARIABLES, DebugStackSettings, ImageReaders
 
 SETTINGS = DebugStackSettings("orders", "dev-ana", "eu-west-1", "ana", "2026-01-01", "0.1.0")
@@ -101,3 +106,19 @@ def test_a_broker_of_any_stage_has_a_name_that_lambda_takes() -> None:
     assert len(long.name("connections")) <= 64
     assert long.name("connections").startswith("terralive-orders-xx")
     assert long.name() != replace(long, stage="x" * 81).name()
+
+
+def test_only_what_terraform_would_change_changes_the_hash_of_a_configuration(
+    tmp_path: Path,
+) -> None:
+    folder = write_configuration(SETTINGS, tmp_path)
+    first = configuration_hash(SETTINGS, folder)
+    later = replace(SETTINGS, owner="ben", created="2026-12-24")
+    assert configuration_hash(later, write_configuration(later, tmp_path)) == first
+    other = replace(SETTINGS, throttle_rate=7)
+    assert configuration_hash(other, write_configuration(other, tmp_path)) != first
+    again = write_configuration(SETTINGS, tmp_path)
+    assert configuration_hash(SETTINGS, again) == first
+    (zip_file,) = again.glob("*.zip")
+    zip_file.write_bytes(b"another broker")
+    assert configuration_hash(SETTINGS, again) != first
