@@ -131,6 +131,9 @@ def _of_folder(
         if not isinstance(read, Read) or read.kind not in (Kind.CONTENT, Kind.TEMPLATE):
             continue
         path = absolute(root, read.path)
+        if path.name.endswith(_SOURCES) and not code.isdisjoint(path.parents):
+            # Code of a live function, of which Terraform makes an archive.
+            continue
         if read.is_file:
             files.add(path)
         elif path != root:

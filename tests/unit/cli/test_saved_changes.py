@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from terralive_cli.changes.saved_changes import SavedChanges
-from terralive_cli.changes.watched import WatchedFiles
+from terralive_cli.changes.watched import WatchedFiles, watched_files
 from terralive_cli.output.events import ConfigurationChanged
 from terralive_cli.output.formats.text import TextLines
 from terralive_cli.unchanged.files import FileInputs
 from terralive_relay.events import Event
+from terralive_testing.fakes.user import AnsweringUser
 
 LONG_AFTER = 4_000_000_000_000_000_000  # nanoseconds since the Unix epoch
 
@@ -273,6 +275,42 @@ def test_whatever_ends_the_session_puts_the_terminals_mode_back(
         session.press("a")
     assert session.keys is not None
     assert not session.keys.single
+
+
+def test_of_terraforms_folder_modules_variables_files_and_what_is_read_count(
+    tmp_path: Path,
+) -> None:
+    made = {
+        "main.tf": """
+            module "queue" { source = "../modules/queue" }
+            locals {
+              policy = file("${path.module}/policy.json")
+              page   = templatefile("../pages/page.tpl", {})
+              all    = [for name in ["a", "b"] : file("../texts/${name}.txt")]
+              code   = file("../src/app.py")
+              other  = file("../src/schema.json")
+              hash   = filebase64sha256("../dist/app.zip")
+            }
+        """,
+        "../modules/queue/main.tf": 'locals { own = file("${path.module}/own.json") }',
+        "../src/app.py": "",
+        "../texts/a.txt": "",
+        ".terraform/modules/other/main.tf": "",
+    }
+    root = tmp_path / "infra"
+    for name, text in made.items():
+        save(root, name, text)
+    stage = AnsweringUser(root).stage
+
+    found = watched_files(stage, [tmp_path / "src"]).inputs
+
+    files = {os.path.relpath(path, root) for path in found.files}
+    assert files == {
+        *("terralive.toml", "policy.json", "../pages/page.tpl", "../src/schema.json"),
+        "../modules/queue/own.json",
+    }
+    assert {os.path.relpath(path, root) for path in found.modules} == {".", "../modules/queue"}
+    assert {os.path.relpath(path, root) for path in found.trees} == {"../texts"}
 
 
 @pytest.mark.parametrize(
