@@ -571,6 +571,34 @@ def test_a_stack_that_the_runtime_has_logged_is_not_told_twice() -> None:
     assert "failed in 1 ms  KeyError: 'x'" in told
 
 
+def test_an_error_of_loading_the_code_is_not_told_twice() -> None:
+    """Its log has no request id, because the code is loaded before the invocation."""
+    text_lines = TextLines()
+    error = "Runtime.UserCodeSyntaxError"
+    finished = InvocationFinished(
+        request_id="r1",
+        function="api",
+        ok=False,
+        error_type=error,
+        handler_ms=0.0,
+        error_message="invalid syntax",
+        stack=('  File "app.py" Line 10',),
+    )
+    events = [
+        InvocationStarted(request_id="r1", function="api", trigger="http"),
+        LogLine(request_id="", function="api", line=f"[ERROR] {error}: invalid syntax"),
+        LogLine(request_id="", function="api", line='  File "app.py" Line 10'),
+        finished,
+    ]
+
+    told = [line.text for event in events for line in text_lines.lines(event)]
+
+    assert sum("Line 10" in text for text in told) == 1
+    # Another function has logged nothing.
+    others = text_lines.lines(replace(finished, function="mail", request_id="r2"))
+    assert "Line 10" in others[-1].text
+
+
 @pytest.mark.parametrize("output", [Output.PLAIN, Output.RICH])
 @pytest.mark.parametrize(
     "command",

@@ -107,6 +107,9 @@ class TextLines:
         self._running: dict[str, str] = {}
         # Request ids of invocations whose runtime has written the error to the log, with its stack.
         self._logged_errors: set[str] = set()
+        # The error of each function whose code did not load, as its runtime has written it to the
+        # log: before the invocation, and so without its request id.
+        self._load_errors: dict[str, str] = {}
         self._makers: Mapping[type[Event], Callable[[Any], list[Line]]] = {
             TerraformProgress: self._terraform.lines,
             PlanMade: plan_made,
@@ -173,8 +176,11 @@ class TextLines:
         return [self._invocation_line(event, *spans)]
 
     def _log_line(self, event: LogLine) -> list[Line]:
-        if event.line.startswith(_ERROR_LOG) and event.request_id in self._running:
-            self._logged_errors.add(event.request_id)
+        if event.line.startswith(_ERROR_LOG):
+            if event.request_id in self._running:
+                self._logged_errors.add(event.request_id)
+            else:
+                self._load_errors[event.function] = event.line.removeprefix(_ERROR_LOG)
         return [self._invocation_line(event, Span("│ ", Style.FAINT), Span(event.line, Style.RAW))]
 
     def _invocation_finished(self, event: InvocationFinished) -> list[Line]:
@@ -199,7 +205,8 @@ class TextLines:
         first, *more = text.splitlines() or ["Error"]
         head = (Span("failed", Style.BAD), Span(f" in {took}  ", Style.FAINT))
         lines = [self._invocation_line(event, *head, Span(first, Style.BAD))]
-        if event.request_id in self._logged_errors:
+        is_load_error = self._load_errors.pop(event.function, None) == first
+        if is_load_error or event.request_id in self._logged_errors:
             return lines  # the lines of the log say the rest
         for part in more:
             lines.append(self._line(event, event.function, Span(f"  {part}", Style.BAD)))
