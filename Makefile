@@ -67,7 +67,8 @@ demo: preflight $(STAMP)
 	@$(WITH_TERRAFORM) $(BIN)/python scripts/demo.py
 
 live: preflight $(STAMP)
-	@$(WITH_TERRAFORM) $(BIN)/terralive --project examples/sns_demo --sandbox start --yes
+	@# Ctrl-C is the normal end, and no error of make's.
+	@trap : INT; $(WITH_TERRAFORM) $(BIN)/terralive --project examples/sns_demo --sandbox start --yes || [ $$? -eq 130 ]
 
 test: preflight $(STAMP)
 	@set -- $(ARGS); [ $$# -gt 0 ] || set -- $(ALL_TESTS); \
