@@ -7,6 +7,7 @@ sensitive ones. So no value of it is printed, logged or written to a file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,7 @@ from terralive_terraform.output.shown_plan import has_unknown
 
 MANAGED: Final = "managed"
 DATA: Final = "data"
+_EACH_VALUE: Final = re.compile(r"each\.value\b")
 _REMOVED: Final = ("delete", "forget")
 
 
@@ -120,12 +122,18 @@ class Evaluation:
     def references(self, address: str, attribute: str) -> tuple[str, ...]:
         """Return what an attribute refers to, as written in its module: `aws_s3_object.code.key`.
 
+        `each.value` refers to the resource that `for_each` names: `for_each = aws_sqs_queue.jobs`.
+
         Args:
             address: the address of a resource, with or without instance keys.
             attribute: the attribute's name.
         """
-        expression = section(section(self.block(address), "expressions"), attribute)
-        return tuple(item for item in items(expression, "references") if isinstance(item, str))
+        block = self.block(address)
+        written = _written(section(block, "expressions"), attribute)
+        others = [item for item in written if not _EACH_VALUE.match(item)]
+        if written and not others:
+            return _written(block, "for_each_expression") or written
+        return written
 
     def call(self, module: str) -> Mapping[str, Json]:
         """Return the block that calls a module; {} where there is none.
@@ -173,6 +181,12 @@ def _declared(module: Mapping[str, Json], prefix: str) -> Iterator[tuple[str, Ma
     for name, call in section(module, "module_calls").items():
         if isinstance(call, dict):
             yield from _declared(section(call, "module"), f"{prefix}module.{name}.")
+
+
+def _written(expressions: Mapping[str, Json], name: str) -> tuple[str, ...]:
+    """Return what an expression refers to, as written."""
+    written = items(section(expressions, name), "references")
+    return tuple(item for item in written if isinstance(item, str))
 
 
 def _folders(module: Mapping[str, Json], folder: Path) -> Iterator[Path]:

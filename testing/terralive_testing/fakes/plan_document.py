@@ -90,6 +90,17 @@ class PlanDocument:
         self._data.setdefault(module, []).append(item)
         self._declare(address, references or {}, depends_on)
 
+    def for_each(self, address: str, references: Sequence[str]) -> None:
+        """Say what the `for_each` of a resource refers to."""
+        module, _ = _parts(address)
+        local = address.removeprefix(f"{module}.") if module else address
+        resources = self._module(call_names(module))["resources"]
+        assert isinstance(resources, list)
+        for resource in resources:
+            assert isinstance(resource, dict)
+            if resource["address"] == without_keys(local):
+                resource["for_each_expression"] = {"references": list(references)}
+
     def call(self, module: str, references: References) -> None:
         """Say what the arguments of a module's call refer to."""
         call = self._call(call_names(module))

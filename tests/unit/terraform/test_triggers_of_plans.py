@@ -106,6 +106,21 @@ def test_integrations_and_authorizers_are_told_apart(plan: PlanDocument) -> None
     )
 
 
+def test_the_value_of_a_for_each_over_queues_is_the_queue_of_the_same_key() -> None:
+    plan = PlanDocument()
+    for key, seconds in (("a", 30), ("b", 300)):
+        plan.managed(f'{API}["{key}"]', {"function_name": key})
+        plan.managed(f'{QUEUE}["{key}"]', {"visibility_timeout_seconds": seconds})
+        references = {"function_name": [API, "each.key"], "event_source_arn": ["each.value"]}
+        plan.managed(f'{MAPPING}["{key}"]', {}, unknown=NEW, references=references)
+        plan.for_each(MAPPING, [QUEUE])
+    assert triggers(plan, f'{API}["b"]').queue_visibilities == (300,)
+    assert invokers_of(plan.evaluation(Path("/app"))) == {
+        f'{API}["a"]': ("SQS",),
+        f'{API}["b"]': ("SQS",),
+    }
+
+
 def several_in_a_module(**uris: str) -> PlanDocument:
     """Return a plan of a module with `for_each`, an integration for two of its three functions.
 
