@@ -16,6 +16,7 @@ import pytest
 from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
+    FallbackAnswered,
     InvocationFinished,
     InvocationStarted,
     Warned,
@@ -56,6 +57,7 @@ from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Done,
+    FallbackCount,
     Goodbye,
     Heartbeat,
     Hello,
@@ -278,6 +280,14 @@ def test_a_restarted_relay_does_not_know_and_does_not_run() -> None:
     assert receive(live(), Resume("r1", "fn", "c1", "a1")) == [
         Send(1, Unknown("r1", "fn", "c1", "a1"))
     ]
+
+
+def test_what_fallbacks_have_answered_is_published_when_the_relay_connects() -> None:
+    effects = receive(live(), FallbackCount("fn", 12, 1, 1_700_000_000_123))
+    published = FallbackAnswered(
+        function="fn", answered=12, failed=1, since="2023-11-14T22:13:20.123Z"
+    )
+    assert effects == [Publish(published)]
 
 
 def test_a_response_over_lambdas_limit_gets_lambdas_own_error() -> None:
