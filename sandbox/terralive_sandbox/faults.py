@@ -15,6 +15,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from terralive_stub.shared.json_documents import parse_object
+
 _MAX_SECONDS: Final = 3600
 
 
@@ -130,6 +132,18 @@ class ConnectionChoice:
         if self.connections is not None and connection_id not in self.connections:
             return False
         return fnmatchcase(api, self.api) and fnmatchcase(stage, self.stage)
+
+
+def executions_from_json(text: bytes | str) -> int:
+    """Read the number of executions of Lambda that other functions are to occupy.
+
+    Raises:
+        InvalidRuleError: it is not `{"executions": NUMBER}`.
+    """
+    executions = parse_object(text).get("executions")
+    if type(executions) is not int or executions < 0:
+        raise InvalidRuleError("`executions` is a number of executions, 0 for none.")
+    return executions
 
 
 def _is_text(value: object) -> bool:

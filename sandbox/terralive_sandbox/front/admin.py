@@ -7,6 +7,7 @@ that no web page can send it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
@@ -14,7 +15,13 @@ from urllib.parse import unquote
 from terralive_sandbox import refusals
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.apigateway.websocket.connections import Connections
-from terralive_sandbox.faults import ConnectionChoice, FaultRule, FaultRules, InvalidRuleError
+from terralive_sandbox.faults import (
+    ConnectionChoice,
+    FaultRule,
+    FaultRules,
+    InvalidRuleError,
+    executions_from_json,
+)
 from terralive_sandbox.info import HEALTH_PATH, SandboxInfo
 from terralive_sandbox.refusals import Refusals
 from terralive_sandbox.responses import Response, error_response, json_response
@@ -34,12 +41,15 @@ class Admin:
         connections: Connections,
         faults: FaultRules,
         refused: Refusals,
+        occupy: Callable[[int], None],
     ) -> None:
         self._info = info
         # Dropped and expired on demand.
         self._connections = connections
         # Set and cleared on demand; the data planes read them.
         self._faults = faults
+        # Occupies executions of Lambda.
+        self._occupy = occupy
         # Read by `terralive start`.
         self._refused = refused
 
@@ -66,18 +76,15 @@ class Admin:
         """Answer a request about faults. Raises InvalidRuleError."""
         value: dict[str, object]
         match request.method, request.path.rstrip("/"):
-            case "POST", "/_sandbox/faults/drop-connections":
-                sockets = self._connections.chosen(ConnectionChoice.from_json(request.body))
-                for socket in sockets:
-                    # Without a close frame.
-                    socket.drop()
-                value = {"dropped": len(sockets)}
-            case "POST", "/_sandbox/faults/expire-connections":
-                sockets = self._connections.chosen(ConnectionChoice.from_json(request.body))
-                for socket in sockets:
-                    # As after two hours.
-                    socket.expire()
-                value = {"expired": len(sockets)}
+            case (
+                "POST",
+                "/_sandbox/faults/drop-connections" | "/_sandbox/faults/expire-connections",
+            ):
+                value = self._end_connections(request)
+            case "POST", "/_sandbox/faults/occupy-executions":
+                executions = executions_from_json(request.body)
+                self._occupy(executions)
+                value = {"occupied": executions}
             case "POST", "/_sandbox/faults":
                 rule = FaultRule.from_json(request.body)
                 rule_id = self._faults.set(rule)
@@ -94,3 +101,16 @@ class Admin:
                 message = f"There is no {method} {path} here."
                 return error_response(HTTPStatus.NOT_FOUND, "NotEmulatedBySandbox", message)
         return json_response(HTTPStatus.OK, value)
+
+    def _end_connections(self, request: sigv4.Request) -> dict[str, object]:
+        """Drop or expire connections, as the path says. Raises InvalidRuleError."""
+        sockets = self._connections.chosen(ConnectionChoice.from_json(request.body))
+        if request.path.rstrip("/").endswith("/drop-connections"):
+            for socket in sockets:
+                # Without a close frame.
+                socket.drop()
+            return {"dropped": len(sockets)}
+        for socket in sockets:
+            # As after two hours.
+            socket.expire()
+        return {"expired": len(sockets)}

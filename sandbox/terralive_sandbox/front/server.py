@@ -120,7 +120,9 @@ class Sandbox:
             deliveries, self._clock.changed, self._mappings, concurrency, self._code.link
         )
         # The addresses that are not a data plane's
-        self._admin = Admin(self.info, self.connections, self.faults, refusals)
+        self._admin = Admin(
+            self.info, self.connections, self.faults, refusals, self._functions.occupy
+        )
         self._aws = AwsApi(self._control, self._functions, self._asynchronous, refusals)
 
     async def close(self) -> None:

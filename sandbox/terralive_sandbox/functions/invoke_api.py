@@ -87,6 +87,8 @@ class ConcurrentExecutions:
 
     def __init__(self, account_limit: int) -> None:
         self._account_limit = account_limit
+        # How many of these other functions occupy, as far as a fault on demand says so.
+        self.occupied = 0
         # Executions that run now, by the function's ARN.
         self._running: Counter[str] = Counter()
         # The same for all functions of an account in a region.
@@ -107,7 +109,7 @@ class ConcurrentExecutions:
         if reserved is not None and self._running[function_arn] >= reserved:
             _log.debug("%s is throttled: its reserved concurrency is in use", function_arn)
             raise throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
-        if self._running_in[place] >= self._account_limit:
+        if self._running_in[place] + self.occupied >= self._account_limit:
             _log.debug("%s is throttled: the account's concurrency is in use", function_arn)
             raise throttled("ConcurrentInvocationLimitExceeded")
         self._running[function_arn] += 1

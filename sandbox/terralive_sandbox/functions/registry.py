@@ -211,6 +211,10 @@ class Functions:
                     raise stopping() from error
                 raise
 
+    def occupy(self, executions: int) -> None:
+        """Let other functions occupy so many executions of each account and region."""
+        self._executions.occupied = executions
+
     async def close(self) -> None:
         """End every function process and remove the unpacked code."""
         # The processes end before the Runtime API that they call, and before their folders.

@@ -35,6 +35,10 @@ class Faults:
         answer = self._ask("POST", "/expire-connections", _choice(connections, chosen))
         return int(str(answer["expired"]))
 
+    def occupy_executions(self, executions: int) -> None:
+        """Let other functions occupy so many of the account's concurrent executions; 0 for none."""
+        self._ask("POST", "/occupy-executions", {"executions": executions})
+
     def set(self, kind: str, **others: str | float | None) -> str:
         """Set a rule. Return its id."""
         return str(self._ask("POST", "", {"kind": kind, **others})["id"])

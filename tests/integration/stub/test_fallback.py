@@ -17,7 +17,8 @@ from terralive_stub.broker.aws import DynamoDBTable
 from terralive_stub.protocol.invocation import name_of
 from terralive_testing.deployers import fallbacks
 from terralive_testing.deployers.fallbacks import WithFallback
-from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
+from terralive_testing.deployers.faults import Faults
+from terralive_testing.deployers.sandbox import Aws, unique
 from terralive_testing.deployers.stage import Stage, deploy
 from terralive_testing.drivers.relay_process import relay_process
 from terralive_testing.machine.waiting import eventually
@@ -61,7 +62,7 @@ def orders(
     sandbox: SandboxInfo, stage: Stage, tmp_path_factory: pytest.TempPathFactory
 ) -> WithFallback:
     folder = tmp_path_factory.mktemp("zips")
-    return fallbacks.deploy(Aws(sandbox), stage, folder, SOURCE, alias="live")
+    return fallbacks.deploy(Aws(sandbox), stage, folder, SOURCE, timeout=6, alias="live")
 
 
 def invoke(aws: Aws, name: str, event: Mapping[str, object], **options: Any) -> tuple[str, Any]:  # noqa: ANN401 - any JSON
@@ -160,16 +161,16 @@ def check(answers: list[tuple[int, str, Any]]) -> None:
             assert answer["errorType"] in BUSY, answer
 
 
-def test_an_account_with_a_concurrency_of_ten_and_ten_callers_gets_no_false_answer(
-    tmp_path: Path,
+def test_ten_callers_of_an_account_with_ten_executions_get_no_false_answer(
+    sandbox: SandboxInfo, orders: WithFallback
 ) -> None:
-    with running_sandbox(tmp_path / "sandbox", concurrency=10) as info:
-        aws = Aws(info)
-        stage = deploy(aws, tmp_path / "zips", {})
-        orders = fallbacks.deploy(aws, stage, tmp_path / "zips", SOURCE, timeout=6)
-        assert invoke(aws, orders.arn, {"id": 0})[1][:2] == ["deployed", 0]
+    aws, faults = Aws(sandbox), Faults(sandbox)
+    faults.occupy_executions(990)
+    try:
         check(call_at_once(aws, orders.arn, 10))
-        assert invoke(aws, orders.arn, {"id": 0})[1][:2] == ["deployed", 0]
+    finally:
+        faults.occupy_executions(0)
+    assert invoke(aws, orders.arn, {"id": 0})[1][:2] == ["deployed", 0]
 
 
 def test_a_relay_gets_the_next_invocation_and_is_told_what_the_fallback_has_answered(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from terralive_sandbox.faults import InvalidRuleError, executions_from_json
 from terralive_sandbox.functions.invoke_api import ConcurrentExecutions, InvokeError
 
 
@@ -58,3 +59,20 @@ def test_each_region_of_each_account_has_limits_of_its_own() -> None:
         executions.one(own, reserved=None),
     ):
         pass
+
+
+def test_executions_that_other_functions_occupy_count() -> None:
+    executions = ConcurrentExecutions(account_limit=10)
+    executions.occupied = 10
+    with pytest.raises(InvokeError), executions.one("f", reserved=None):
+        pass
+    executions.occupied = 9
+    with executions.one("f", reserved=None):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"executions": -1}', '{"executions": "9"}'])
+def test_a_request_to_occupy_executions_names_a_number(text: str) -> None:
+    assert executions_from_json('{"executions": 990}') == 990
+    with pytest.raises(InvalidRuleError):
+        executions_from_json(text)
