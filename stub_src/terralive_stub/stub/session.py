@@ -369,6 +369,9 @@ class StubSession:
         if isinstance(current.phase, Offered):
             if 0 < notice.sent_ms != current.phase.sent_ms:
                 return []  # it is about an earlier offer
+            if notice.reason == "offered-before":
+                # This clock may be slow. The next offer is later than the broker's time.
+                current.phase.sent_ms = max(current.phase.sent_ms, notice.until_ms)
             version = rules.version_for(notice, current.invocation)
             is_safe = rules.is_safe(notice, current.phase, now)
             if version and is_safe and not rules.is_worth_a_wait(notice, current, now):

@@ -470,6 +470,7 @@ def test_an_offer_from_before_a_relay_came_is_not_delivered_to_it(stage: Stage) 
     (answer,) = stage.say("stub1", invoke(sent_ms=sent_ms))
     assert isinstance(answer, NoRelay)
     assert (answer.reason, answer.sent_ms, answer.vacant_ms) == ("offered-before", sent_ms, 0)
+    assert answer.until_ms == stage.now  # the broker's time, for a stub whose clock is slow
     assert answer.retry_ms > 0
     assert stage.gateway.take("relay2") == []
     # A stub that still waits offers it again, and a former stub's has no date.

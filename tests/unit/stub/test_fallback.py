@@ -207,6 +207,15 @@ def test_every_offer_has_another_time() -> None:
     assert again.sent_ms == BEGAN_MS + 101
 
 
+def test_a_stub_whose_clock_is_slow_gets_its_next_offer_to_a_relay_that_has_just_come() -> None:
+    call = Call()
+    broker_ms = BEGAN_MS + 90_000
+    notice = NoRelay("r1", "ana", "laptop", 1, broker_ms, 1000, "offered-before", "a1")
+    notice = replace(notice, sent_ms=call.offer.sent_ms)
+    assert call.session.received(notice, 0.2) == []
+    assert call.offered(call.session.tick(1.2)).sent_ms > broker_ms
+
+
 # A relay that may return
 
 
