@@ -49,6 +49,9 @@ BUSY = {
     "Terralive.NoRelay",
     "Terralive.NotDelivered",
     "Terralive.CannotConnect",
+    # A machine may be so busy that the deployed code, or the stub, has not enough time.
+    "Terralive.FallbackLost",
+    "Sandbox.Timedout",
 }
 
 
@@ -62,7 +65,7 @@ def orders(
     sandbox: SandboxInfo, stage: Stage, tmp_path_factory: pytest.TempPathFactory
 ) -> WithFallback:
     folder = tmp_path_factory.mktemp("zips")
-    return fallbacks.deploy(Aws(sandbox), stage, folder, SOURCE, timeout=6, alias="live")
+    return fallbacks.deploy(Aws(sandbox), stage, folder, SOURCE, alias="live")
 
 
 def invoke(aws: Aws, name: str, event: Mapping[str, object], **options: Any) -> tuple[str, Any]:  # noqa: ANN401 - any JSON
@@ -127,16 +130,45 @@ def test_without_permission_the_stub_fails_by_name_and_says_why(
     assert "no permissions boundary allows the lambda:InvokeFunction" in answer["errorMessage"]
 
 
+@pytest.fixture(scope="module")
+def crowded(
+    sandbox: SandboxInfo, stage: Stage, tmp_path_factory: pytest.TempPathFactory
+) -> WithFallback:
+    """A function with a short timeout, so that its stubs do not wait long for an execution."""
+    aws = Aws(sandbox)
+    made = fallbacks.deploy(aws, stage, tmp_path_factory.mktemp("zips"), SOURCE, timeout=6)
+    eventually(lambda: is_answered(aws, made), "an answer before the crowd")
+    return made
+
+
 def test_ten_callers_of_a_function_with_a_reserved_concurrency_of_two_get_no_false_answer(
-    sandbox: SandboxInfo, stage: Stage, tmp_path: Path
+    sandbox: SandboxInfo, crowded: WithFallback
 ) -> None:
     aws = Aws(sandbox)
-    few = fallbacks.deploy(aws, stage, tmp_path, SOURCE, timeout=6)
-    aws.lambda_.put_function_concurrency(FunctionName=few.arn, ReservedConcurrentExecutions=2)
-    assert invoke(aws, few.arn, {"id": 0})[1][:2] == ["deployed", 0]
-    check(call_at_once(aws, few.arn, 10))
-    # The stubs have given back what they held.
-    assert invoke(aws, few.arn, {"id": 0})[1][:2] == ["deployed", 0]
+    aws.lambda_.put_function_concurrency(FunctionName=crowded.arn, ReservedConcurrentExecutions=2)
+    try:
+        check(call_at_once(aws, crowded.arn, 10))
+        eventually(lambda: is_answered(aws, crowded), "an answer after the crowd")
+    finally:
+        aws.lambda_.delete_function_concurrency(FunctionName=crowded.arn)
+
+
+def test_ten_callers_of_an_account_with_ten_executions_get_no_false_answer(
+    sandbox: SandboxInfo, crowded: WithFallback
+) -> None:
+    aws, faults = Aws(sandbox), Faults(sandbox)
+    faults.occupy_executions(990)
+    try:
+        check(call_at_once(aws, crowded.arn, 10))
+        eventually(lambda: is_answered(aws, crowded), "an answer after the crowd")
+    finally:
+        faults.occupy_executions(0)
+
+
+def is_answered(aws: Aws, function: WithFallback) -> bool:
+    (number, error, answer) = call_at_once(aws, function.arn, 1)[0]
+    check([(number, error, answer)])
+    return not error
 
 
 def call_at_once(aws: Aws, name: str, callers: int) -> list[tuple[int, str, Any]]:
@@ -159,18 +191,6 @@ def check(answers: list[tuple[int, str, Any]]) -> None:
             assert answer[:2] == ["deployed", number]
         elif error != "throttled":
             assert answer["errorType"] in BUSY, answer
-
-
-def test_ten_callers_of_an_account_with_ten_executions_get_no_false_answer(
-    sandbox: SandboxInfo, orders: WithFallback
-) -> None:
-    aws, faults = Aws(sandbox), Faults(sandbox)
-    faults.occupy_executions(990)
-    try:
-        check(call_at_once(aws, orders.arn, 10))
-    finally:
-        faults.occupy_executions(0)
-    assert invoke(aws, orders.arn, {"id": 0})[1][:2] == ["deployed", 0]
 
 
 def test_a_relay_gets_the_next_invocation_and_is_told_what_the_fallback_has_answered(
@@ -198,7 +218,7 @@ def test_a_relay_gets_the_next_invocation_and_is_told_what_the_fallback_has_answ
         (told,) = relay.of_type("FallbackAnswered", function=name_of(fn.arn))
         assert (told["answered"], told["failed"]) == (3, 1)
         assert invoke(aws, fn.arn, {}) == ("", "here")
-    assert table.take_fallback_counts() == []
+    assert fn.arn not in {taken.function for taken in table.take_fallback_counts()}
     # The relay has said goodbye.
     assert invoke(aws, fn.arn, {"id": 4})[1][:2] == ["deployed", 4]
 
