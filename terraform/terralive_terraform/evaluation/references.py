@@ -27,6 +27,7 @@ _REFERENCE: Final = re.compile(
     r'(?P<address>(?:data\.)?[a-z][\w-]*\.[\w-]+)(?P<key>\[(?:"[^"]*"|\d+)\])?(?:\.(?P<name>[\w-]+))?'
 )
 _STEP: Final = re.compile(r'module\.(?P<name>[\w-]+)(?P<key>\[(?:"(?:[^"\\]|\\.)*"|\d+)\])?')
+_MODULE: Final = re.compile(r'module\.[\w-]+(\[(?:"[^"]*"|\d+)\])?')
 _MAX_DEPTH: Final = 12
 
 
@@ -72,8 +73,14 @@ def _found(
     evaluation: Evaluation, written: Sequence[str], item: str, module: str
 ) -> Iterator[Evaluated]:
     """Yield the instances that references of an instance are about."""
-    for target, place in _targets(evaluation, written, module, 0):
-        yield from _instances(evaluation, target, place, item, module)
+    for reference in written:
+        # `module.service.arns["a"]` is about the instance of this key, wherever it is. The position
+        # in a list says nothing.
+        keys = frozenset(key for key in all_keys(reference) if key.startswith('["'))
+        for target, place in _targets(evaluation, (reference,), module, 0):
+            found = _instances(evaluation, target, place, item, module)
+            same = [one for one in found if not keys.isdisjoint(all_keys(one.address))]
+            yield from same or found
 
 
 def _nested_references(expression: Json) -> Iterator[str]:
@@ -103,32 +110,20 @@ def _targets(
             yield from _targets(evaluation, _references(argument), outer, depth + 1)
         elif kind == "module":
             inner = f"{module}.{match['address']}{match['key'] or ''}".lstrip(".")
-            for output in _outputs(evaluation, inner, match, written):
+            for output in _outputs(evaluation, inner, match["name"]):
                 yield from _targets(evaluation, _references(output), inner, depth + 1)
         elif kind not in {"var", "local", "path", "each", "count", "self", "terraform"}:
             yield match["address"] + (match["key"] or ""), module
 
 
-def _outputs(
-    evaluation: Evaluation, module: str, match: re.Match[str], written: Sequence[str]
-) -> Iterator[Mapping[str, Json]]:
+def _outputs(evaluation: Evaluation, module: str, name: str | None) -> Iterator[Mapping[str, Json]]:
     """Yield the expressions of the outputs that a reference to a module is about.
 
-    `module.package[each.key].zip` is `module.package` in a plan: any of its outputs. Beside
-    `module.package.zip`, `module.package` says nothing.
+    `module.package[each.key].zip` is `module.package` in a plan: any of its outputs.
     """
     outputs = section(section(evaluation.call(module), "module"), "outputs")
-    if match["name"] is not None:
-        yield section(section(outputs, match["name"]), "expression")
-        return
-    prefix = match["address"]
-    has_name = any(
-        other.startswith((f"{prefix}.", f"{prefix}[")) and other != match.string
-        for other in written
-    )
-    if not has_name:
-        for name in outputs:
-            yield section(section(outputs, name), "expression")
+    for known in outputs if name is None else (name,):
+        yield section(section(outputs, known), "expression")
 
 
 def _references(expression: Mapping[str, Json]) -> tuple[str, ...]:
@@ -140,11 +135,17 @@ def _precise(written: tuple[str, ...]) -> tuple[str, ...]:
     """Return the references of an expression, without all instances where one is meant.
 
     Terraform writes `aws_sqs_queue.q["eu"].arn` also as `aws_sqs_queue.q["eu"]` and
-    `aws_sqs_queue.q`.
+    `aws_sqs_queue.q`, and `module.package.zip` also as `module.package`.
     """
-    return tuple(
-        item for item in written if not any(other.startswith(f"{item}[") for other in written)
-    )
+    return tuple(item for item in written if not _is_told_by(item, written))
+
+
+def _is_told_by(item: str, written: tuple[str, ...]) -> bool:
+    """Tell whether another reference of an expression says more than one does."""
+    more = [f"{item}["]
+    if _MODULE.fullmatch(item):
+        more.append(f"{item}.")
+    return any(other.startswith(tuple(more)) for other in written)
 
 
 def _instances(

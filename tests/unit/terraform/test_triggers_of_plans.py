@@ -121,6 +121,19 @@ def test_the_value_of_a_for_each_over_queues_is_the_queue_of_the_same_key() -> N
     }
 
 
+def test_the_key_of_an_output_that_is_a_map_is_the_key_of_the_instance() -> None:
+    plan = PlanDocument()
+    for key in ("a", "b"):
+        plan.managed(f'module.service.module.fn["{key}"].aws_lambda_function.this', {})
+    plan.output("module.service.module.fn", "arn", ["aws_lambda_function.this.arn"])
+    plan.output("module.service", "arns", ["module.fn"])
+    endpoint = ['module.service.arns["a"]', "module.service.arns", "module.service"]
+    unknown: dict[str, Json] = {"endpoint": True}
+    subscription = "aws_sns_topic_subscription.s"
+    plan.managed(subscription, {}, unknown=unknown, references={"endpoint": endpoint})
+    assert invoked(plan) == {"a": ("SNS",)}
+
+
 def several_in_a_module(**uris: str) -> PlanDocument:
     """Return a plan of a module with `for_each`, an integration for two of its three functions.
 
