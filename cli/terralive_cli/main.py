@@ -182,8 +182,13 @@ def _start() -> None:
 
 @command("restore", "Put your functions' own code back.")
 @click.option("--takeover", is_flag=True, help="Also restore what is live for another stage.")
+@click.option(
+    "--deploy-local",
+    is_flag=True,
+    help="Deploy the code of the working tree, also where it was edited since the start.",
+)
 def _restore() -> None:
-    """Put every function's own code back.
+    """Put back the code and the settings that every live function had before.
 
     This command changes the app in your AWS account. The debug stack stays for the next start.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from terralive_terraform.substitution.marker import is_stub
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from terralive_cli.orphans.creations import Creations
     from terralive_cli.output.events import PlanMade
     from terralive_cli.protection.existing import NewFunction
+    from terralive_cli.restoring.exact import Original
     from terralive_cli.restoring.restorer import Restorer
     from terralive_stub.shared.json_documents import Json
     from terralive_terraform.discovery.declared import DeclaredFunction
@@ -176,17 +177,40 @@ class RestorePlan:
         others: what it changes beside the functions' code; everything where it removes the app.
         stubs: the addresses of the functions of which Lambda says that they carry a stub.
         stack: the name of the stack, where several stacks are live; else "".
+        originals: what goes back by Lambda's API, by address. Terraform would bring other code or
+            settings.
+        unrecorded: the addresses of functions that get the code of the working tree, because
+            nothing tells what their stubs have replaced.
     """
 
     ready: ReadyPlan
     others: tuple[OtherChange, ...]
     stubs: frozenset[str] = frozenset()
     stack: str = ""
+    originals: Mapping[str, Original] = field(default_factory=dict)
+    unrecorded: tuple[str, ...] = ()
 
     @property
     def is_needed(self) -> bool:
         """Tell whether Terraform, or a look at the functions, has found something to restore."""
         return self.ready.plan.has_changes or bool(self.stubs)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreWish:
+    """How the user wants to restore.
+
+    Attributes:
+        deploys_local: deploy the code of the working tree, whatever the stubs have replaced.
+        is_leaving: change nothing but stubs, where that is possible: it is the end of a `start`,
+            and the user has agreed to that already.
+    """
+
+    deploys_local: bool = False
+    is_leaving: bool = False
+
+
+NO_WISH: Final = RestoreWish()
 
 
 @dataclass(frozen=True, slots=True)

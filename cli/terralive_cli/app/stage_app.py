@@ -15,11 +15,13 @@ from typing import Final
 from terralive_cli.app.checks import Inspection, check_changes, left_out
 from terralive_cli.app.evaluation import Evaluation
 from terralive_cli.app.live_plan import (
+    NO_WISH,
     AppGuard,
     LiveApp,
     LivePlan,
     PlanSources,
     RestorePlan,
+    RestoreWish,
     Restoring,
     Selected,
 )
@@ -293,6 +295,7 @@ class StageApp:
             arns=self._evaluation.arns,
             exclude=tuple(self._unmapped),
             by_file=self._evaluation.by_file,
+            deployed=deployed,
         )
         with phase.step("synth"):
             selection = app.discovered(live).evaluated(evaluated.planned, evaluated.aliases)
@@ -362,9 +365,11 @@ class StageApp:
             plan.sources,
         )
 
-    def planned_restore(self, also: Collection[str] = ()) -> AbstractContextManager[Restoring]:
-        """Plan the app as its configuration says; see `OwnCode.planned_restore`."""
-        return self._own_code.planned_restore(also)
+    def planned_restore(
+        self, also: Collection[str] = (), wish: RestoreWish = NO_WISH
+    ) -> AbstractContextManager[Restoring]:
+        """Plan what brings back the code of before; see `OwnCode.planned_restore`."""
+        return self._own_code.planned_restore(also, wish)
 
     def require_no_orphans(self) -> tuple[Found, ...]:
         """Check that no deployment has left what the state lacks; see `OwnCode`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,11 +27,12 @@ from terralive_terraform.discovery.providers import AwsProvider
 from terralive_terraform.evaluation.planned import PlannedFunction, planned_arns
 from terralive_terraform.image_stub import ImageStub
 from terralive_terraform.output.state import DeployedFunction
-from terralive_terraform.substitution.marker import StageName, live_description
+from terralive_terraform.substitution.marker import StageName, is_stub, live_description
 from terralive_terraform.substitution.rules import LiveSettings
 
 _log: Final = logging.getLogger("terralive.cli")
 _PROVIDER: Final = "aws"
+_AGAIN: Final = "#"
 # The debug stack's outputs before it is deployed: the app is planned with them to find mistakes.
 _NOT_YET: Final = "not-deployed-yet"
 _NOT_DEPLOYED: Final = DebugStackOutputs(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
@@ -62,6 +64,7 @@ class StubSettings:
         arns: Mapping[str, str],
         exclude: Sequence[str] = (),
         by_file: Sequence[str] = (),
+        deployed: Mapping[str, DeployedFunction] | None = None,
     ) -> LiveSettings:
         """Return the settings that make functions live.
 
@@ -71,6 +74,7 @@ class StubSettings:
             arns: the ARNs of functions, by address.
             exclude: the addresses of functions that stay as they are.
             by_file: the addresses of functions that cannot get the stub's zip from S3.
+            deployed: the functions of Terraform's state, by address.
         """
         config = self._stage.config
         known = outputs or _NOT_DEPLOYED
@@ -84,6 +88,7 @@ class StubSettings:
             description=live_description(StageName(config.app, config.stage)),
             stub_object=_object(known, stub),
             by_file=tuple(by_file),
+            code_hashes=code_hashes(deployed or {}, stub.sha256_base64),
         )
 
     def _image_stub(
@@ -138,6 +143,35 @@ class StubSettings:
             bucket.upload(stub, target)
         yield
         bucket.remove_outdated(target)
+
+
+def code_hashes(deployed: Mapping[str, DeployedFunction], stub_hash: str) -> dict[str, str]:
+    """Return values of `source_code_hash` that differ from the stub's own, by address. Pure.
+
+    Lambda's API may have put a function's own code back, and the state still names the stub's. The
+    AWS provider would not update the code then. So the hash gets a number behind it, which the next
+    plans keep: https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lambda_function
+
+    Args:
+        deployed: the functions of Terraform's state, by address.
+        stub_hash: the Base64 SHA-256 of the stub's zip.
+    """
+    # The values in the state, by address without instance keys: one block has one value.
+    kept: dict[str, set[str]] = {}
+    replaced: dict[str, set[str]] = {}
+    for address, function in deployed.items():
+        known = function.code_hash
+        if known.partition(_AGAIN)[0] != stub_hash:
+            continue
+        values = kept if is_stub(function.handler, function.description) else replaced
+        values.setdefault(without_keys(address), set()).add(known)
+    found: dict[str, str] = {}
+    for address in kept.keys() | replaced.keys():
+        wrong = replaced.get(address, set())
+        numbered = (f"{stub_hash}{_AGAIN}{number}" for number in itertools.count(1))
+        values_to_try = itertools.chain(sorted(kept.get(address, ())), [stub_hash], numbered)
+        found[address] = next(value for value in values_to_try if value not in wrong)
+    return {address: value for address, value in found.items() if value != stub_hash}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.live.deployed_code import Call, DeployedCodeReader
 from terralive_cli.live.stub_check import STUB_BYTES, Stub
 from terralive_cli.restoring.by_api import NotPutBackError, read_version
-from terralive_cli.restoring.downloads import NotDownloadedError, downloaded
+from terralive_cli.restoring.packages import NotDownloadedError, downloaded
 from terralive_cli.restoring.stub_code import TAIL_BYTES, is_stub_zip
 from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.shared.arns import place_of

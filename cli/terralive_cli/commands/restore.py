@@ -5,6 +5,7 @@ The debug stack stays for the next start.
 
 from __future__ import annotations
 
+from terralive_cli.app.live_plan import NO_WISH, RestoreWish
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, record, workflows
 from terralive_cli.deploy.target import Stage, opened
@@ -16,28 +17,48 @@ from terralive_cli.protection.guard import Guard
 from terralive_cli.stacks.stage_apps import StageApps
 
 
-def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
-    """Apply the app's configuration without stubs.
+def run(config: Config, ui: Ui, *, takeover: bool = False, deploy_local: bool = False) -> int:
+    """Bring back what stubs have replaced.
 
     Args:
         config: the configuration.
         ui: shows events and asks questions.
         takeover: also restore functions that are live for another stage.
+        deploy_local: deploy the code of the working tree instead.
     """
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)
-        apps = StageApps(stage, Guard(stage, ui, takeover=takeover))
-        record.begin_change(target.work)
+        wish = RestoreWish(deploys_local=deploy_local)
         try:
-            restored = workflows.restore(stage, apps, ui)
+            restore_stage(stage, ui, takeover=takeover, wish=wish)
         except approval.Declined as declined:
             ui.emit(Message(message=str(declined)))
             return failures.FAILED
-        if not restored.unseen:
-            record.forget_session(target.work)
-        ui.emit(Message(message=_text(restored)))
         return 0
+
+
+def restore_stage(
+    stage: Stage, ui: Ui, *, takeover: bool = False, wish: RestoreWish = NO_WISH
+) -> None:
+    """Bring back what the stubs of a stage have replaced.
+
+    Args:
+        stage: the stage.
+        ui: shows events and asks questions.
+        takeover: also restore functions that are live for another stage.
+        wish: how the user wants to restore.
+
+    Raises:
+        Declined: the user said no.
+        TerraliveError: see `workflows.restore`.
+    """
+    apps = StageApps(stage, Guard(stage, ui, takeover=takeover))
+    record.begin_change(stage.target.work)
+    restored = workflows.restore(stage, apps, ui, wish=wish)
+    if not restored.unseen:
+        record.forget_session(stage.target.work)
+    ui.emit(Message(message=_text(restored)))
 
 
 def _text(restored: workflows.Restored) -> str:

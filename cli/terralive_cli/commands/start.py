@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import Final
 
 from terralive_cli.app.live_plan import LiveApp
 from terralive_cli.changes.in_session import saved_changes
+from terralive_cli.changes.saved_changes import SavedChanges
+from terralive_cli.commands.leaving import Leaving
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage, opened, work_folder
@@ -17,7 +20,7 @@ from terralive_cli.live.served_app import ServedApp
 from terralive_cli.live.stage_relay import StageRelay
 from terralive_cli.output import failures
 from terralive_cli.output.events import Message, Stopped
-from terralive_cli.output.interrupts import options_of
+from terralive_cli.output.interrupts import Interrupts
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
@@ -132,50 +135,79 @@ def _serve(
     *,
     began_ns: int,
 ) -> int:
-    """Run the relay until Ctrl-C, or until nobody reads the output any more.
+    """Run the relay until Ctrl-C, or until nobody reads the output any more; then leave.
+
+    Invocations are served until the functions are restored, where that is wanted.
 
     Raises:
         StageHeldError: another user holds the stage, or takes it over.
+        TerraliveError: the functions could not be restored.
     """
     stage = start.stage
-    refusals = None
-    if stage.target.sandbox is not None:
-        refusals = RefusalReader(stage.target.sandbox)
-    is_held = False
     served = ServedApp(stage, ui, relay)
     changes = saved_changes(start, ui, relay, served, began_ns)
+    leaving = Leaving(start, ui, served)
     try:
-        served.serve(outputs, live)
-        while not relay.wait(_LOOK_SECONDS):
-            if refusals is not None:
-                _show_refusals(ui, refusals)
-            if ui.output_gone:
-                break
-            changes.look()
+        with Interrupts() as interrupts:
+            try:
+                with interrupts.raised():
+                    served.serve(outputs, live)
+                number = _until_the_end(stage, ui, relay, changes, interrupts)
+            except KeyboardInterrupt:
+                # While the relay connected, or Terraform applied a saved change.
+                number = interrupts.last
+        changes.release()
+        # It would take restored functions for replaced ones.
+        served.pause_watch()
+        if number is not None:
+            leaving.leave(number)
     except KeyboardInterrupt:
-        pass  # the normal end
+        pass  # the second Ctrl-C
     except StageHeldError:
-        is_held = True
+        leaving.is_held = True
         raise
     finally:
         changes.release()
         served.pause_watch()
-        _stop(relay)
-        ui.emit(
-            Stopped(
-                stage=stage.config.stage,
-                live=not stage.target.own_sandbox,
-                message=_last_message(stage, is_held=is_held),
-            )
-        )
+        ended = leaving.ended()
+        _stop(relay, ui, ended)
+        ui.emit(ended)
     return failures.INTERRUPTED
 
 
-def _stop(relay: StageRelay) -> None:
-    """Stop the relay, if it runs."""
+def _until_the_end(
+    stage: Stage, ui: Ui, relay: StageRelay, changes: SavedChanges, interrupts: Interrupts
+) -> signal.Signals | None:
+    """Wait while the relay serves; return the signal that ends this, or None for another end.
+
+    Raises:
+        KeyboardInterrupt: a signal has come while saved changes were looked at, or applied.
+    """
+    refusals = None
+    if stage.target.sandbox is not None:
+        refusals = RefusalReader(stage.target.sandbox)
+    while not relay.wait(0):
+        number = interrupts.wait(_LOOK_SECONDS)
+        if number is not None:
+            return number
+        if refusals is not None:
+            _show_refusals(ui, refusals)
+        if ui.output_gone:
+            break
+        # It may run Terraform, which an interrupt stops.
+        with interrupts.raised():
+            changes.look()
+    return None
+
+
+def _stop(relay: StageRelay, ui: Ui | None = None, ended: Stopped | None = None) -> None:
+    """Stop the relay, if it runs. Say what stays before a second Ctrl-C ends the command."""
     try:
         relay.stop()
     except KeyboardInterrupt:
+        if ui is not None and ended is not None:
+            ui.emit(ended)
+            ui.flush()
         # The second Ctrl-C ends at once. The workers see their pipes close, and end too.
         os._exit(failures.INTERRUPTED)
 
@@ -185,18 +217,3 @@ def _show_refusals(ui: Ui, refusals: RefusalReader) -> None:
     for text in refusals.read():
         message = f"The sandbox refused a request: {text}"
         ui.emit(Warned(reference="refused-by-sandbox", message=message))
-
-
-def _last_message(stage: Stage, *, is_held: bool) -> str:
-    """Return what the end of the relay means, and what to type next."""
-    if stage.target.own_sandbox:
-        return "The sandbox has stopped, and everything in it is deleted."
-    name = stage.config.stage
-    if is_held:
-        return f"Stage {name} is still live: another `terralive start` holds it."
-    options = options_of(stage.config)
-    return (
-        f"The functions of stage {name} are still live: their invocations fail until somebody "
-        f"connects. `terralive start {options}` connects again, and `terralive restore {options}` "
-        "puts the functions' own code back."
-    )

@@ -51,6 +51,13 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class OnExit(StrEnum):
+    """What a start does at its end."""
+
+    RESTORE = "restore"
+    KEEP = "keep"
+
+
 @dataclass(frozen=True, slots=True)
 class GivenRegion:
     """A region that somebody has given.
@@ -162,6 +169,16 @@ class Config:
         flag="--forward-logs",
         commands=("start",),
         env="TERRALIVE_FORWARD_LOGS",
+    )
+    on_exit: OnExit | None = setting(
+        Choice(OnExit),
+        "What `start` does at its end: `restore` the code of before, or `keep` the stubs.",
+        default=None,
+        flag="--on-exit",
+        metavar="KIND",
+        commands=("start",),
+        env="TERRALIVE_ON_EXIT",
+        shown_default="in a terminal, the first Ctrl-C asks; elsewhere `keep`",
     )
     only: tuple[str, ...] = setting(
         Texts(),

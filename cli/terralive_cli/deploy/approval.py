@@ -130,20 +130,50 @@ def ask_restore(stage: Stage, ui: Ui, restores: Sequence[RestorePlan], question:
     show_other_changes(stage, ui, others)
     require_nothing_destroyed(stage, others)
     changes = count([restore.ready.plan for restore in restores])
-    if not any(restore.ready.plan.has_changes for restore in restores):
-        # Terraform's state says that all is done.
+    is_planned = any(restore.ready.plan.has_changes for restore in restores)
+    if not is_planned or any(restore.originals for restore in restores):
+        # Terraform's plan does not have all of it.
         changes = plural(sum(len(restore.stubs) for restore in restores), "function")
     own = f"Put the functions' own code of {stage.name} back in {stage.target.name} ({changes})?"
     ask(ui, question or own)
     ask_other_changes(ui, others)
 
 
-def ask_following(stage: Stage, ui: Ui, plan: RestorePlan) -> None:
-    """Show and ask about what follows a restore that was agreed to; only other changes need it.
+def show_code(ui: Ui, restores: Sequence[RestorePlan]) -> None:
+    """Show which functions get the code of before, and which that of the working tree."""
+    before = _function_names((plan.stack, plan.originals) for plan in restores)
+    if before:
+        ui.emit(
+            Message(
+                message=f"The code of before (the configuration or the code was edited since) "
+                f"goes back to {before}. `terralive restore --deploy-local` deploys the working "
+                "tree instead."
+            )
+        )
+    local = _function_names((plan.stack, plan.unrecorded) for plan in restores)
+    if local:
+        ui.emit(
+            Message(
+                message=f"The code of the working tree is deployed to {local}: terralive has no "
+                "record of the code that the stub has replaced."
+            )
+        )
+
+
+def _function_names(found: Iterable[tuple[str, Iterable[str]]]) -> str:
+    """Return the names of functions for a person, from the names of stacks and addresses."""
+    names = [
+        spoken_name(in_stack(stack, address)) for stack, addresses in found for address in addresses
+    ]
+    return listed(names, _NAMED_FUNCTIONS)
+
+
+def ask_following(stage: Stage, ui: Ui, plans: Sequence[RestorePlan]) -> None:
+    """Show and ask about a restore that was agreed to already; only other changes need it.
 
     It raises what `ask_restore` raises.
     """
-    others = other_changes_of([plan])
+    others = other_changes_of(plans)
     show_other_changes(stage, ui, others)
     require_nothing_destroyed(stage, others)
     ask_other_changes(ui, others)

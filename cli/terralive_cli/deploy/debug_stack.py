@@ -145,7 +145,7 @@ class DebugStack:
         """
         phase = Phase("debug-stack", stage.emit)
         # A repository that exists has to be found.
-        settings = replace(_settings(stage), has_images=True)
+        settings = replace(stack_settings(stage), has_images=True)
         with phase.step("synth"):
             directory = write_configuration(
                 settings,
@@ -457,7 +457,8 @@ def _custom(stage: Stage) -> CustomStack | None:
     return CustomStack(path, stage.config.project)
 
 
-def _settings(stage: Stage) -> DebugStackSettings:
+def stack_settings(stage: Stage) -> DebugStackSettings:
+    """Return the settings of the debug stack of a stage."""
     config = stage.config
     demands = asdict(config.debug_stack)
     del demands["class_"]

@@ -7,6 +7,7 @@ bucket has to belong to the caller's account, whatever its name says.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -67,18 +68,30 @@ class StubBucket:
             CredentialsError: `stub-bucket-refused`; also what `aws.explained` returns.
             TerraliveError: `stub-bucket-missing`.
         """
+        self._upload(target.bucket, target.key, stub.path.read_bytes())
+
+    def upload_code(self, bucket: str, data: bytes) -> str:
+        """Upload a function's own zip file, for one update of the function; return its key.
+
+        It is removed with outdated stubs. It raises what `upload` raises.
+        """
+        key = f"{STUB_OBJECTS}own-{hashlib.sha256(data).hexdigest()}.zip"
+        self._upload(bucket, key, data)
+        return key
+
+    def _upload(self, bucket: str, key: str, data: bytes) -> None:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
         try:
             s3_client(self.caller).put_object(
-                Bucket=target.bucket,
-                Key=target.key,
-                Body=stub.path.read_bytes(),
+                Bucket=bucket,
+                Key=key,
+                Body=data,
                 ContentType="application/zip",
                 ExpectedBucketOwner=self.caller.account,
             )
         except (ClientError, BotoCoreError) as error:
-            raise _explained(target.bucket, error) from None
+            raise _explained(bucket, error) from None
 
     def remove_outdated(self, kept: StubObject) -> None:
         """Remove the zips of older stubs. Where AWS refuses, they stay."""
@@ -129,7 +142,7 @@ def _explained(bucket: str, error: Exception) -> TerraliveError:
         )
     return CredentialsError(
         "stub-bucket-refused",
-        f"The stub's code cannot be uploaded to the bucket {bucket}: {error}",
+        f"Code cannot be uploaded to the bucket {bucket}: {error}",
         hint=f"{describe_missing(str(error))} terralive needs s3:PutObject on the bucket's "
         "objects, and s3:GetObject for Lambda, which reads them as the caller; see "
         "docs/PERMISSIONS.md.",

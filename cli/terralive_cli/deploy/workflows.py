@@ -27,24 +27,34 @@ A failed apply leaves its finished changes in Terraform's state, and the error s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from terralive_cli.app.live_plan import LiveApp, LivePlans, RestorePlan, Restoring
+from terralive_cli.app.live_plan import (
+    NO_WISH,
+    LiveApp,
+    LivePlans,
+    RestorePlan,
+    RestoreWish,
+    Restoring,
+)
 from terralive_cli.app.stage_app import StageApp
 from terralive_cli.deploy import approval, plans, record
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.data_trace import require_no_tracing
+from terralive_cli.restoring.restorer import Restorer
 from terralive_cli.stacks.applying import StaleOnce, actions_of, changes_of, naming
 from terralive_cli.stacks.deploying import LiveProgress
 from terralive_cli.stacks.stage_apps import StageApps
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.addresses import in_stack, stack_of, without_stack
 
+_log: Final = logging.getLogger("terralive.cli")
 _REMOVED: Final = "These stacks are removed already"
 
 
@@ -137,12 +147,14 @@ class _StackRestore:
     Args:
         app: the stack.
         restoring: the plan, whose file exists.
+        wish: how the user wants to restore.
     """
 
-    def __init__(self, app: StageApp, restoring: Restoring) -> None:
+    def __init__(self, app: StageApp, restoring: Restoring, wish: RestoreWish) -> None:
         # These never change.
         self._app = app
         self._restoring = restoring
+        self._wish = wish
         # The end of it; nothing before the apply, or where that has failed.
         self.restored = Restored()
         # The error that the apply has ended with; None for none.
@@ -175,8 +187,9 @@ class _StackRestore:
             Declined: the user said no.
             TerraliveError: see `restore`.
         """
-        with naming(self._app.stack), self._app.planned_restore() as restoring:
-            again = _StackRestore(self._app, restoring)
+        planning = self._app.planned_restore(wish=self._wish)
+        with naming(self._app.stack), planning as restoring:
+            again = _StackRestore(self._app, restoring, self._wish)
             plan = again.needed
             if plan is not None and again.changes() not in (set(), self.changes()):
                 approval.ask_restore(stage, ui, [plan])
@@ -189,8 +202,10 @@ class _StackRestore:
         return changes_of(self.needed)
 
 
-def restore(stage: Stage, apps: StageApps, ui: Ui, question: str = "") -> Restored:
-    """Make the app what its configuration says, and check that its functions have their own code.
+def restore(
+    stage: Stage, apps: StageApps, ui: Ui, question: str = "", wish: RestoreWish = NO_WISH
+) -> Restored:
+    """Bring back what stubs have replaced, and check that the functions have their own code.
 
     Its stacks are restored in the reverse order of their dependencies. One that fails does not keep
     the others from being restored.
@@ -200,6 +215,7 @@ def restore(stage: Stage, apps: StageApps, ui: Ui, question: str = "") -> Restor
         apps: the app, stack by stack.
         ui: asks the user.
         question: the question that is asked, also where nothing changes; "" for the restore's own.
+        wish: how the user wants to restore.
 
     Raises:
         Declined: the user said no.
@@ -208,8 +224,8 @@ def restore(stage: Stage, apps: StageApps, ui: Ui, question: str = "") -> Restor
     """
     plans.forget_plans(stage)
     with ExitStack() as open_plans:
-        restores = [_planned_restore(open_plans, app) for app in reversed(apps.stacks)]
-        _ask_restore(stage, ui, restores, question)
+        restores = [_planned_restore(open_plans, app, wish) for app in reversed(apps.stacks)]
+        _ask_restore(stage, ui, restores, question, wish)
         for item in restores:
             item.apply()
     for item in restores:
@@ -225,16 +241,27 @@ def restore(stage: Stage, apps: StageApps, ui: Ui, question: str = "") -> Restor
     return restored
 
 
-def _planned_restore(open_plans: ExitStack, app: StageApp) -> _StackRestore:
+def _planned_restore(open_plans: ExitStack, app: StageApp, wish: RestoreWish) -> _StackRestore:
     """Plan the restore of one stack; see `restore`."""
     with naming(app.stack):
-        return _StackRestore(app, open_plans.enter_context(app.planned_restore()))
+        restoring = open_plans.enter_context(app.planned_restore(wish=wish))
+        return _StackRestore(app, restoring, wish)
 
 
-def _ask_restore(stage: Stage, ui: Ui, restores: Sequence[_StackRestore], question: str) -> None:
+def _ask_restore(
+    stage: Stage,
+    ui: Ui,
+    restores: Sequence[_StackRestore],
+    question: str,
+    wish: RestoreWish,
+) -> None:
     """Show what is restored, and ask; see `restore`."""
     needed = [item.needed for item in restores if item.needed is not None]
-    if needed:
+    if not wish.deploys_local:
+        approval.show_code(ui, needed)
+    if wish.is_leaving:
+        approval.ask_following(stage, ui, needed)
+    elif needed:
         approval.ask_restore(stage, ui, needed, question)
     elif question:
         approval.ask(ui, question)
@@ -246,12 +273,13 @@ def _restored(app: StageApp, restoring: Restoring) -> Restored:
     unseen = set(restoring.unseen)
     published: frozenset[str] = frozenset()
     changed = plan is not None and plan.is_needed
+    reasons: Mapping[str, str] = {}
     if plan is not None:
-        # It reports where nothing changes.
-        plans.apply(plan.ready)
+        reasons = _applied_and_put_back(plan, restorer)
     if plan is not None and restorer is not None and changed:
         functions = plan.ready.terraform.state.functions()
-        finished = restorer.finish({at: functions[at] for at in plan.stubs & functions.keys()})
+        carried = {at: functions[at] for at in plan.stubs & functions.keys()}
+        finished = restorer.finish(carried, plan.originals, reasons)
         unseen |= finished.unseen
         published = finished.published
     return Restored(
@@ -259,6 +287,33 @@ def _restored(app: StageApp, restoring: Restoring) -> Restored:
         tuple(in_stack(app.stack, address) for address in sorted(unseen)),
         frozenset(in_stack(app.stack, address) for address in published),
     )
+
+
+def _applied_and_put_back(plan: RestorePlan, restorer: Restorer | None) -> Mapping[str, str]:
+    """Apply a plan, and put back by Lambda's API what Terraform would not bring back.
+
+    Returns:
+        The reasons why functions are not put back, by address.
+    """
+    if restorer is None or not plan.originals:
+        # It reports where nothing changes.
+        plans.apply(plan.ready)
+        return {}
+    try:
+        if plan.ready.plan.has_changes:
+            plans.apply(plan.ready)
+    except TerraliveError:
+        # These functions do not depend on it.
+        restorer.put_back(plan.originals)
+        raise
+    reasons = restorer.put_back(plan.originals)
+    try:
+        # The state still says that these functions are stubs.
+        plan.ready.terraform.refresh(sorted(plan.originals.keys() - reasons.keys()))
+    except TerraliveError as error:
+        # Every command looks at the functions themselves, too.
+        _log.debug("the state is not refreshed: %s", error.message)
+    return reasons
 
 
 def _let_aliases_follow(stage: Stage, apps: StageApps, ui: Ui, published: Collection[str]) -> None:
@@ -269,7 +324,7 @@ def _let_aliases_follow(stage: Stage, apps: StageApps, ui: Ui, published: Collec
             continue
         with app.planned_restore(also=own) as following:
             if following.plan is not None and following.plan.ready.plan.has_changes:
-                approval.ask_following(stage, ui, following.plan)
+                approval.ask_following(stage, ui, [following.plan])
                 plans.apply(following.plan.ready)
 
 

@@ -44,6 +44,13 @@ class ServedApp:
             return None
         return self._served[1]
 
+    @property
+    def outputs(self) -> DebugStackOutputs | None:
+        """The debug stack that its stubs connect to; None before the first `serve`."""
+        if self._served is None:
+            return None
+        return self._served[0]
+
     def serve(self, outputs: DebugStackOutputs, live: LiveApp) -> None:
         """Serve an app that is live, in the place of the one before, and show it.
 

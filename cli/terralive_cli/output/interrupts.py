@@ -1,18 +1,22 @@
 """Interruption of a command from outside, and the message to the user afterwards.
 
 Ctrl-C, `kill` and a closed terminal all raise KeyboardInterrupt, so that every `finally` runs,
-Terraform is asked to stop and is waited for, and no child process stays. The message never claims
-more than is known.
+Terraform is asked to stop and is waited for, and no child process stays. While `start` only waits,
+they are queued instead (`Interrupts`). The message never claims more than is known.
 """
 
 from __future__ import annotations
 
+import os
+import queue
 import shlex
 import signal
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Final
+from types import FrameType, TracebackType
+from typing import Final, Self
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.output.events import Stopped
@@ -20,6 +24,8 @@ from terralive_terraform.runs.arguments import shown_arguments
 
 # A `kill`, and a closed terminal. Python itself handles Ctrl-C.
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+# Until a finalizer has ended in which an interrupt was dropped.
+_AGAIN_SECONDS: Final = 0.05
 _DEPLOYING: Final = ("start", "apply")
 _UNDOING: Final = ("restore", "destroy")
 
@@ -28,24 +34,117 @@ _UNDOING: Final = ("restore", "destroy")
 def as_keyboard_interrupt() -> Iterator[None]:
     """Turn `kill` and a closed terminal into KeyboardInterrupt.
 
-    A signal that is ignored stays ignored, as with `nohup`.
+    A signal that is ignored stays ignored, as with `nohup`. An interrupt that comes while Python
+    runs a finalizer is not raised there, but reported and dropped
+    (https://docs.python.org/3/library/sys.html#sys.unraisablehook). It is sent once more then.
     """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    before = sys.unraisablehook
+
+    def send_again(dropped: sys.UnraisableHookArgs, /) -> None:
+        if not isinstance(dropped.exc_value, KeyboardInterrupt):
+            before(dropped)
+            return
+        # The finalizer has to end first.
+        timer = threading.Timer(_AGAIN_SECONDS, _interrupt_this_process)
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = send_again
+    try:
+        with _handled(_SIGNALS, interrupt):
+            yield
+    finally:
+        sys.unraisablehook = before
+
+
+def _interrupt_this_process() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@contextmanager
+def _handled(
+    numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Handle signals in another way while the context lasts; ignored ones stay ignored."""
     # Handlers before, to put them back at the end.
     former = {}
-    for number in _SIGNALS:
-        handler = signal.getsignal(number)
-        if handler is not signal.SIG_IGN:
-            former[number] = handler
-            signal.signal(number, interrupt)
+    for number in numbers:
+        known = signal.getsignal(number)
+        if known is not signal.SIG_IGN:
+            former[number] = known
+            signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+        for number, known in former.items():
+            signal.signal(number, known)
+
+
+class Interrupts:
+    """Ctrl-C, `kill` and a closed terminal while a command only waits: queued, and not raised.
+
+    The main thread uses it, as a context.
+    """
+
+    def __init__(self) -> None:
+        # The signals that have come. `SimpleQueue.put` may interrupt itself:
+        # https://docs.python.org/3/library/queue.html#queue.SimpleQueue.put
+        self._queue: queue.SimpleQueue[signal.Signals] = queue.SimpleQueue()
+        # Whether they are raised now.
+        self._is_raised = False
+        # The last one that was raised.
+        self.last = signal.SIGINT
+        self._handlers = _handled((signal.SIGINT, *_SIGNALS), self._take)
+
+    def __enter__(self) -> Self:
+        self._handlers.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._handlers.__exit__(kind, error, trace)
+
+    def wait(self, seconds: float) -> signal.Signals | None:
+        """Wait for the next signal; None where none comes in this time."""
+        try:
+            return self._queue.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """Let signals raise KeyboardInterrupt while the context lasts; `last` tells which one."""
+        self._is_raised = True
+        try:
+            yield
+        finally:
+            self._is_raised = False
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        if self._is_raised:
+            self.last = signal.Signals(number)
+            raise KeyboardInterrupt
+        self._queue.put(signal.Signals(number))
+
+
+@contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """Interrupt what runs in the context when this time is over."""
+    timer = threading.Timer(seconds, _interrupt_this_process)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def options_of(config: Config) -> str:

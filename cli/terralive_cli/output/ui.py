@@ -53,6 +53,10 @@ class Ui:
         """
         self._renderer.emit(*events)
 
+    def flush(self) -> None:
+        """Wait until all events are on the screen, at most a few seconds."""
+        self._renderer.flush()
+
     def confirm(self, question: str) -> bool:
         """Ask before something changes. Only `y` and `yes` mean yes.
 
@@ -72,14 +76,21 @@ class Ui:
 
     def answer(self, question: str) -> str:
         """Ask a person for a text. `--yes` answers no such question."""
+        return self.typed(question) or ""
+
+    def typed(self, question: str) -> str | None:
+        """Ask a person for a text; None where nobody can answer any more (the input has ended)."""
         # The question is written by this thread, so the events before it must be on the screen.
-        self._renderer.flush()
+        self.flush()
         if not self.takes_typed_ahead:
             with contextlib.suppress(OSError, ValueError, termios.error):
                 termios.tcflush(self._answers.fileno(), termios.TCIFLUSH)
         self._questions.write(f"{_wrapped(question)} ")
         self._questions.flush()
-        return self._answers.readline().strip()
+        line = self._answers.readline()
+        if not line:
+            return None
+        return line.strip()
 
 
 def _wrapped(text: str) -> str:

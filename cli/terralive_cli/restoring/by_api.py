@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from terralive_cli.restoring.downloads import NotDownloadedError, downloaded
+from terralive_cli.restoring.packages import NotDownloadedError, downloaded
 from terralive_terraform.substitution.rules import LATEST
 
 if TYPE_CHECKING:
@@ -199,7 +199,10 @@ def zip_arguments(data: bytes, upload: Upload) -> dict[str, Any]:
 
 
 def put_version_back(
-    client: LambdaClient, version: FunctionVersion, wanted: Settings, upload: Upload
+    client: LambdaClient,
+    version: FunctionVersion,
+    wanted: Callable[[Settings], Settings],
+    upload: Upload,
 ) -> None:
     """Give `$LATEST` the code of a version, and the settings that a stub has replaced.
 
@@ -209,7 +212,7 @@ def put_version_back(
     Args:
         client: the client of Lambda for the function's account and region.
         version: the version.
-        wanted: the settings. The version's own may have another description and timeout.
+        wanted: returns the settings that go back in the place of those that the function has.
         upload: takes zip files that are too large for a request.
 
     Raises:
@@ -218,9 +221,8 @@ def put_version_back(
     latest = read_version(client, version.function)
     if latest.sha256 != version.sha256 or not latest.sha256:
         update_code(client, version.function, _code_of(version, upload))
-    if version.is_image:
-        wanted = replace(wanted, handler="", runtime="", layers=latest.settings.layers)
-    update_settings(client, version.function, changes_of_settings(latest.settings, wanted))
+    changes = changes_of_settings(latest.settings, wanted(latest.settings))
+    update_settings(client, version.function, changes)
 
 
 def put_aliases_back(client: LambdaClient, function: str, aliases: Mapping[str, str]) -> None:

@@ -25,7 +25,7 @@ from terralive_cli.live.deployed_code import (
     by_place,
 )
 from terralive_cli.live.stub_check import DeployedCode, Look
-from terralive_cli.restoring.downloads import NotDownloadedError, downloaded
+from terralive_cli.restoring.packages import NotDownloadedError, downloaded
 from terralive_cli.restoring.stub_code import (
     TAIL_BYTES,
     Carried,

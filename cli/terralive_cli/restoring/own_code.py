@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from terralive_cli.app.checks import Inspection
-from terralive_cli.app.live_plan import AppGuard, RestorePlan, Restoring
+from terralive_cli.app.live_plan import (
+    NO_WISH,
+    AppGuard,
+    RestorePlan,
+    RestoreWish,
+    Restoring,
+)
 from terralive_cli.app.source import AppSource
 from terralive_cli.app.without_stubs import AppWithoutStubs
 from terralive_cli.deploy import record
@@ -15,13 +21,16 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.orphans.creations import Creations
 from terralive_cli.orphans.look import Found
 from terralive_cli.output.progress import Phase, without_failures
-from terralive_cli.restoring.examination import Examination
+from terralive_cli.restoring.exact import Original
+from terralive_cli.restoring.examination import Examination, Examined
+from terralive_cli.restoring.originals import Originals
+from terralive_cli.restoring.planning import RestorePlanner, ToRestore
 from terralive_cli.restoring.restorer import Restorer
 from terralive_relay.events import Warned
 from terralive_stub.errors import CredentialsError, TerraformError
+from terralive_terraform.addresses import without_keys
 from terralive_terraform.substitution.app import Prepared
 from terralive_terraform.substitution.other_changes import other_changes
-from terralive_terraform.substitution.targets import restore_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +52,14 @@ class OwnCode:
     stack: str
 
     @contextmanager
-    def planned_restore(self, also: Collection[str] = ()) -> Iterator[Restoring]:
-        """Plan the app as its configuration says, where a function carries a stub.
+    def planned_restore(
+        self, also: Collection[str] = (), wish: RestoreWish = NO_WISH
+    ) -> Iterator[Restoring]:
+        """Plan what brings back the code of before, where a function carries a stub.
 
         Args:
             also: the addresses of more functions, whose aliases have to follow a new version.
+            wish: how the user wants to restore.
 
         Raises:
             TerraformError: the plan failed.
@@ -59,29 +71,25 @@ class OwnCode:
             if app is None:
                 yield Restoring()
                 return
-            prepared = app.prepared
             deployed = app.terraform.state.functions_and_aliases()
             # The state may be wrong: an apply was interrupted, or somebody else has another one.
-            restorer = self._restorer(prepared, phase)
+            restorer = self._restorer(app.prepared, phase)
             examined = restorer.examine(deployed.functions)
             self.guard.inspect(examined.functions)
-            targets = restore_targets(deployed, {*examined.stubs, *also})
+            own = frozenset(examined.functions.keys() - examined.stubs)
+            found = ToRestore(deployed, examined.stubs, frozenset(also), own)
             unseen = tuple(sorted(examined.unseen))
-            if not targets:
+            if not found.targets():
                 # A restore leaves all other changes of the configuration alone.
                 phase.unchanged("no function is live")
                 yield Restoring(unseen=unseen)
                 return
-            ready = stack.enter_context(app.planned(targets=targets))
-            shown = self.inspection.shown(ready)
-            if app.builds.keep(shown, deployed.functions.keys() - set(targets)):
-                # Functions that others depend on keep the code that they have.
-                ready = stack.enter_context(app.planned(targets=targets))
-                shown = self.inspection.shown(ready)
-            app.builds.require_untouched(shown)
-            others = other_changes(shown, prepared.functions)
-            plan = RestorePlan(ready, others, examined.stubs, self.stack)
-            yield Restoring(plan, restorer, unseen)
+            if not wish.deploys_local:
+                found = replace(found, originals=self._originals(restorer, app, examined))
+            planner = RestorePlanner(
+                app, self.inspection, restorer.accounts, self.stack, wish.is_leaving
+            )
+            yield Restoring(planner.planned(found, stack), restorer, unseen)
 
     @contextmanager
     def planned_destroy(self) -> Iterator[RestorePlan | None]:
@@ -146,4 +154,14 @@ class OwnCode:
         accounts = self.source.accounts(prepared.directory)
         images = frozenset(self.stage.config.stub_images.values())
         examination = Examination(accounts, images, prepared.directory)
-        return Restorer(accounts, examination, prepared.directory, phase)
+        originals = Originals.of(self.stage, accounts)
+        return Restorer(accounts, examination, originals, prepared.directory, phase)
+
+    def _originals(
+        self, restorer: Restorer, app: AppWithoutStubs, examined: Examined
+    ) -> Mapping[str, Original]:
+        """Read what the stubs have replaced."""
+        arns = {address: examined.functions[address].arn for address in examined.stubs}
+        debugged = {item.address: item.debug_timeout for item in app.prepared.functions}
+        timeouts = {address: debugged.get(without_keys(address), 0) for address in arns}
+        return restorer.originals_of(arns, timeouts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,8 +12,10 @@ from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.output.formats.words import short_address
 from terralive_cli.output.progress import Phase
 from terralive_cli.restoring.by_api import NotPutBackError
+from terralive_cli.restoring.exact import Original
 from terralive_cli.restoring.examination import Examination, Examined
 from terralive_cli.restoring.healing import described, put_back
+from terralive_cli.restoring.originals import Originals
 from terralive_relay.events import Warned
 from terralive_stub.errors import TerraliveError
 from terralive_stub.shared.arns import place_of
@@ -43,12 +45,14 @@ class Restorer:
     Attributes:
         accounts: sessions in the accounts of the functions.
         examination: looks at functions.
+        originals: reads what stubs have replaced, and puts it back.
         directory: the folder that Terraform runs in.
         phase: reports the progress.
     """
 
     accounts: Accounts
     examination: Examination
+    originals: Originals
     directory: Path
     phase: Phase
 
@@ -60,12 +64,45 @@ class Restorer:
             self.phase.emit(*_unseen_warnings(examined.unseen))
         return examined
 
-    def finish(self, functions: Mapping[str, DeployedFunction]) -> Finished:
+    def originals_of(
+        self, arns: Mapping[str, str], timeouts: Mapping[str, int]
+    ) -> Mapping[str, Original]:
+        """Read what the stubs of functions have replaced; warn of what cannot be read.
+
+        Args:
+            arns: the ARNs of the functions, by address.
+            timeouts: the timeouts in seconds that debugging raises their own to, by address.
+        """
+        with self.phase.step("look"):
+            originals, reasons = self.originals.read(arns, timeouts)
+        if reasons:
+            self.phase.emit(*_unread_warnings(reasons))
+        return originals
+
+    def put_back(self, originals: Mapping[str, Original]) -> Mapping[str, str]:
+        """Put back what stubs have replaced, by Lambda's API.
+
+        Returns:
+            The reasons why functions are not put back, by address.
+        """
+        if not originals:
+            return {}
+        with self.phase.step("code"):
+            return self.originals.put_back(originals)
+
+    def finish(
+        self,
+        functions: Mapping[str, DeployedFunction],
+        by_api: Collection[str] = (),
+        reasons: Mapping[str, str] | None = None,
+    ) -> Finished:
         """Put functions' own code back where an apply has left a stub's, and look at them again.
 
         Args:
             functions: the functions that carried a stub, by address, as the state names them after
                 the apply.
+            by_api: the addresses of those that `put_back` was for.
+            reasons: the reasons why it has not put functions back.
 
         Raises:
             TerraliveError: `restore-incomplete`.
@@ -75,9 +112,9 @@ class Restorer:
         examined = self.examine(functions)
         if not examined.stubs:
             return Finished(unseen=frozenset(examined.unseen))
-        reasons: dict[str, str] = {}
+        reasons = {at: reason for at, reason in (reasons or {}).items() if at in examined.stubs}
         with self.phase.step("code"):
-            for address in sorted(examined.stubs):
+            for address in sorted(examined.stubs.difference(by_api)):
                 reason = self._put_back(address, functions[address], examined.functions[address])
                 if reason:
                     reasons[address] = reason
@@ -86,7 +123,8 @@ class Restorer:
             reasons[address] = "Lambda has accepted the code, but it is still a stub's"
         if reasons:
             raise _incomplete(reasons)
-        published = {address for address in examined.stubs if functions[address].package.publish}
+        healed = examined.stubs.difference(by_api)
+        published = {address for address in healed if functions[address].package.publish}
         return Finished(frozenset(published), frozenset(examined.unseen) | frozenset(again.unseen))
 
     def _put_back(self, address: str, known: DeployedFunction, deployed: DeployedFunction) -> str:
@@ -118,6 +156,15 @@ def _unseen_warnings(unseen: Mapping[str, str]) -> Iterable[Warned]:
             "restore-unseen",
             f"terralive cannot tell whether these functions run their own code: "
             f"{', '.join(names)}. {reason.rstrip('.')}.",
+        )
+
+
+def _unread_warnings(reasons: Mapping[str, str]) -> Iterable[Warned]:
+    for address, reason in reasons.items():
+        yield Warned(
+            "restore-unrecorded",
+            f"What the stub has replaced cannot be put back exactly: {reason}.",
+            function=address,
         )
 
 

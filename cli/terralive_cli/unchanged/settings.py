@@ -23,6 +23,7 @@ _WITHOUT_EFFECT: Final = (
     "debug",
     "forward_logs",
     "given_regions",
+    "on_exit",
     "output",
     "region",
     "stub_check_seconds",

@@ -60,6 +60,7 @@ _STAMP: Final = "terralive-init"
 # The folder for output files. Only this user may read it; a team's own `.terraform` around it
 # keeps its mode.
 _SCRATCH: Final = "terralive"
+_REFRESH: Final = "refresh.tfplan"
 
 
 class Terraform:
@@ -270,8 +271,12 @@ class Terraform:
         """
         return self._read_text(["show", "-no-color", str(plan_file.resolve())])
 
-    def apply(self, plan_file: Path) -> None:
+    def apply(self, plan_file: Path, hides: Callable[[Progress], bool] | None = None) -> None:
         """Apply a plan and remove its file.
+
+        Args:
+            plan_file: the plan.
+            hides: tells which events are not shown; None for none.
 
         Raises:
             TerraformError, CredentialsError: it failed. The state holds what was done.
@@ -281,7 +286,30 @@ class Terraform:
         arguments += apply_arguments(self._arguments)
         arguments.append(str(plan_file.resolve()))
         try:
-            self._require_applied(self._apply(arguments))
+            self._require_applied(self._apply(arguments, hides))
+        finally:
+            plan_file.unlink(missing_ok=True)
+
+    def refresh(self, targets: Sequence[str]) -> None:
+        """Let the state know how resources are, and change nothing else.
+
+        https://developer.hashicorp.com/terraform/cli/commands/plan#planning-modes
+
+        Args:
+            targets: the addresses of the resources; nothing is done for ().
+
+        Raises:
+            TerraformError, CredentialsError: it failed.
+        """
+        if not targets:
+            return
+        plan_file = private_directory(self._data_dir / _SCRATCH) / _REFRESH
+        arguments = ["plan", "-json", "-input=false", "-detailed-exitcode", _LOCK_TIMEOUT]
+        arguments += ["-refresh-only", f"-out={plan_file}", *self._arguments]
+        try:
+            finished = self._plan(arguments, targets=targets, hides=_everything)
+            if finished.code == CHANGES_PLANNED:
+                self.apply(plan_file, hides=_everything)
         finally:
             plan_file.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ _UNCHANGED: Final = ("no-op", "read")
 _IN_STATE_ONLY: Final = ("null_resource", "terraform_data")
 # What AWS computes anew with every update of a function:
 # https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lambda_function
-_COMPUTED: Final = frozenset(
+COMPUTED: Final = frozenset(
     (
         *("code_sha256", "invoke_arn", "last_modified", "qualified_arn", "qualified_invoke_arn"),
         *("response_streaming_invoke_arn", "signing_job_arn", "signing_profile_version_arn"),
@@ -76,7 +76,7 @@ def other_changes(
             continue
         attributes: frozenset[str] = frozenset()
         if resource.action == "update":
-            attributes = resource.changed - _COMPUTED
+            attributes = resource.changed - COMPUTED
             if resource.type == FUNCTION_TYPE:
                 attributes -= _substituted(resource, live, raised or {}, longest)
                 if not attributes:

@@ -114,6 +114,8 @@ class LiveSettings:
         description: the description of functions while they are live (see `marker`).
         stub_object: the stub's zip in S3; None where functions get it as a file.
         by_file: addresses of functions that get it as a file all the same.
+        code_hashes: other values of `source_code_hash` than the zip's, by address. The AWS provider
+            updates the code when this value changes.
     """
 
     stub_zip: Path
@@ -124,6 +126,7 @@ class LiveSettings:
     description: str = ""
     stub_object: StubObject | None = None
     by_file: tuple[str, ...] = ()
+    code_hashes: Mapping[str, str] = field(default_factory=dict)
 
     def seen_from(self, directory: Path) -> LiveSettings:
         """Return settings whose zip is relative to the folder that Terraform runs in.
@@ -262,7 +265,7 @@ def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitut
     code = _code(function, live)
     of_stage: dict[str, Json] = {
         **code,
-        "source_code_hash": live.stub_hash,
+        "source_code_hash": live.code_hashes.get(function.address, live.stub_hash),
         **_description(live),
         **_raised_timeout(function, live),
     }

@@ -39,14 +39,17 @@ def live_targets(
     return tuple(sorted(targets))
 
 
-def restore_targets(deployed: DeployedLambda, found: Collection[str] = ()) -> tuple[str, ...]:
+def restore_targets(
+    deployed: DeployedLambda, found: Collection[str] = (), own: Collection[str] = ()
+) -> tuple[str, ...]:
     """Return the functions of the state that carry a stub, with their aliases.
 
     Args:
         deployed: the functions and aliases of the state.
         found: more functions that carry a stub, which a look at AWS has found.
+        own: functions that are no targets, whatever the state says.
     """
-    stubs = set(found) | _with_stubs(deployed)
+    stubs = set(found) | (_with_stubs(deployed) - set(own))
     return tuple(sorted(stubs | _aliases_of(stubs, deployed)))
 
 

@@ -6,10 +6,14 @@ The tests run in order, on one stage.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
+from terralive_stub.broker.aws import DynamoDBTable
+from terralive_stub.broker.fallbacks import Replaced
+from terralive_terraform.artifacts import write_zip
 from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.plain_app import SECOND, SECOND_SETTINGS, left, plain_project, start
 from terralive_testing.drivers.project import Project
@@ -41,7 +45,7 @@ def test_a_pipelines_apply_is_named_and_so_is_the_return_of_the_stub(project: Pr
         'def handler(event, context):\n    return "local"\n', "utf-8"
     )
     client = project.client("lambda")
-    with start(project) as live:
+    with start(project, "--on-exit", "restore") as live:
         live.wait_for_type("ready", timeout_s=300)
         assert invoke(project) == "local"
         stub = client.get_function(FunctionName="plain-greet")["Configuration"]
@@ -55,6 +59,7 @@ def test_a_pipelines_apply_is_named_and_so_is_the_return_of_the_stub(project: Pr
         assert warning["function"] == "plain-greet"
         assert "a pipeline or a colleague" in warning["message"]
         assert invoke(project) == "deployed"
+        version = client.publish_version(FunctionName="plain-greet")
 
         again = run(["apply", "--sandbox", "--yes"], project.root, timeout_s=300)
         assert again.process.returncode == 0, again.story()
@@ -65,6 +70,33 @@ def test_a_pipelines_apply_is_named_and_so_is_the_return_of_the_stub(project: Pr
         eventually(lambda: invoke(project) == "local", "the local answer")
         said = [event["reference"] for event in live.of_type("warning")]
         assert said.count("stub-replaced") == said.count("stub-back") == 1
+
+        remember(project, version)
+        # A build that nobody has deployed.
+        built = project.root / "greet.zip"
+        deployed = built.read_bytes()
+        write_zip({"app.py": b"nobody deploys this"}, built)
+        live.interrupt()
+        assert live.finish(300) == 130, live.story()
+        built.write_bytes(deployed)
+
+    (stopped,) = live.of_type("stopped")
+    assert not stopped["live"], live.story()
+    assert invoke(project) == "deployed"
+    now = client.get_function(FunctionName="plain-greet")["Configuration"]
+    assert (now["CodeSha256"], now["Handler"]) == (version["CodeSha256"], version["Handler"])
+    assert now["Description"] == ""
+    nothing = run(["restore", "--sandbox", "--yes"], project.root, timeout_s=300)
+    assert "Nothing to restore" in nothing.of_type("note")[-1]["message"], nothing.story()
+
+
+def remember(project: Project, version: Mapping[str, Any]) -> None:
+    """Write down the version that the stub has replaced."""
+    dynamodb = project.client("dynamodb")
+    (table,) = dynamodb.list_tables()["TableNames"]
+    function = version["FunctionArn"].rpartition(":")[0]
+    record = Replaced(function, version["Version"], version["CodeSha256"], made=False)
+    DynamoDBTable(dynamodb, table).put_replaced(record)
 
 
 def phases(command: Command) -> set[str]:
@@ -147,6 +179,21 @@ def _applied(project: Project, session: Command, terminal: Terminal) -> set[str]
         terminal.type("y\n")
     ready = session.wait_for_type("ready")
     return {item["name"] for item in ready["functions"]}
+
+
+def test_the_first_ctrl_c_in_a_terminal_asks_and_serves_meanwhile(project: Project) -> None:
+    words = ["start", "--sandbox", "--output", "plain"]
+    with (
+        Terminal.opened() as terminal,
+        Command(words, project.root, terminal=terminal.theirs) as asked,
+    ):
+        eventually(lambda: "Press Ctrl-C to stop" in " ".join(asked.noise), "the start", seconds=90)
+        asked.interrupt()
+        terminal.wait_for("Restore 1 function now")
+        assert invoke(project) == "edited"
+        terminal.type("k\n")
+        assert asked.finish() == 130, asked.story()
+        assert "1 function of stage dev-ana keeps its stub" in " ".join(asked.noise)
 
 
 def test_a_start_says_why_it_plans(project: Project) -> None:

@@ -49,7 +49,7 @@ def test_the_version_goes_back_with_its_settings_and_aliases(aws: Aws) -> None:
     assert _answer(aws, arn) == _answer(aws, arn, "live") == "stub"
 
     found = by_api.read_version(aws.lambda_, arn, version)
-    by_api.put_version_back(aws.lambda_, found, found.settings, _no_upload)
+    by_api.put_version_back(aws.lambda_, found, lambda _: found.settings, _no_upload)
     by_api.put_aliases_back(aws.lambda_, arn, {"live": version, "pinned": "17", "gone": version})
 
     assert _answer(aws, arn) == "own"
@@ -75,7 +75,7 @@ def test_an_image_goes_back_by_its_name(aws: Aws) -> None:
     aws.lambda_.update_function_code(FunctionName=arn, ImageUri=f"{ECR}/terralive/stub:v2")
 
     found = by_api.read_version(aws.lambda_, arn, version)
-    by_api.put_version_back(aws.lambda_, found, found.settings, _no_upload)
+    by_api.put_version_back(aws.lambda_, found, lambda _: found.settings, _no_upload)
 
     latest = by_api.read_version(aws.lambda_, arn)
     assert latest.image == f"{ECR}/acme/mail:1"
@@ -96,7 +96,7 @@ def test_a_large_zip_goes_back_from_s3(aws: Aws, monkeypatch: pytest.MonkeyPatch
         return {"S3Bucket": bucket, "S3Key": "api.zip"}
 
     found = by_api.read_version(aws.lambda_, arn, version)
-    by_api.put_version_back(aws.lambda_, found, found.settings, upload)
+    by_api.put_version_back(aws.lambda_, found, lambda _: found.settings, upload)
 
     assert _answer(aws, arn) == "own"
 
@@ -107,4 +107,4 @@ def test_what_is_not_there_is_named(aws: Aws) -> None:
         by_api.read_version(aws.lambda_, arn, "17")
     latest = replace(by_api.read_version(aws.lambda_, arn), sha256="other", location="")
     with pytest.raises(NotPutBackError, match="cannot be downloaded from here"):
-        by_api.put_version_back(aws.lambda_, latest, latest.settings, _no_upload)
+        by_api.put_version_back(aws.lambda_, latest, lambda _: latest.settings, _no_upload)

@@ -10,9 +10,11 @@ import pytest
 from terralive_cli.output.events import TerraformProgress
 from terralive_cli.output.progress import Phase
 from terralive_cli.restoring.examination import Examination
+from terralive_cli.restoring.originals import Originals
 from terralive_cli.restoring.restorer import Restorer
 from terralive_relay.events import Event, Warned
 from terralive_sandbox.info import SandboxInfo
+from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.output.state import DeployedFunction, Package
@@ -25,6 +27,10 @@ ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 API, JOB = "aws_lambda_function.api", "aws_lambda_function.job"
 
 
+def _no_upload(_data: bytes) -> dict[str, str]:
+    raise AssertionError("a small zip file needs no bucket")
+
+
 class Functions:
     """Functions of a test, and a restorer for them.
 
@@ -32,16 +38,19 @@ class Functions:
         aws: the sandbox.
         accounts: the accounts of the restorer.
         events: what it has shown.
+        records: what is written down of the stubs.
     """
 
     def __init__(self, info: SandboxInfo, folder: Path) -> None:
         self.aws = Aws(info)
         self.accounts = SandboxAccounts(info)
         self.events: list[Event] = []
+        self.records: list[Replaced] = []
         self.folder = folder
         phase = Phase("restore", lambda *events: self.events.extend(events))
         examination = Examination(self.accounts, (), folder)
-        self.restorer = Restorer(self.accounts, examination, folder, phase)
+        originals = Originals(self.accounts, lambda: self.records, _no_upload)
+        self.restorer = Restorer(self.accounts, examination, originals, folder, phase)
         # A stub of another stage, with another secret than any that is known here.
         coordinates = StubCoordinates("wss://gone.example/stub", "other", "dev-ben", bytes(32))
         self.stub = build_stub_zip(coordinates, folder / "stub").path.read_bytes()
@@ -204,3 +213,47 @@ def test_what_could_not_be_put_back_is_an_error_by_name_and_the_others_are_put_b
     assert "job: dist/job.zip cannot be read" in raised.value.message
     assert "api" not in raised.value.message
     assert functions.invoke(healed) == "own"
+
+
+def test_what_a_stub_has_replaced_goes_back_from_its_version(functions: Functions) -> None:
+    """Its configuration and its code go back, whatever is in the working tree."""
+    live = functions.deployed(OWN, Package(filename="never/built.zip"))
+    lambda_ = functions.aws.lambda_
+    version = lambda_.publish_version(FunctionName=live.arn, Description="Takes orders")
+    lambda_.update_function_configuration(
+        FunctionName=live.arn,
+        Handler="terralive_stub.live.handler",
+        Description="Live",
+        Timeout=900,
+    )
+    lambda_.update_function_code(FunctionName=live.arn, ZipFile=functions.stub)
+    functions.records.append(
+        Replaced(live.arn, version["Version"], version["CodeSha256"], made=False)
+    )
+
+    assert functions.restorer.examine({API: live, JOB: live}).stubs == {API, JOB}
+    originals = functions.restorer.originals_of({API: live.arn}, {API: 60})
+    reasons = functions.restorer.put_back(originals)
+    functions.restorer.finish({API: live}, originals, reasons)
+
+    assert functions.invoke(live) == "own"
+    settings = lambda_.get_function_configuration(FunctionName=live.arn)
+    described = (settings["Handler"], settings["Description"], settings["Timeout"])
+    assert described == ("app.handler", "Takes orders", version["Timeout"])
+    assert functions.warnings() == []
+
+
+def test_a_version_that_is_gone_or_has_other_code_is_named(functions: Functions) -> None:
+    live = functions.deployed(functions.stub, functions.own_zip())
+    other = functions.deployed(functions.stub, functions.own_zip())
+    functions.aws.lambda_.publish_version(FunctionName=other.arn)
+    functions.records += [
+        Replaced(live.arn, "7", "sum", made=True),
+        Replaced(other.arn, "1", "another sum", made=True),
+    ]
+
+    assert functions.restorer.originals_of({API: live.arn, JOB: other.arn}, {}) == {}
+
+    (gone, differs) = functions.warnings()
+    assert "its version 7 cannot be read" in gone
+    assert "its version 1 has other code than the stub has replaced" in differs

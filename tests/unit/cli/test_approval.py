@@ -14,6 +14,7 @@ from terralive_cli.deploy import approval
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.plans import ReadyPlan
 from terralive_cli.functions.mapping import Mapped, MappedFunction
+from terralive_cli.restoring.exact import Original
 from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.progress import Change
@@ -63,6 +64,27 @@ def test_putting_back_code_that_terraform_does_not_see_is_asked_for_too() -> Non
     assert user.questions() == [
         "Put the functions' own code of orders/dev-ana back in the sandbox (2 functions)?"
     ]
+
+
+def test_a_restore_names_the_code_that_goes_back_to_each_function() -> None:
+    user = AnsweringUser(Path(), "y\n")
+    stubs = frozenset({STUB.address, "aws_lambda_function.edited"})
+    original = Original.__new__(Original)  # nobody looks at it
+    plan = RestorePlan(
+        ready(STUB),
+        (),
+        stubs,
+        originals={"aws_lambda_function.edited": original},
+        unrecorded=(STUB.address,),
+    )
+    approval.show_code(user.ui, [plan])
+    approval.ask_restore(user.stage, user.ui, [plan])
+    assert user.questions() == [
+        "Put the functions' own code of orders/dev-ana back in the sandbox (2 functions)?"
+    ]
+    before, local = user.screen().split("The code of the working tree")
+    assert "goes back to edited. `terralive restore --deploy-local`" in " ".join(before.split())
+    assert "is deployed to a: terralive has no record" in " ".join(local.split())
 
 
 def test_putting_code_back_is_one_question() -> None:

@@ -32,6 +32,7 @@ from terralive_cli.output.events import (
 )
 from terralive_cli.output.progress import Phase
 from terralive_cli.restoring.examination import Examination
+from terralive_cli.restoring.originals import Originals
 from terralive_cli.restoring.restorer import Restorer
 from terralive_cli.stacks.joined import joined, of_stack, require_clear_tables
 from terralive_cli.stacks.names import event_of_stack, one_page
@@ -52,6 +53,7 @@ from terralive_workers.function import LocalCode
 API = "aws_lambda_function.api"
 OUTPUTS = DebugStackOutputs("wss://stub.example", "wss://relay.example", "table", "broker")
 ACCOUNTS = Accounts.__new__(Accounts)  # nobody looks at it
+NO_ORIGINALS = Originals(ACCOUNTS, tuple, lambda _: {})
 QUEUE = OtherChange("aws_sqs_queue.jobs", "update", "aws_sqs_queue", ("name",))
 LOCAL = LocalCode(
     address=API, runtime="python3.13", handler="app.handler", path=Path("api"), python=Path("py")
@@ -94,8 +96,10 @@ class FakeStack:
             raise self.error
 
     @contextmanager
-    def planned_restore(self) -> Iterator[Restoring]:
-        restorer = Restorer(ACCOUNTS, Examination(ACCOUNTS, (), Path()), Path(), Phase("r", print))
+    def planned_restore(self, **_: object) -> Iterator[Restoring]:
+        restorer = Restorer(
+            ACCOUNTS, Examination(ACCOUNTS, (), Path()), NO_ORIGINALS, Path(), Phase("r", print)
+        )
         ready = self._ready("restore")
         yield Restoring(RestorePlan(ready, self.others, stack=self.stack), restorer, (API,))
 

@@ -19,6 +19,7 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.mapping import Mapped
 from terralive_cli.output.progress import Phase
 from terralive_cli.restoring.examination import Examination
+from terralive_cli.restoring.originals import Originals
 from terralive_cli.restoring.restorer import Restorer
 from terralive_cli.stacks.stage_apps import StageApps
 from terralive_stub.errors import TerraformError
@@ -35,6 +36,7 @@ ROLE = OtherChange("aws_iam_role.api", "update", "aws_iam_role", ("description",
 OUTPUTS = DebugStackOutputs("wss://stub.example", "wss://relay.example", "table", "broker")
 CHANGED = DebugStackOutputs("wss://new.example", "wss://relay.example", "table", "broker")
 ACCOUNTS = Accounts.__new__(Accounts)  # nobody looks at it
+NO_ORIGINALS = Originals(ACCOUNTS, tuple, lambda _: {})
 STALE = failure(
     "apply", (Diagnostic("error", "Saved plan is stale", "The state has changed."),), ""
 )
@@ -100,11 +102,13 @@ class FakeApp:
             yield LivePlans((plan,))
 
     @contextmanager
-    def planned_restore(self) -> Iterator[Restoring]:
+    def planned_restore(self, **_: object) -> Iterator[Restoring]:
         others = self.others.pop(0)
         ready = self._ready("restore", others)
         # No function carries a stub when Terraform has applied the plan.
-        restorer = Restorer(ACCOUNTS, Examination(ACCOUNTS, (), Path()), Path(), ready.phase)
+        restorer = Restorer(
+            ACCOUNTS, Examination(ACCOUNTS, (), Path()), NO_ORIGINALS, Path(), ready.phase
+        )
         yield Restoring(RestorePlan(ready, tuple(others or ())), restorer)
 
     @contextmanager

@@ -1,0 +1,133 @@
+"""The end of a start: what is asked, what an answer means, and what the user is told."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+
+import pytest
+
+from terralive_cli.configuration.values import OnExit
+from terralive_cli.live.leaving import (
+    Kept,
+    Leave,
+    answered,
+    decide,
+    explanation,
+    last_message,
+    question,
+)
+from terralive_cli.output.interrupts import Interrupts, as_keyboard_interrupt, ended_after
+from terralive_testing.machine.waiting import eventually
+
+
+@pytest.mark.parametrize(
+    ("on_exit", "number", "can_ask", "expected"),
+    [
+        (None, signal.SIGINT, True, Leave.ASK),
+        (None, signal.SIGINT, False, Leave.KEEP),
+        (None, signal.SIGTERM, True, Leave.KEEP),
+        (None, signal.SIGHUP, True, Leave.KEEP),
+        (OnExit.KEEP, signal.SIGINT, True, Leave.KEEP),
+        (OnExit.RESTORE, signal.SIGINT, True, Leave.RESTORE),
+        (OnExit.RESTORE, signal.SIGTERM, False, Leave.RESTORE),
+    ],
+)
+def test_only_a_person_is_asked_and_only_without_the_setting(
+    on_exit: OnExit | None,
+    number: signal.Signals,
+    can_ask: bool,  # a case
+    expected: Leave,
+) -> None:
+    assert decide(on_exit, number, can_ask=can_ask) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", Leave.RESTORE),
+        ("R", Leave.RESTORE),
+        ("restore", Leave.RESTORE),
+        ("k", Leave.KEEP),
+        ("Keep", Leave.KEEP),
+        (None, Leave.KEEP),
+        ("what?", Leave.ASK),
+    ],
+)
+def test_enter_restores_and_an_answer_that_means_nothing_asks_again(
+    text: str | None, expected: Leave
+) -> None:
+    assert answered(text) is expected
+
+
+def test_the_question_says_how_long_a_restore_takes_and_what_keeping_means() -> None:
+    asked = "Restore 2 functions now (about 20 s)? [R]estore / [k]eep the stubs:"
+    assert question(Kept(2)) == asked
+    assert "their invocations fail until somebody connects" in explanation(Kept(2))
+    assert "the deployed code answers their invocations" in explanation(Kept(2, 2))
+    some = explanation(Kept(3, 1))
+    assert "the deployed code answers the invocations of 1 of them" in some
+    assert "those of the other 2 fail" in some
+
+
+def test_the_end_says_what_stays_and_what_to_type() -> None:
+    kept = last_message("dev-ana", "--stage dev-ana", Kept(3))
+    assert kept.startswith("3 functions of stage dev-ana keep their stub:")
+    assert "`terralive start --stage dev-ana` connects again" in kept
+    assert "`terralive restore --stage dev-ana` puts back the code of before" in kept
+    one = last_message("dev-ana", "--stage dev-ana", Kept(1))
+    assert one.startswith("1 function of stage dev-ana keeps its stub:")
+    part = last_message("dev-ana", "--stage dev-ana", Kept(3), is_partial=True)
+    assert "`terralive restore --stage dev-ana` does the rest" in part
+
+
+def test_while_a_start_waits_a_signal_is_queued_and_raises_nothing() -> None:
+    with as_keyboard_interrupt():
+        with Interrupts() as interrupts:
+            assert interrupts.wait(0) is None
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                os.kill(os.getpid(), number)
+                assert interrupts.wait(60) == number
+            # Terraform, which applies a saved change meanwhile, is interrupted.
+            with pytest.raises(KeyboardInterrupt), interrupts.raised():
+                _interrupted_at_once()
+            assert interrupts.last == signal.SIGINT
+            assert interrupts.wait(0) is None
+        # The next one is raised again.
+        with pytest.raises(KeyboardInterrupt):
+            _interrupted_at_once()
+
+
+def _interrupted_at_once() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait(60)
+
+
+class _Finalized:
+    """Its finalizer is interrupted."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        # Python runs the signal's handler before the next instructions.
+        sum(range(1000))
+
+
+def test_ctrl_c_in_a_finalizer_is_not_lost() -> None:
+    def leave_garbage() -> None:
+        _Finalized()
+        gc.collect()
+        threading.Event().wait(60)
+
+    with as_keyboard_interrupt(), pytest.raises(KeyboardInterrupt):
+        leave_garbage()
+
+
+def test_what_takes_too_long_is_interrupted() -> None:
+    done = threading.Event()
+    with as_keyboard_interrupt(), pytest.raises(KeyboardInterrupt), ended_after(0.01):
+        done.wait(60)
+    with as_keyboard_interrupt(), ended_after(60):
+        done.set()
+    eventually(done.is_set, "the end")
