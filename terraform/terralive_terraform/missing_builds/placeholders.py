@@ -33,7 +33,7 @@ from terralive_terraform.missing_builds.marks import (
     corrected,
     marked,
 )
-from terralive_terraform.output.failures import BuildMissingError, misses_file
+from terralive_terraform.output.failures import BuildMissingError, failure, misses_file
 from terralive_terraform.output.progress import Diagnostic
 from terralive_terraform.output.shown_plan import ShownPlan
 from terralive_terraform.runs.process import private_directory
@@ -45,6 +45,7 @@ _Result = TypeVar("_Result")
 _MISSING_SOURCE: Final = re.compile(r"could not archive missing (directory|file): (.+?)\s*$")
 _ATTRIBUTES: Final = {"directory": "source_dir", "file": "source_file"}
 _FILE: Final = "not-built.txt"
+_SHOWN: Final = 5
 
 
 class MissingBuilds:
@@ -76,6 +77,8 @@ class MissingBuilds:
         self._kept: dict[str, set[str]] = {}
         # The failure of the first plan; None where nothing is missing.
         self.error: BuildMissingError | None = None
+        # What all failed plans have said. A plan does not say all of it at once.
+        self._said: list[Diagnostic] = []
 
     def run(
         self,
@@ -97,12 +100,14 @@ class MissingBuilds:
             return action(first)
         except BuildMissingError as error:
             self.error = latest = error
+            self._said += error.diagnostics
         while self._learn(latest.diagnostics):
             (private_directory(self._folder / "source") / _FILE).write_text(NOT_BUILT, "utf-8")
             try:
                 return action(again())
             except BuildMissingError as error:
                 latest = error
+                self._said += error.diagnostics
         raise self.error
 
     def substitutions(self) -> dict[str, Substitution]:
@@ -145,10 +150,29 @@ class MissingBuilds:
         """Refuse a plan that would apply a placeholder.
 
         Raises:
-            BuildMissingError: the failure of the first plan.
+            BuildMissingError: what Terraform has said of the resources that would get one.
         """
-        if self.error is not None and marked(plan, self._folder):
-            raise self.error
+        if self.error is None:
+            return
+        touched = marked(plan, self._folder)
+        if touched:
+            raise self._unbuilt(self.error, sorted(touched))
+
+    def _unbuilt(self, first: BuildMissingError, touched: Sequence[str]) -> BuildMissingError:
+        """Return the error of resources that would be made of a placeholder."""
+        blocks = {without_keys(address) for address in touched}
+        about = [item for item in self._said if not blocks.isdisjoint(self._addresses_of(item))]
+        message = first.message
+        if about:
+            message = failure("plan", about, "").message
+        names = ", ".join(touched[:_SHOWN])
+        if len(touched) > _SHOWN:
+            names += " and others"
+        hint = f"{first.hint} {names} cannot be made without it."
+        return BuildMissingError(first.reference, message, hint=hint)
+
+    def _addresses_of(self, item: Diagnostic) -> set[str]:
+        return {without_keys(item.address), *self._addresses_at(item)}
 
     def _learn(self, diagnostics: Sequence[Diagnostic]) -> bool:
         """Note what errors name; tell whether there is something new."""

@@ -193,6 +193,20 @@ def test_a_plan_that_would_apply_a_placeholder_is_refused(
     marked.require_untouched(shown("update", {"timeout": 3, **value}, {"timeout": 4, **value}))
 
 
+def test_the_error_is_about_what_would_be_made_of_a_placeholder() -> None:
+    """Other functions with missing builds are live, and need none."""
+    found = builds()
+    others = f"module.a.{FUNCTION}"
+    found.run(
+        found, fails_until(unread(FUNCTION, "jobs/main.tf:3"), unread(FUNCTION)), lambda: found
+    )
+    with pytest.raises(BuildMissingError) as caught:
+        found.require_untouched(shown("create", {}, {"filename": ZIP}, others))
+    assert "at jobs/main.tf:3" in caught.value.message
+    assert "at main.tf:9" not in caught.value.message
+    assert f"{others} cannot be made without it" in caught.value.hint
+
+
 def test_a_deployed_function_keeps_its_code_and_what_it_ignored_before() -> None:
     plan = shown("update", {"filename": OUTPUT}, {"filename": ZIP})
     found = builds()
