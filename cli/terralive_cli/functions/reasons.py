@@ -84,6 +84,8 @@ def found_by(
         confirms = place.path == function.path and place.found_by.startswith("content of ")
         if not confirms:
             return place.found_by
+    if function.path_is_noted:
+        return "the Function construct"
     return "the configuration"
 
 

@@ -263,7 +263,9 @@ def test_an_archive_that_the_plan_rejects_is_not_taken_from_the_files(code: Path
     mapped = map_functions(config(code), [function], located)
     assert mapped.unmapped[FN].text.startswith("several files may have its handler. ")
     noted = replace(function, path_is_noted=True)
-    assert map_functions(config(code), [noted], located).code[f"{FN}[0]"].path == code
+    mapped = map_functions(config(code), [noted], located)
+    assert mapped.code[f"{FN}[0]"].path == code
+    assert mapped.found_by[f"{FN}[0]"] == "the Function construct"
 
 
 def test_an_archive_that_terraform_cannot_make_yet_is_named_with_its_build(code: Path) -> None:
