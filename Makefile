@@ -70,7 +70,11 @@ live: preflight $(STAMP)
 	@# Ctrl-C is the normal end, and no error of make's.
 	@trap : INT; $(WITH_TERRAFORM) $(BIN)/terralive --project examples/sns_demo --sandbox start --yes || [ $$? -eq 130 ]
 
+# Each test of the command line starts Python. With PYTHONDONTWRITEBYTECODE each start would compile the code again.
+CODE = cli relay sandbox stub_src terraform workers testing
+
 test: preflight $(STAMP)
+	@$(BIN)/python -m compileall -q $(CODE)
 	@set -- $(ARGS); [ $$# -gt 0 ] || set -- $(ALL_TESTS); \
 		$(WITH_TERRAFORM) $(BIN)/python -m pytest $(IN_PARALLEL) "$$@"
 
