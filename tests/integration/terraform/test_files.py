@@ -103,6 +103,7 @@ def test_the_stubs_zip_is_the_same_every_time_and_carries_its_coordinates(tmp_pa
         "terralive_stub/shared/__init__.py",
         "terralive_stub/shared/endpoints.py",
         "terralive_stub/shared/json_documents.py",
+        "terralive_stub/shared/sigv4.py",
         "terralive_stub/shared/trust_store.py",
     }
 
