@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import Final
 
 from terralive_relay.describe import describe_error, describe_place
@@ -13,6 +15,7 @@ from terralive_workers.outcomes import WorkerFailure
 # Lambda's variables have 4 KB together, but a message may have more.
 _MOST_NAMES: Final = 40
 _NAME_CHARACTERS: Final = 80
+_NO_MODULE: Final = re.compile(r"No module named '(?P<name>[^']+)'")
 
 
 def workers_all_busy(function: LocalFunction) -> Warned:
@@ -36,8 +39,27 @@ def code_does_not_load(function: LocalFunction, failure: WorkerFailure) -> Warne
     place = describe_place(outcome, failure.cause, function.path)
     if place:
         reason = f"{place}: {reason}"
+    missing = module_missing(function, failure)
+    if missing is not None:
+        reason += f"\n{missing.message}"
     text = f"{reason}\nThe next invocation gets this error."
     return Warned("code-does-not-load", text, function.shown_name)
+
+
+def module_missing(function: LocalFunction, failure: WorkerFailure) -> Warned | None:
+    """Say where a Python module has to be installed; None where none is missing."""
+    error = describe_error(failure.outcome(""))
+    missing = _NO_MODULE.search(error.message)
+    if error.type != "Runtime.ImportModuleError" or missing is None:
+        return None
+    python = shlex.quote(str(function.python))
+    text = (
+        f"There is no module {missing['name']!r} for {function.python}. In Lambda, it is a part of"
+        " the function's package or of a layer. For this machine, install what the function needs:"
+        f' {python} -m pip install …\nAnother interpreter is set by python = "…" in'
+        f" [functions.'{function.address}'] of terralive.toml."
+    )
+    return Warned("module-missing", text, function.shown_name)
 
 
 def variables_left_out(function: LocalFunction, left_out: LeftOut) -> list[Warned]:

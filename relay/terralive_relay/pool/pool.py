@@ -100,6 +100,8 @@ class Pool:
         self._idle_s = idle_s
         # Invocations that no worker has taken, oldest first.
         self._waiting: list[PendingInvocation] = []
+        # Texts about missing modules that were shown.
+        self._told: set[str] = set()
         calls = WorkerCalls(self._ready, self._answered, self._init_failed, self._exited)
         # Starts and stops workers, and has those that are there.
         self._workers = Workers(function, api, sink, command, self._lock, calls=calls)
@@ -316,10 +318,18 @@ class Pool:
         for pending in self._waiting:
             if self._fit(pending, worker) is not Fit.NONE:
                 self._waiting.remove(pending)
+                self._tell_missing_module(failure)
                 self._defer_completion(pending, failure.outcome(pending.invocation.request_id))
                 return
         self._code = self._code.start_failed(worker.environment_key, failure)
         self._lock.defer(lambda: self._sink(messages.code_does_not_load(self.function, failure)))
+
+    def _tell_missing_module(self, failure: outcomes.WorkerFailure) -> None:
+        """Say once for each module where it has to be installed."""
+        warning = messages.module_missing(self.function, failure)
+        if warning is not None and warning.message not in self._told:
+            self._told.add(warning.message)
+            self._lock.defer(lambda: self._sink(warning))
 
     # Calls from workers, through the Runtime API and by their end: these take the lock themselves
 

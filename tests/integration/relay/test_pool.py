@@ -660,13 +660,16 @@ def test_a_known_environment_lets_a_worker_start_ahead(
     ],
 )
 def test_broken_code_is_the_error_of_every_invocation_until_it_is_mended(
-    make_pool: MakePool, tmp_path: Path, code: str, error_type: str
+    make_pool: MakePool, sink: Recorder, tmp_path: Path, code: str, error_type: str
 ) -> None:
     pool = make_pool(local_function(tmp_path, code))
     for _ in range(3):
         outcome = result(pool.submit(invocation())).outcome
         assert outcome.error_type == error_type
         assert document(outcome)["errorType"] == error_type
+    # Each is told before its invocation ends.
+    missing = [item for item in sink.of_type(Warned) if item.reference == "module-missing"]
+    assert len(missing) == (1 if "nosuchthing" in code else 0)
     (tmp_path / "app.py").write_text("def handler(event, context): return 'mended'")
     pool.mark_stale()
     assert value(pool.submit(invocation())) == "mended"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from terralive_relay.pool.messages import variables_left_out
+import pytest
+
+from terralive_relay.pool.messages import module_missing, variables_left_out
+from terralive_stub.protocol.invocation import Outcome
 from terralive_workers.environment import LeftOut
 from terralive_workers.function import LocalCode
+from terralive_workers.outcomes import WorkerFailure
 
 CODE = LocalCode(
     address="aws_lambda_function.orders",
@@ -33,3 +38,28 @@ def test_a_warning_stays_short_whatever_a_message_names() -> None:
     for warned in warnings:
         assert len(warned.message) < 4500
         assert "and 4960 more" in warned.message
+
+
+def failed(error_type: str, message: str) -> WorkerFailure:
+    document = {"errorType": error_type, "errorMessage": message}
+    return WorkerFailure(document=Outcome(json.dumps(document).encode(), error_type))
+
+
+def test_a_missing_module_is_told_with_the_interpreter_that_lacks_it() -> None:
+    message = "Unable to import module 'app': No module named 'humanize.time'"
+    warned = module_missing(FUNCTION, failed("Runtime.ImportModuleError", message))
+    assert warned is not None
+    assert "no module 'humanize.time' for /usr/bin/python3." in warned.message
+    assert "/usr/bin/python3 -m pip install" in warned.message
+    assert warned.function == "orders"
+
+
+@pytest.mark.parametrize(
+    ("error_type", "message"),
+    [
+        ("Runtime.ImportModuleError", "Unable to import module 'app': cannot import name 'x'"),
+        ("ValueError", "No module named 'humanize'"),
+    ],
+)
+def test_other_errors_are_no_missing_module(error_type: str, message: str) -> None:
+    assert module_missing(FUNCTION, failed(error_type, message)) is None
