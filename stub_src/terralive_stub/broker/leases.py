@@ -244,7 +244,7 @@ def no_relay(lease: Lease | None, message: FromStub, now_ms: int) -> NoRelay:
             reason = "not-served"
         case LeaseState.HELD if lease.came_after(message):
             reason = "offered-before"
-            retry_ms = RETRY_MS
+            retry_ms = 2 * CLOCK_MS
         case LeaseState.HELD:
             # Its connection has ended a moment ago, and the `$disconnect` event is on its way.
             reason = "unreachable"
