@@ -194,7 +194,7 @@ def check(answers: list[tuple[int, str, Any]]) -> None:
 
 
 def test_a_relay_gets_the_next_invocation_and_is_told_what_the_fallback_has_answered(
-    sandbox: SandboxInfo, stage: Stage, tmp_path: Path
+    sandbox: SandboxInfo, stage: Stage, orders: WithFallback, tmp_path: Path
 ) -> None:
     aws = Aws(sandbox)
     fn = fallbacks.deploy(aws, stage, tmp_path / "zips", SOURCE)
@@ -218,6 +218,13 @@ def test_a_relay_gets_the_next_invocation_and_is_told_what_the_fallback_has_answ
         (told,) = relay.of_type("FallbackAnswered", function=name_of(fn.arn))
         assert (told["answered"], told["failed"]) == (3, 1)
         assert invoke(aws, fn.arn, {}) == ("", "here")
+        # It does not serve this one.
+        eventually(
+            lambda: (
+                invoke(aws, orders.arn, {"id": 2}) == ("", ["deployed", 2, orders.version, None])
+            ),
+            "an answer of the deployed code beside a relay",
+        )
     assert fn.arn not in {taken.function for taken in table.take_fallback_counts()}
     # The relay has said goodbye.
     assert invoke(aws, fn.arn, {"id": 4})[1][:2] == ["deployed", 4]
