@@ -55,8 +55,10 @@ class Phase:
         self._report(action, StepState.STARTED)
         try:
             yield
-        except BaseException:  # also Ctrl-C: the step has not finished
-            self._report(action, StepState.FAILED, elapsed_s=_seconds_since(began))
+        except BaseException as error:  # also Ctrl-C: the step has not finished
+            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else ""
+            took = _seconds_since(began)
+            self._report(action, StepState.FAILED, message=reason, elapsed_s=took)
             raise
         if not reports_its_end:
             self._report(action, StepState.DONE, elapsed_s=_seconds_since(began))

@@ -334,6 +334,16 @@ def test_nothing_to_change_is_said_once_for_a_phase() -> None:
     assert shown.splitlines() == ["Debug stack: nothing to change"]
 
 
+def test_a_step_that_fails_or_is_interrupted_is_named_in_words() -> None:
+    failed = TerraformProgress("app", "evaluate", StepState.FAILED)
+    stopped = replace(failed, action="init", message="interrupted")
+
+    assert show(Output.PLAIN, failed, stopped).splitlines() == [
+        "App: evaluating the configuration failed",
+        "App: initialising Terraform failed: interrupted",
+    ]
+
+
 def test_the_last_message_replaces_what_a_terminal_shows_for_ctrl_c() -> None:
     stopped = show(Output.RICH, Stopped("dev-ana", live=True, message=VPC), screen=Screen())
 

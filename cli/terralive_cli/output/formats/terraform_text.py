@@ -100,7 +100,8 @@ def _step(event: TerraformProgress, phase: _Phase) -> list[Line]:
 
 
 def _failed(event: TerraformProgress, phase: _Phase) -> Line:
-    words = [part for part in (event.action, event.address) if part]
+    action = _STARTS.get(event.action, event.action)
+    words = [part for part in (action, event.address) if part]
     text = " ".join([*words, "failed"])
     if event.message:
         text += f": {event.message}"
