@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from terralive_cli.app.source import app_of
 from terralive_cli.configuration.values import FILE, Config
-from terralive_cli.deploy.target import work_folder
+from terralive_cli.deploy import record
+from terralive_cli.deploy.target import FOLDER, work_folder
 from terralive_cli.functions import vscode as vs_code
 from terralive_cli.functions.debugging import ports_of
 from terralive_cli.functions.mapping import map_functions
+from terralive_cli.live import last_session
 from terralive_cli.output.events import Message
+from terralive_cli.output.formats.words import listed
 from terralive_cli.output.ui import Ui
 from terralive_cli.stacks.joined import function_of_stack, of_stack
 from terralive_cli.stacks.settings import settings_of_stack
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
+from terralive_terraform.addresses import without_keys
 from terralive_terraform.artifacts import STUB_IMAGE, STUB_IMAGE_TAG, write_stub_image
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.runs.environment import terraform_environment
-from terralive_workers.function import LocalCode
+from terralive_workers.function import LocalCode, LocalFunction
 
 _FIRST: Final = """\
 # Settings of terralive. All of them are in terralive's docs/CONFIGURATION.md.
@@ -34,6 +39,7 @@ app = "{app}"
 """
 
 
+_SHOWN: Final = 5
 _BUILDING: Final = """\
   docker buildx build --platform linux/amd64 --provenance=false -t {image} {folder}
   docker push {image}
@@ -93,11 +99,15 @@ def _vscode(config: Config, ui: Ui) -> int:
             mapped = map_functions(settings_of_stack(config, part.name), prepared.functions)
         declared += [function_of_stack(function, stack) for function in prepared.functions]
         found += [of_stack(code, stack) for code in mapped.code.values()]
-    ports = ports_of(declared, found)
+    found = [*_without(found, known := _last_session(config)), *known]
+    blocks = {without_keys(code.address) for code in found}
+    # As in a start, functions that are not live have no port.
+    ports = ports_of([function for function in declared if function.address in blocks], found)
     wanted = []
     for code in found:
-        if code.address in ports:
-            wanted.append(vs_code.attaching(code, ports[code.address], config.project))
+        port = ports.get(without_keys(code.address))
+        if port is not None:
+            wanted.append(vs_code.attaching(code, port, config.project))
     file = config.project / ".vscode" / "launch.json"
     before = file.read_text("utf-8") if file.exists() else ""
     after = vs_code.merged(before, wanted, file)
@@ -106,5 +116,26 @@ def _vscode(config: Config, ui: Ui) -> int:
         write_atomically(file, after.encode())
     names = ", ".join(str(item["name"]) for item in wanted) or "no function can be debugged"
     text = f"{file}: {names}. Run `terralive start --debug FUNCTION`, then attach in VS Code."
+    others = [function.address for function in declared if function.address not in blocks]
+    if others:
+        text += (
+            f" Only a plan tells the code of {listed(others, _SHOWN)}: run this command again after"
+            " the first start, if they are live then."
+        )
     ui.emit(Message(message=text))
     return 0
+
+
+def _last_session(config: Config) -> tuple[LocalFunction, ...]:
+    """Return the functions of the stage's last session on this machine, wherever it was."""
+    folder = config.project / FOLDER
+    works = (
+        path for kind in ("aws", "sandbox") for path in folder.glob(f"{kind}/*/{config.stage}")
+    )
+    return last_session.newest(record.session(work) for work in works)
+
+
+def _without(code: Sequence[LocalCode], others: Sequence[LocalCode]) -> list[LocalCode]:
+    """Return the code of functions that are not among others."""
+    blocks = {without_keys(item.address) for item in others}
+    return [item for item in code if without_keys(item.address) not in blocks]

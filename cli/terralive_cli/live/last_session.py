@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -56,8 +56,26 @@ def read(file: Path, relay_url: str) -> tuple[LocalFunction, ...]:
     Functions whose local code is gone are left out.
     """
     document = read_object(file)
+    if text(document, "relay_url") != relay_url:
+        return ()
+    return _functions_of(document)
+
+
+def newest(files: Iterable[Path]) -> tuple[LocalFunction, ...]:
+    """Read the functions of the session that was written last; () where there is none.
+
+    Args:
+        files: the files of sessions, some of which may not exist.
+    """
+    present = [file for file in files if file.is_file()]
+    if not present:
+        return ()
+    return _functions_of(read_object(max(present, key=lambda file: file.stat().st_mtime_ns)))
+
+
+def _functions_of(document: Mapping[str, Json]) -> tuple[LocalFunction, ...]:
     made_by = (text(document, "format"), text(document, "version"))
-    if made_by != (_FORMAT, version("terralive")) or text(document, "relay_url") != relay_url:
+    if made_by != (_FORMAT, version("terralive")):
         return ()
     functions: dict[str, LocalFunction] = {}
     for item in items(document, "functions"):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from terralive_cli.deploy import record
+from terralive_cli.live import last_session
 from terralive_cli.main import main
 from terralive_testing.drivers.plain_app import plain_project
+from terralive_workers.function import LocalCode
 
 
 def test_init_writes_a_configuration_that_holds_and_never_writes_over_one(
@@ -35,6 +39,65 @@ def test_launch_configurations_are_written_once_and_terraform_files_stay_alone(
     (made,) = json.loads(file.read_text("utf-8"))["configurations"]
     assert made["pathMappings"][0]["localRoot"] == "${workspaceFolder}/functions/greet"
     assert sorted(path.name for path in tmp_path.glob("*.tf*")) == ["main.tf"]
+
+
+IN_A_MODULE = """
+data "archive_file" "vendor" {
+  source_dir = "vendor"
+}
+resource "aws_lambda_function" "vendor" {
+  runtime = "python3.12"
+  handler = "vendor.handler"
+}
+module "fn" {
+  source   = "./fn"
+  for_each = toset(["api", "mail"])
+}
+"""
+MODULE = """
+variable "runtime" {}
+resource "aws_lambda_function" "this" {
+  handler = "app.handler"
+  runtime = var.runtime
+}
+"""
+
+
+def test_functions_whose_code_only_a_plan_tells_are_those_of_the_last_session(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "main.tf").write_text(IN_A_MODULE)
+    (tmp_path / "fn").mkdir()
+    (tmp_path / "fn" / "main.tf").write_text(MODULE)
+    command = ["init", "--vscode", "--project", str(tmp_path), "--stage", "dev-ana"]
+    assert main(command) == 0
+    assert "run this command again after the first start" in capsys.readouterr().out
+
+    functions = []
+    for name in ("api", "mail"):
+        (tmp_path / name).mkdir()
+        arn = f"arn:aws:lambda:eu-west-1:1:function:{name}"
+        address = f'module.fn["{name}"].aws_lambda_function.this'
+        code = LocalCode(
+            address=address,
+            runtime="python3.12",
+            handler="app.handler",
+            path=tmp_path / name,
+            python=Path(sys.executable),
+        )
+        functions.append(code.deployed_as(name, address, arn=arn))
+    work = tmp_path / ".terralive" / "aws" / "1-eu-west-1" / "dev-ana"
+    work.mkdir(parents=True)
+    last_session.write(record.session(work), "wss://relay", functions)
+
+    assert main(command) == 0
+    written = (tmp_path / ".vscode" / "launch.json").read_text("utf-8")
+    made = json.loads(written)["configurations"]
+    # The function that is not live has no port, in a start neither.
+    assert [(item["name"], item["connect"]["port"]) for item in made] == [
+        ('terralive: module.fn["api"].aws_lambda_function.this', 5678),
+        ('terralive: module.fn["mail"].aws_lambda_function.this', 5678),
+    ]
 
 
 # Two stacks with a function of the same address, as cdktf writes them.
