@@ -65,6 +65,7 @@ def begun_ns(work: Path) -> int | None:
 def forget(work: Path) -> None:
     """Remove what is remembered of invocations and functions."""
     journal(work).unlink(missing_ok=True)
+    debug_stack(work).unlink(missing_ok=True)
     forget_session(work)
 
 

@@ -145,7 +145,10 @@ def _hint(name: ApiStageName, region: str, *, is_joined: bool) -> str:
         f"`aws apigatewayv2 update-stage --region {region} --api-id {name.api} --stage-name "
         f"{name.stage} --default-route-settings DataTraceEnabled=false`"
     )
-    turn_off = f"Something has turned it on after the deployment. Turn it off: {command}."
+    turn_off = (
+        "Something has turned it on after the deployment. Turn it off: run `terralive apply`, "
+        f"or {command}."
+    )
     if is_joined:
         turn_off = (
             "Turn it off: run `terralive apply` in the checkout that has the debug stack's "
