@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from terralive_cli.deploy import record
+from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, applying, planned
 from terralive_cli.deploy.target import Stage
+from terralive_cli.joining import broker_code
 from terralive_cli.joining.applied import Applied, is_as_applied, write_mark
 from terralive_cli.joining.concurrency import broker_concurrency, low_limit
 from terralive_cli.joining.decision import IMAGE_REPOSITORY, Project
@@ -52,6 +54,7 @@ from terralive_terraform.runs.runner import Terraform
 
 # Two developers may have made two APIs with one name at the same moment, so a destroy looks again.
 _MOST_DESTROYS: Final = 3
+_BROKER: Final = "aws_lambda_function.broker"
 
 
 # The secret of a stage that has none yet: its app is planned with it to find mistakes.
@@ -252,14 +255,19 @@ class DebugStack:
             deployed: the outputs before it; None where there were none.
 
         Raises:
-            TerraliveError: `debug-stack-incomplete`; also what `plans.apply` raises.
+            TerraliveError: `debug-stack-incomplete`, `broker-outdated`; also what `plans.apply`
+                raises.
             CredentialsError: the caller may not write or read the table.
         """
         if self.existing.is_joined:
             self.phase.unchanged(_joined(self.existing.description))
         else:
-            record.debug_stack(self.stage.target.work).unlink(missing_ok=True)
+            mark = record.debug_stack(self.stage.target.work)
+            ended_well = mark.exists()
+            mark.unlink(missing_ok=True)
             apply(ready)
+            if self.existing.has_broker and not ended_well:
+                self._put_broker_right()
         if deployed is None or deployed.secret == NO_SECRET or ready.plan.has_changes:
             outputs = self._outputs_with_secret()
         else:
@@ -268,6 +276,18 @@ class DebugStack:
             self._describe(outputs.table_name)
             write_mark(record.debug_stack(self.stage.target.work), self._applied())
         return outputs
+
+    def _put_broker_right(self) -> None:
+        """Update the broker's code, where the last apply may have failed.
+
+        Raises:
+            TerraliveError: `broker-outdated`.
+        """
+        broker = self.terraform.state.functions().get(_BROKER)
+        if broker is not None:
+            target = self.stage.target
+            client = Accounts(target.caller).client("lambda", broker.account, target.region)
+            broker_code.put_right(client, broker, self.directory)
 
     def _outputs_with_secret(self) -> DebugStackOutputs:
         """Read the outputs, and make the secret unless there is one."""

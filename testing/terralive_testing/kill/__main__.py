@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -74,7 +75,7 @@ def _cases(options: argparse.Namespace, first: int) -> Iterator[tuple[Point, Way
     for _ in range(first):
         next(ways)
     for point in sorted(POINTS, key=lambda point: point.before in _LAST):
-        if options.points not in point.name:
+        if not re.search(options.points, point.name):
             continue
         if options.all:
             for way in options.ways:
@@ -89,6 +90,8 @@ def _line(kind: str, point: Point, way: Way, result: Result) -> str:
         end = "nothing left"
     if result.imported:
         end += f", {result.imported} imported"
+    if result.deleted:
+        end += f", {result.deleted} deleted by hand"
     if result.wrong:
         end = f"WRONG: {len(result.wrong)}"
     command = " ".join(point.words)
@@ -103,7 +106,7 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--ways", nargs="+", type=Way, choices=list(Way), default=[Way.KILL, Way.CTRL_C]
     )
-    parser.add_argument("--points", default="", help="a part of the names of points")
+    parser.add_argument("--points", default="", help="a pattern of the names of points")
     parser.add_argument("--all", action="store_true", help="each point in each way")
     return parser.parse_args(arguments)
 

@@ -48,6 +48,35 @@ def content(project: Project) -> dict[str, Content]:
     return found
 
 
+def delete(project: Project, *, kind: str, name: str) -> None:
+    """Delete a resource, as a user does it by hand.
+
+    Args:
+        project: the project.
+        kind: its type in Terraform.
+        name: its id for an import.
+    """
+    match kind:
+        case "aws_iam_role":
+            iam = project.client("iam")
+            for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+                iam.delete_role_policy(RoleName=name, PolicyName=policy)
+            iam.delete_role(RoleName=name)
+        case "aws_iam_role_policy":
+            role, _, policy = name.partition(":")
+            project.client("iam").delete_role_policy(RoleName=role, PolicyName=policy)
+        case "aws_lambda_function":
+            project.client("lambda").delete_function(FunctionName=name)
+        case "aws_cloudwatch_log_group":
+            project.client("logs").delete_log_group(logGroupName=name)
+        case "aws_sqs_queue":
+            project.client("sqs").delete_queue(QueueUrl=name)
+        case "aws_s3_bucket":
+            project.client("s3").delete_bucket(Bucket=name)
+        case _:
+            raise AssertionError(f"nobody has said how to delete {kind} {name}")
+
+
 def differences(before: Mapping[str, Content], after: Mapping[str, Content]) -> list[str]:
     """Return what differs between two contents, one line each."""
     lines: list[str] = []

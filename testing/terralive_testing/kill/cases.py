@@ -18,14 +18,17 @@ from terralive_terraform.runs.runner import Terraform
 from terralive_testing.deployers.terraform_account import actions, plan, terraform_in
 from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.project import Project
-from terralive_testing.kill.account import Content, content, differences
+from terralive_testing.kill.account import Content, content, delete, differences
 from terralive_testing.kill.points import Before, Point
 from terralive_testing.machine.processes import descendants, running
 from terralive_testing.machine.waiting import eventually
 
 _SECONDS: Final = 600.0
 _ORPHANS: Final = "resources-exist"
-_BLOCKS: Final = re.compile(r"^import \{\n.*?^\}", re.MULTILINE | re.DOTALL)
+_TAINTED: Final = "would-destroy"
+_BLOCK: Final = re.compile(
+    r'^import \{\n  to = (?:.+\.)?(\w+)\.\S+\n  id = "(.+)"\n\}', re.MULTILINE
+)
 _NOTHING: Final[Mapping[str, Content]] = {}
 
 
@@ -49,11 +52,14 @@ class Result:
     Attributes:
         wrong: what is not as it was before, or what has failed, one line each.
         imported: how many resources of the app had to be imported, as terralive has asked.
+        deleted: how many had to be deleted, because others are tainted, and an apply would replace
+            them.
         seconds: how long it took.
     """
 
     wrong: list[str] = field(default_factory=list)
     imported: int = 0
+    deleted: int = 0
     seconds: float = 0.0
 
 
@@ -176,14 +182,26 @@ class App:
         command = self._run(*words)
         errors = command.of_type("error")
         if errors and errors[0]["reference"] == _ORPHANS and not self._is_program:
-            blocks = _BLOCKS.findall(errors[0]["message"])
-            result.imported = len(blocks)
-            file = self._project.root / "imports.tf"
-            file.write_text("\n".join(blocks), "utf-8")
-            self._done("apply")
-            file.unlink()
+            self._take_in(errors[0]["message"], result)
             command = self._run(*words)
         assert command.process.returncode == 0, command.story()
+
+    def _take_in(self, message: str, result: Result) -> None:
+        """Do what terralive says of resources that the state lacks: import or delete them."""
+        blocks = list(_BLOCK.finditer(message))
+        file = self._project.root / "imports.tf"
+        file.write_text("\n".join(block[0] for block in blocks), "utf-8")
+        command = self._run("apply")
+        file.unlink()
+        if command.process.returncode == 0:
+            result.imported = len(blocks)
+            return
+        assert [item["reference"] for item in command.of_type("error")] == [_TAINTED], (
+            command.story()
+        )
+        for block in blocks:
+            delete(self._project, kind=block[1], name=block[2])
+        result.deleted = len(blocks)
 
     def _done(self, *words: str) -> None:
         command = self._run(*words)
