@@ -267,7 +267,7 @@ def known_arns(stage: Stage, directory: Path, evaluated: EvaluatedApp) -> dict[s
         directory: the folder that Terraform runs in.
         evaluated: the app without stubs.
     """
-    arns = {address: item.arn for address, item in evaluated.deployed.functions.items()}
+    arns = evaluated.deployed_arns
     for provider in aws_providers(stage.config, directory):
         if provider.alias or provider.profile != "" or provider.role_arn != "":
             return arns

@@ -47,6 +47,15 @@ class EvaluatedApp:
     located: Mapping[str, FoundCode | CodeNotFound] = field(default_factory=dict)
     new: tuple[str, ...] = ()
 
+    @property
+    def deployed_arns(self) -> dict[str, str]:
+        """The ARNs of the deployed functions, by address.
+
+        A function whose creation was interrupted may be in the state without its ARN.
+        """
+        functions = self.deployed.functions
+        return {address: item.arn for address, item in functions.items() if item.arn}
+
     def expected(self, arns: Mapping[str, str]) -> dict[str, DeployedFunction]:
         """Return the functions that exist after an apply, as far as their ARNs are known before it.
 
@@ -56,8 +65,10 @@ class EvaluatedApp:
         found: dict[str, DeployedFunction] = {}
         for instance in self.planned:
             address = instance.address
-            function = self.deployed.functions.get(address)
-            if function is None and address in arns and instance.name is not None:
+            function = None
+            if address in self.deployed_arns:
+                function = self.deployed.functions[address]
+            elif address in arns and instance.name is not None:
                 function = DeployedFunction(instance.name, arns[address])
             # A function that gets another name gets another ARN.
             if function is not None and function.name == instance.name:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_sandbox.info import attach, environment
+from terralive_stub.errors import TerraliveError
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import Terraform
 from terralive_testing.deployers.terraform_account import actions, plan, terraform_in
@@ -98,7 +99,7 @@ class App:
             result.wrong += differences(before, content(self._project))
             if self._deployed is not None and not self._is_program:
                 result.wrong += [f"plan: {action} {at}" for action, at in self._planned()]
-        except AssertionError as error:
+        except (AssertionError, TerraliveError) as error:
             result.wrong.append(str(error))
         result.seconds = time.monotonic() - began
         return result

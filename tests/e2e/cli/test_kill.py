@@ -226,6 +226,13 @@ def test_the_teams_own_plan_never_sees_terralive(project: Project) -> None:
         assert "terralive" not in planned.stdout
 
 
+def test_a_restore_is_killed_while_it_is_applied(project: Project) -> None:
+    with Command(["restore", "--sandbox", "--yes"], project.root) as command:
+        command.wait_for(stack("restore", "apply", "started"), "apply of the restore")
+        kill(command)
+    assert clean(project)
+
+
 def test_restore_after_all_that_brings_the_deployed_code_back(project: Project) -> None:
     command = run(["restore", "--sandbox", "--yes"], project.root)
 
@@ -237,11 +244,16 @@ def test_restore_after_all_that_brings_the_deployed_code_back(project: Project) 
     )
 
 
-def test_killed_while_the_app_is_made_live(project: Project) -> None:
+def test_killed_while_the_app_is_made_live_and_then_while_the_debug_stack_is_destroyed(
+    project: Project,
+) -> None:
     with start(project) as command:
         command.wait_for(stack("app", "apply", "started"), "apply of the app")
         children = descendants(command.process.pid)
         command.process.kill()
+    with Command(["destroy", "--app", "--sandbox", "--yes"], project.root) as command:
+        command.wait_for(stack("debug-stack", "apply", "started"), "removal of the debug stack")
+        kill(command)
 
     destroy(project)
     eventually(lambda: not running(children), "every child has ended")

@@ -48,3 +48,15 @@ def test_a_function_that_gets_another_name_is_not_known_before() -> None:
         PlannedFunction("a.orders", "", name="orders-2"),
     )
     assert app.expected({"a.orders": f"{ARN}orders"}) == {}
+
+
+def test_a_function_whose_creation_was_interrupted_has_the_arn_that_its_name_tells() -> None:
+    """Terraform keeps it in the state, tainted, and without an ARN."""
+    app = evaluated(
+        {"a.orders": DeployedFunction("orders", ""), "a.unnamed": DeployedFunction("unnamed", "")},
+        PlannedFunction("a.orders", "", name="orders"),
+        PlannedFunction("a.unnamed", "", name="unnamed"),
+    )
+    assert app.deployed_arns == {}
+    orders = DeployedFunction("orders", f"{ARN}orders")
+    assert app.expected({"a.orders": orders.arn}) == {"a.orders": orders}
