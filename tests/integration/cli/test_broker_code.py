@@ -42,7 +42,7 @@ def test_an_update_of_the_brokers_code_that_has_failed_is_made_again(
     assert now["CodeSha256"] == sha256(NEW)
     # It is left alone when it is right.
     put_right(aws.lambda_, state, tmp_path)
-    assert deployed()["LastModified"] == now["RevisionId"]
+    assert deployed()["LastModified"] == now["LastModified"]
 
     gone = replace(state, package=Package(filename="gone.zip"), code_hash=sha256(OLD))
     with pytest.raises(TerraliveError) as error:
