@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,6 +27,9 @@ from terralive_cli.output.events import PlanMade
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import CredentialsError, TerraformError, TerraliveError
 from terralive_terraform.artifacts import STUB_ARCHITECTURES
+from terralive_terraform.data_folder import data_folder
+from terralive_terraform.discovery.hcl.folders import is_opentofu
+from terralive_terraform.discovery.version_readers import version_readers
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.missing_builds.placeholders import MissingBuilds
 from terralive_terraform.runs.runner import Terraform
@@ -47,6 +51,7 @@ class Evaluation:
         warnings: emits warnings.
         arns: the ARNs of functions by address with instance keys, as far as they are known.
         by_file: the addresses, without instance keys, of functions that get the stub as a file.
+        readers: what reads the newest version of functions, by address without instance keys.
     """
 
     stage: Stage
@@ -55,6 +60,7 @@ class Evaluation:
     warnings: Warnings
     arns: dict[str, str] = field(default_factory=dict)
     by_file: tuple[str, ...] = ()
+    readers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # The answer of Terraform; None before it was asked, and after `forget`.
     _evaluated: EvaluatedApp | None = None
 
@@ -110,6 +116,11 @@ class Evaluation:
         providers = aws_providers(self.stage.config, prepared.directory)
         identity = Identity.of(self.stage.target, providers)
         self.by_file = functions_by_file(evaluated, providers, identity)
+        folder = prepared.data_dir
+        if folder is None:
+            folder = data_folder(prepared.directory, self.stage.environment)
+        opentofu = is_opentofu(self.stage.config.terraform.binary)
+        self.readers = version_readers(prepared.directory, folder, opentofu=opentofu)
         return evaluated
 
     def _evaluate(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from terralive_cli.deploy.accounts import Accounts, Clients
     from terralive_cli.deploy.debug_stack import DebugStackOutputs
     from terralive_cli.deploy.plans import ReadyPlan
+    from terralive_cli.fallback.stage_fallback import PlannedFallback
     from terralive_cli.functions.evaluated import EvaluatedApp
     from terralive_cli.functions.mapping import Mapped
     from terralive_cli.orphans.creations import Creations
@@ -118,6 +119,8 @@ class LivePlan:
         sources: what it was made from; None where that is not needed.
         code_changes: what terralive changes after it by Lambda's API, because Terraform does not.
         created: what it creates; None where that is not needed.
+        fallback: the deployed code of the functions, which answers where nobody is connected; None
+            where that is not needed.
     """
 
     ready: ReadyPlan
@@ -135,6 +138,7 @@ class LivePlan:
     sources: PlanSources | None = field(repr=False, default=None)
     code_changes: tuple[CodeChange, ...] = ()
     created: Creations | None = field(repr=False, default=None)
+    fallback: PlannedFallback | None = field(repr=False, default=None)
 
     @property
     def has_changes(self) -> bool:
@@ -220,13 +224,15 @@ class Restoring:
     Attributes:
         plan: the plan; None where no function carries a stub.
         restorer: checks that the functions have their own code after the plan's apply, and puts it
-            back; None where there is no plan.
+            back; None where the app is not deployed.
         unseen: the addresses of functions that could not be looked at.
+        functions: the functions that were looked at, by address.
     """
 
     plan: RestorePlan | None = None
     restorer: Restorer | None = None
     unseen: tuple[str, ...] = ()
+    functions: Mapping[str, DeployedFunction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from terralive_cli.app.live_plan import LivePlan, LivePlans, RestorePlan
 from terralive_cli.configuration.values import Config
 from terralive_cli.functions.mapping import Mapped
 from terralive_cli.output.events import (
+    Fallback,
     LiveFunction,
     NotLiveFunction,
     PlanMade,
@@ -39,7 +40,10 @@ def other_changes_of(plans: Sequence[LivePlan | RestorePlan]) -> tuple[OtherChan
 
 def _page(config: Config, plan: LivePlan) -> PlanMade:
     by_api = {change.address: change.reason for change in plan.code_changes}
-    functions = live_functions(plan.mapped, plan.functions, plan.timeouts, by_api)
+    fallbacks: Mapping[str, Fallback] = {}
+    if plan.fallback is not None:
+        fallbacks = plan.fallback.shown
+    functions = live_functions(plan.mapped, plan.functions, plan.timeouts, by_api, fallbacks)
     return PlanMade(
         stage=config.stage,
         functions=functions,
@@ -77,6 +81,7 @@ def live_functions(
     functions: Sequence[DeclaredFunction] = (),
     timeouts: Mapping[str, int] | None = None,
     by_api: Mapping[str, str] | None = None,
+    fallbacks: Mapping[str, Fallback] | None = None,
 ) -> tuple[LiveFunction, ...]:
     """Return the functions with local code, as events show them.
 
@@ -85,10 +90,12 @@ def live_functions(
         functions: the functions of the configuration, with the instances that a plan has shown.
         timeouts: address -> the timeout in seconds that debugging raises the function's own to.
         by_api: address -> why terralive changes the function's code by Lambda's API.
+        fallbacks: what a plan says of the functions' deployed code, by address.
     """
     found_by, notes = mapped.found_by, mapped.notes
     raised = timeouts or {}
     reasons = by_api or {}
+    deployed = fallbacks or {}
     triggers: dict[str, tuple[str, ...]] = {}
     for function in functions:
         for instance in function.instances or ():
@@ -101,6 +108,7 @@ def live_functions(
             note=notes.get(address, ""),
             triggers=triggers.get(address, ()),
             by_api=reasons.get(address, ""),
+            fallback=deployed.get(address),
         )
         for address, code in mapped.code.items()
     )

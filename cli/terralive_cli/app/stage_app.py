@@ -34,6 +34,7 @@ from terralive_cli.deploy import record
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.plans import ReadyPlan, apply, planned
 from terralive_cli.deploy.target import Stage
+from terralive_cli.fallback.app_fallback import AppFallback
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
 from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_cli.functions.mapping import Mapped, instances, map_functions
@@ -95,6 +96,7 @@ class StageApp:
         self._evaluation = Evaluation(stage, guard, self._stub, self._warnings)
         self._inspection = Inspection(stage, guard, self._source)
         self._code_changes = CodeChanges(stage, self._source, self._warnings)
+        self._fallback = AppFallback(stage)
         self._own_code = OwnCode(stage, guard, self._source, self._inspection, shown_stack)
         # The functions without local code by address, once an earlier plan has found them.
         self._unmapped: dict[str, NotLive] = {}
@@ -173,12 +175,13 @@ class StageApp:
             self._warnings.emit_for_plan(functions, evaluated, shown)
             timeouts = self._debugging.raised_timeouts(functions)
             live = addresses_of(functions)
+            accounts = self._source.accounts(prepared.directory)
             yield LivePlan(
                 ready,
                 functions,
                 mapped,
                 refused,
-                self._source.accounts(prepared.directory),
+                accounts,
                 timeouts=timeouts,
                 others=other_changes(shown, functions, live=live, raised=timeouts),
                 is_first=shown.is_first,
@@ -196,6 +199,14 @@ class StageApp:
                 ),
                 code_changes=self._code_changes.planned(selected, outputs),
                 created=created,
+                fallback=self._fallback.planned(
+                    evaluated,
+                    self._evaluation.readers,
+                    live,
+                    shown,
+                    accounts=accounts,
+                    outputs=outputs,
+                ),
             )
 
     @contextmanager
@@ -342,6 +353,7 @@ class StageApp:
             stack.enter_context(self._stub.uploaded(plan, self._evaluation.by_file))
             if plan.created is not None:
                 stack.enter_context(plan.created.explaining())
+            self._fallback.publish(plan)
             if plan.is_whole:
                 record.begin_deployment(self.work)
             apply(plan.ready)

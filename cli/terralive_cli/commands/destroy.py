@@ -90,7 +90,7 @@ def _restore(stage: Stage, apps: StageApps, guard: Guard, ui: Ui) -> bool:
     where = f"of {stage.name} in {stage.target.name}"
     question = f"Put the functions' own code back and destroy the debug stack {where}?"
     try:
-        return workflows.restore(stage, apps, ui, question).changed
+        return workflows.restore(stage, apps, ui, question, is_last=True).changed
     except StageHeldError as held:
         if guard.has_own:
             raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 from terralive_cli.app.live_plan import NO_WISH, RestoreWish
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, record, workflows
+from terralive_cli.deploy.restored import Restored
 from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output import failures
 from terralive_cli.output.events import Message
@@ -61,7 +62,7 @@ def restore_stage(
     ui.emit(Message(message=_text(restored)))
 
 
-def _text(restored: workflows.Restored) -> str:
+def _text(restored: Restored) -> str:
     looked_at = ""
     if restored.unseen:
         looked_at = " that terralive can look at"

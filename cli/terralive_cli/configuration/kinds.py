@@ -122,6 +122,16 @@ class Choice(Kind[str]):
         return self.members(value)
 
 
+@dataclass(frozen=True, slots=True)
+class ChoiceOrSwitch(Choice):
+    """The same as `Choice`, and `true` and `false` are two of the words."""
+
+    def from_toml(self, value: object) -> str:
+        if isinstance(value, bool):
+            return str(value).lower()
+        return super(ChoiceOrSwitch, self).from_toml(value)
+
+
 class Switch(Kind[bool]):
     """True or false."""
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from terralive_cli.configuration import rules
 from terralive_cli.configuration.kinds import (
     BackendArguments,
+    ChoiceOrSwitch,
     CodeFolder,
     Document,
     Files,
@@ -34,6 +36,14 @@ from terralive_terraform.debug_stack.settings import DebugStackSettings
 from terralive_terraform.runs.arguments import VAR, VAR_FILE, parsed
 
 _DEBUG_STACK: Final = {item.name: item.default for item in fields(DebugStackSettings)}
+
+
+class FallbackChoice(StrEnum):
+    """Whether the deployed code of a function answers where nobody is connected."""
+
+    AUTO = "auto"  # where a version of it can be published
+    ALWAYS = "true"  # also where publishing one takes long or costs money
+    NEVER = "false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +304,12 @@ class FunctionSettings:
         Switch(),
         "`false` leaves the function as it is. `--only` can make it live all the same.",
         default=True,
+    )
+    fallback: FallbackChoice | None = setting(
+        ChoiceOrSwitch(FallbackChoice),
+        "The setting `fallback` for this function.",
+        default=None,
+        shown_default="that of the project",
     )
     path: Path | None = setting(
         CodeFolder(),

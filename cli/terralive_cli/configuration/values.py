@@ -16,6 +16,7 @@ from typing import Final
 from terralive_cli.configuration import rules
 from terralive_cli.configuration.kinds import (
     Choice,
+    ChoiceOrSwitch,
     Folder,
     Number,
     Switch,
@@ -28,6 +29,7 @@ from terralive_cli.configuration.tables import (
     AccountSettings,
     BackendConfig,
     DebugStackConfig,
+    FallbackChoice,
     FunctionSettings,
     StubImages,
     TerraformConfig,
@@ -203,6 +205,17 @@ class Config:
         commands=_LIVE_COMMANDS,
         env="TERRALIVE_EXCEPT",
         shown_default="none",
+    )
+    fallback: FallbackChoice = setting(
+        ChoiceOrSwitch(FallbackChoice),
+        "Whether the deployed code of a live function answers where nobody is connected, as a "
+        "version that terralive publishes before the stub takes its place. `auto`: where that is "
+        "possible; `true`: also for functions with SnapStart, which costs time and money; `false`: "
+        "nothing is published, and such invocations fail.",
+        default=FallbackChoice.AUTO,
+        flag="--fallback",
+        commands=_LIVE_COMMANDS,
+        env="TERRALIVE_FALLBACK",
     )
     stub_check_seconds: int = setting(
         Number(0, 3600),

@@ -132,7 +132,7 @@ class Caller:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
         # A network may let no request to IAM out. Nobody should wait for that for a minute.
-        client = self.session.client("iam", endpoint_url=self.endpoint_url, config=_impatient())
+        client = self.session.client("iam", endpoint_url=self.endpoint_url, config=impatient())
         try:
             aliases = client.list_account_aliases()["AccountAliases"]
         except (ClientError, BotoCoreError) as error:
@@ -312,7 +312,7 @@ class _Identity:
     endpoint_url: str
 
 
-def _impatient() -> Config:
+def impatient() -> Config:
     """Return the settings of a client that does not wait long for an answer."""
     from botocore.config import Config  # noqa: PLC0415  # heavy
 
@@ -325,7 +325,7 @@ def _impatient() -> Config:
 
 def _caller_identity(session: boto3.Session, endpoint_url: str | None) -> _Identity:
     """Call `sts:GetCallerIdentity`."""
-    client = session.client("sts", endpoint_url=endpoint_url, config=_impatient())
+    client = session.client("sts", endpoint_url=endpoint_url, config=impatient())
     answer = client.get_caller_identity()
     return _Identity(
         account=answer["Account"],

@@ -477,6 +477,11 @@ def _custom(stage: Stage) -> CustomStack | None:
     return CustomStack(path, stage.config.project)
 
 
+def table_name(stage: Stage) -> str:
+    """Return the name of a stage's table, whether it exists or not."""
+    return stack_settings(stage).name("connections")
+
+
 def stack_settings(stage: Stage) -> DebugStackSettings:
     """Return the settings of the debug stack of a stage."""
     config = stage.config

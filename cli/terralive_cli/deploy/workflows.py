@@ -30,7 +30,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Final
 
 from terralive_cli.app.live_plan import (
@@ -43,8 +42,11 @@ from terralive_cli.app.live_plan import (
 )
 from terralive_cli.app.stage_app import StageApp
 from terralive_cli.deploy import approval, plans, record
+from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
+from terralive_cli.deploy.restored import Restored
 from terralive_cli.deploy.target import Stage
+from terralive_cli.fallback.removing import remove_versions
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.data_trace import require_no_tracing
 from terralive_cli.restoring.restorer import Restorer
@@ -118,29 +120,6 @@ def _asked_and_deployed(
         return debug_stack, debug_stack.apply(again, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """The end of a restore.
-
-    Attributes:
-        changed: whether a function carried a stub.
-        unseen: the addresses of functions that could not be looked at.
-        published: the addresses of functions of which terralive has published a version.
-    """
-
-    changed: bool = False
-    unseen: tuple[str, ...] = ()
-    published: frozenset[str] = frozenset()
-
-    def __or__(self, other: Restored) -> Restored:
-        """Return the ends of two restores as one."""
-        return Restored(
-            self.changed or other.changed,
-            (*self.unseen, *other.unseen),
-            self.published | other.published,
-        )
-
-
 class _StackRestore:
     """The restore of one stack, whose plan is made.
 
@@ -169,6 +148,14 @@ class _StackRestore:
         if plan is None or not plan.is_needed:
             return None
         return plan
+
+    @property
+    def accounts(self) -> Accounts | None:
+        """Sessions in the accounts of its functions; None where it is not deployed."""
+        restorer = self._restoring.restorer
+        if restorer is None:
+            return None
+        return restorer.accounts
 
     def apply(self) -> None:
         """Apply the plan. An error is kept, so that the other stacks are restored, too."""
@@ -203,12 +190,19 @@ class _StackRestore:
 
 
 def restore(
-    stage: Stage, apps: StageApps, ui: Ui, question: str = "", wish: RestoreWish = NO_WISH
+    stage: Stage,
+    apps: StageApps,
+    ui: Ui,
+    question: str = "",
+    wish: RestoreWish = NO_WISH,
+    *,
+    is_last: bool = False,
 ) -> Restored:
     """Bring back what stubs have replaced, and check that the functions have their own code.
 
     Its stacks are restored in the reverse order of their dependencies. One that fails does not keep
-    the others from being restored.
+    the others from being restored. When all of them are, the versions are deleted that terralive
+    has published of the replaced code.
 
     Args:
         stage: the stage.
@@ -216,6 +210,8 @@ def restore(
         ui: asks the user.
         question: the question that is asked, also where nothing changes; "" for the restore's own.
         wish: how the user wants to restore.
+        is_last: whether nothing of terralive's is to stay: such versions are looked for at all
+            functions, and not only at those that were live.
 
     Raises:
         Declined: the user said no.
@@ -238,6 +234,10 @@ def restore(
         restored |= item.restored
     if restored.published:
         _let_aliases_follow(stage, apps, ui, restored.published)
+    searched = restored.own if is_last else restored.stubs
+    accounts = [item.accounts for item in restores if item.accounts is not None]
+    if restored.own:
+        ui.emit(*remove_versions(stage, accounts, restored.own, searched))
     return restored
 
 
@@ -272,9 +272,11 @@ def _restored(app: StageApp, restoring: Restoring) -> Restored:
     plan, restorer = restoring.plan, restoring.restorer
     unseen = set(restoring.unseen)
     published: frozenset[str] = frozenset()
+    stubs: frozenset[str] = frozenset()
     changed = plan is not None and plan.is_needed
     reasons: Mapping[str, str] = {}
     if plan is not None:
+        stubs = plan.stubs
         reasons = _applied_and_put_back(plan, restorer)
     if plan is not None and restorer is not None and changed:
         functions = plan.ready.terraform.state.functions()
@@ -282,10 +284,13 @@ def _restored(app: StageApp, restoring: Restoring) -> Restored:
         finished = restorer.finish(carried, plan.originals, reasons)
         unseen |= finished.unseen
         published = finished.published
+    own = {at: item.arn for at, item in restoring.functions.items() if at not in unseen}
     return Restored(
         changed,
         tuple(in_stack(app.stack, address) for address in sorted(unseen)),
         frozenset(in_stack(app.stack, address) for address in published),
+        frozenset(own.values()),
+        frozenset(arn for address, arn in own.items() if address in stubs),
     )
 
 

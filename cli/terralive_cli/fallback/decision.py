@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from typing import Final
 
+from terralive_cli.configuration.tables import FallbackChoice
 from terralive_cli.fallback.published import Published, has_snap_start, stage_of
 from terralive_stub.shared.json_documents import text
 from terralive_terraform.substitution.marker import StageName
@@ -21,14 +21,6 @@ _SNAP_START: Final = (
     "it has SnapStart, with which publishing a version takes minutes and costs money; "
     "fallback = true publishes one"
 )
-
-
-class FallbackChoice(StrEnum):
-    """The setting `fallback`."""
-
-    AUTO = "auto"  # a version is published where it can be
-    ALWAYS = "true"  # also where it costs money, and also for a stage that was never deployed
-    NEVER = "false"  # nothing is published
 
 
 class Action(Enum):
@@ -47,11 +39,20 @@ class Declared:
         reserved: its reserved concurrency; None for none.
         publishes: whether Terraform publishes each change of it as a version.
         readers: the addresses of what reads its newest version.
+        has_snap_start: whether Lambda takes a snapshot of each version that is published.
+        role: the ARN of its role; "" where that is not known.
     """
 
     reserved: int | None = None
     publishes: bool = False
     readers: tuple[str, ...] = ()
+    has_snap_start: bool = False
+    role: str = ""
+
+    @property
+    def needs_own_version(self) -> bool:
+        """Tell whether perhaps only a version that somebody else has published serves."""
+        return bool(self.readers) or self.publishes or self.has_snap_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,3 @@ def cannot_publish(declared: Declared) -> str:
     if declared.publishes:
         return "it has publish = true, and no published version equals what is deployed"
     return ""
-
-
-def listed_reasons(reasons: Sequence[str]) -> tuple[str, ...]:
-    """Return reasons without repetition, in their order."""
-    return tuple(dict.fromkeys(reason for reason in reasons if reason))

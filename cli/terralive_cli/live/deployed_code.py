@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from terralive_cli.live.stub_check import DeployedCode, Look
 from terralive_stub.errors import CredentialsError
@@ -19,10 +19,6 @@ from terralive_stub.shared.arns import Place, place_of
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
     from types_boto3_lambda.client import LambdaClient
-    from types_boto3_lambda.type_defs import (
-        FunctionConfigurationResponseTypeDef,
-        FunctionConfigurationTypeDef,
-    )
 
 CALLS_AT_ONCE: Final = 10
 # Lambda takes 15 calls a second of most kinds, and 100 of `GetFunction`:
@@ -112,8 +108,8 @@ def _one(client: LambdaClient, call: Call, arn: str) -> DeployedCode | _Refused 
 
     try:
         if call is Call.FUNCTION:
-            return _code(client.get_function(FunctionName=arn)["Configuration"])
-        return _code(client.get_function_configuration(FunctionName=arn))
+            return described_code(client.get_function(FunctionName=arn)["Configuration"])
+        return described_code(client.get_function_configuration(FunctionName=arn))
     except client.exceptions.ResourceNotFoundException:
         return None
     except ClientError as error:
@@ -132,7 +128,7 @@ def _listed(
         for page in client.get_paginator("list_functions").paginate():
             for function in page["Functions"]:
                 if function["FunctionArn"] in wanted:
-                    found[function["FunctionArn"]] = _code(function)
+                    found[function["FunctionArn"]] = described_code(function)
             if len(found) == len(wanted):
                 break
     except ClientError as error:
@@ -147,10 +143,9 @@ def _refused(error: ClientError) -> _Refused:
     return _Refused(error.response["Error"].get("Message", "") or str(error))
 
 
-def _code(
-    function: FunctionConfigurationTypeDef | FunctionConfigurationResponseTypeDef,
-) -> DeployedCode:
-    image = function.get("ImageConfigResponse", {}).get("ImageConfig", {})
+def described_code(function: Mapping[str, Any]) -> DeployedCode:
+    """Return the code of a function, from its configuration as Lambda describes it."""
+    image = (function.get("ImageConfigResponse") or {}).get("ImageConfig") or {}
     return DeployedCode(
         sha256=function.get("CodeSha256", ""),
         handler=function.get("Handler", ""),

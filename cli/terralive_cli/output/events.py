@@ -68,6 +68,23 @@ class TerraformProgress(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Fallback:
+    """The deployed code of a live function, which answers where nobody is connected.
+
+    Attributes:
+        version: number of the published version that has it; None where it is published yet, and
+            where there is none.
+        reason: why it does not answer; "" if it does.
+        stale: settings of the function that have changed since the version was published, by
+            their names in Lambda (`Environment`).
+    """
+
+    version: str | None = None
+    reason: str = ""
+    stale: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LiveFunction:
     """A function that runs here, as events show it.
 
@@ -84,6 +101,7 @@ class LiveFunction:
         found_by: how its local code was found; "" where only its deployed name selects a setting.
         note: a note about that code, perhaps with lines for terralive.toml; "" for none.
         triggers: the services that invoke it (`SQS`), as far as the plan shows them.
+        fallback: its deployed code, in the event of a plan; None elsewhere.
         stack: name of its stack, where several stacks are live; else None.
         by_api: why terralive changes its code by Lambda's API, in a plan; "" where Terraform does.
     """
@@ -99,6 +117,7 @@ class LiveFunction:
     found_by: str = ""
     note: str = ""
     triggers: tuple[str, ...] = ()
+    fallback: Fallback | None = None
     stack: str | None = None
     by_api: str = ""
 
@@ -112,6 +131,7 @@ class LiveFunction:
         note: str = "",
         triggers: tuple[str, ...] = (),
         by_api: str = "",
+        fallback: Fallback | None = None,
     ) -> LiveFunction:
         """Return the entry of a function: a `LocalFunction` where its deployed name is known."""
         name, arn, debug_port = "", "", 0
@@ -131,6 +151,7 @@ class LiveFunction:
             found_by=found_by,
             note=note,
             triggers=triggers,
+            fallback=fallback,
             stack=stack_of(code.address) or None,
             by_api=by_api,
         )

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from terralive_cli.fallback.published import own_description
 from terralive_cli.restoring.packages import NotDownloadedError, downloaded
 from terralive_terraform.substitution.rules import LATEST
 
@@ -122,7 +123,8 @@ def settings_of(configuration: Mapping[str, Any]) -> Settings:
         handler=configuration.get("Handler") or "",
         runtime=configuration.get("Runtime") or "",
         layers=tuple(layer["Arn"] for layer in configuration.get("Layers") or ()),
-        description=configuration.get("Description") or "",
+        # A version that terralive has published keeps the function's own one, if there is room.
+        description=own_description(configuration.get("Description") or "") or "",
         timeout=configuration.get("Timeout", 0),
         snap_start=snap_start.get("ApplyOn", "None"),
         image_config={name: item for name, item in image.items() if item},

@@ -82,14 +82,14 @@ class OwnCode:
             if not found.targets():
                 # A restore leaves all other changes of the configuration alone.
                 phase.unchanged("no function is live")
-                yield Restoring(unseen=unseen)
+                yield Restoring(None, restorer, unseen, examined.functions)
                 return
             if not wish.deploys_local:
                 found = replace(found, originals=self._originals(restorer, app, examined))
             planner = RestorePlanner(
                 app, self.inspection, restorer.accounts, self.stack, wish.is_leaving
             )
-            yield Restoring(planner.planned(found, stack), restorer, unseen)
+            yield Restoring(planner.planned(found, stack), restorer, unseen, examined.functions)
 
     @contextmanager
     def planned_destroy(self) -> Iterator[RestorePlan | None]:

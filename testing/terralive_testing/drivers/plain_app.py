@@ -165,9 +165,13 @@ def start(project: Project, *more: str, environment: Mapping[str, str] | None = 
 
 def left(project: Project) -> dict[str, list[str]]:
     """Return everything in the account that a destroy has to remove, by kind."""
+    functions = project.client("lambda").list_functions(FunctionVersion="ALL")["Functions"]
     found: dict[str, list[Any]] = {
-        "functions": [
-            item["FunctionName"] for item in project.client("lambda").list_functions()["Functions"]
+        "functions": [item["FunctionName"] for item in functions if item["Version"] == "$LATEST"],
+        "versions": [
+            f"{item['FunctionArn']}: {item['Description']}"
+            for item in functions
+            if item["Version"] != "$LATEST"
         ],
         "apis": [item["Name"] for item in project.client("apigatewayv2").get_apis()["Items"]],
         "tables": project.client("dynamodb").list_tables()["TableNames"],

@@ -107,12 +107,16 @@ def test_the_state_of_an_apply_by_hand_is_used_and_a_stub_that_it_does_not_know_
         changes = actions(plan(terraform, tmp_path))
         assert changes == [("update", "aws_lambda_function.greet")], "the state is the user's"
 
+    # Nobody is connected.
+    assert invoke(project) == b'"deployed"'
+    assert "terralive: app plain" in "".join(left(project)["versions"])
     stub = code_of(project)
     restored = run(["restore", "--sandbox", "--yes"], project.root)
     assert restored.process.returncode == 0, restored.story()
     assert restored.of_type("note")[-1]["message"] == "Every live function has its own code back."
     assert invoke(project) == b'"deployed"'
     assert actions(plan(terraform, tmp_path)) == []
+    assert "versions" not in left(project)
 
     # A state that knows nothing of the stub: whoever put it there was killed, or has another state.
     client = project.client("lambda")

@@ -125,6 +125,10 @@ def everyday_life(account: Account, tmp_path_factory: pytest.TempPathFactory) ->
             command.wait_for_type("ready", timeout_s=180)
             answer = account.administrator.client("lambda").invoke(FunctionName="plain-greet")
             assert json.loads(answer["Payload"].read()) == "deployed", command.story()
+        if policy == "joiner":
+            # Nobody is connected, and the code was deployed before.
+            answer = account.administrator.client("lambda").invoke(FunctionName="plain-greet")
+            assert json.loads(answer["Payload"].read()) == "deployed"
         if policy == "developer":
             # The next one puts the stub there again.
             restored = run(["restore", "--sandbox", "--yes"], root)
@@ -135,6 +139,7 @@ def everyday_life(account: Account, tmp_path_factory: pytest.TempPathFactory) ->
     assert cleaned.process.returncode == 0, cleaned.story()
     left = plain_app.left(account.administrator)
     assert not [name for names in left.values() for name in names if "terralive" in name]
+    assert "versions" not in left
     return account
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from terralive_cli.configuration.tables import FallbackChoice
 from terralive_cli.fallback.decision import (
     Action,
     Decision,
     Declared,
-    FallbackChoice,
     decide,
 )
 from terralive_cli.fallback.published import (

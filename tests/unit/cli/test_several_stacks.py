@@ -19,6 +19,7 @@ from terralive_cli.deploy import workflows
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.plans import ReadyPlan
+from terralive_cli.deploy.restored import Restored
 from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.debugging import Debugging
 from terralive_cli.functions.mapping import Mapped, MappedFunction
@@ -168,7 +169,7 @@ class User(AnsweringUser):
         stack = cast("DebugStack", FakeDebugStack(self.stage))
         workflows.make_live(stack, cast("StageApps", apps), self.ui, OUTPUTS)
 
-    def restore(self, apps: FakeApps) -> workflows.Restored:
+    def restore(self, apps: FakeApps) -> Restored:
         return workflows.restore(self.stage, cast("StageApps", apps), self.ui)
 
     def destroy(self, apps: FakeApps) -> bool:

@@ -32,6 +32,7 @@ def plan_made(event: PlanMade) -> list[Line]:
     if event.functions:
         lines += [blank, _head(event, "Live", ": they would run on this machine.", Style.GOOD)]
         lines += function_lines(event.at, event.functions, event.project)
+        lines += _fallbacks(event)
     if event.not_live:
         lines += [blank, _head(event, "Not live", ": they stay as they are.", Style.CAUTION)]
     for group in _by_reason(event.not_live):
@@ -99,6 +100,34 @@ def function_lines(
         lines += _note(at, function.by_api)
         lines += _note(at, function.note)
     return lines
+
+
+def _fallbacks(event: PlanMade) -> Iterator[Line]:
+    """Yield who answers where nobody is connected: one line for each reason."""
+    by_reason: dict[str, list[LiveFunction]] = {}
+    for function in event.functions:
+        if function.fallback is not None:
+            by_reason.setdefault(function.fallback.reason, []).append(function)
+    for reason in sorted(by_reason):
+        group = by_reason[reason]
+        names = ", ".join(item.name or short_address(item.address) for item in group)
+        if len(group) == len(event.functions) and len(group) > 1:
+            names = "all functions"
+        text = f"Where nobody is connected, the deployed code of {names} answers."
+        style = Style.FAINT
+        if reason:
+            text = f"Where nobody is connected, invocations of {names} fail: {reason}."
+            style = Style.CAUTION
+        yield Line((Span(f"  {text}", style),), event.at, indent=2)
+    for function in event.functions:
+        if function.fallback is not None and function.fallback.stale:
+            name = function.name or short_address(function.address)
+            settings = ", ".join(function.fallback.stale)
+            text = (
+                f"The version of {name} that answers has former settings ({settings}): "
+                "`terralive restore` and then `terralive start` publish another one."
+            )
+            yield Line((Span(f"  {text}", Style.CAUTION),), event.at, indent=2)
 
 
 def _note(at: datetime, note: str) -> Iterator[Line]:

@@ -19,6 +19,7 @@ _STARTS: Final = {
     "plan": "planning",
     "push": "pushing the stub's image",
     "upload": "uploading the stub",
+    "publish": "publishing the deployed code",
     "apply": "applying",
     "code": "putting code back",
 }

@@ -1,0 +1,78 @@
+"""The fallback of an app's plans: it takes what plans know, and works for one app or one stack."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from terralive_cli.app.live_plan import LivePlan
+from terralive_cli.deploy.accounts import Accounts
+from terralive_cli.deploy.debug_stack import DebugStackOutputs
+from terralive_cli.deploy.target import Stage
+from terralive_cli.fallback.candidates import candidates, with_plan
+from terralive_cli.fallback.stage_fallback import PlannedFallback, StageFallback
+from terralive_cli.functions.evaluated import EvaluatedApp
+from terralive_cli.restoring.examination import Examination
+from terralive_terraform.output.shown_plan import ShownPlan
+from terralive_terraform.substitution.marker import StageName
+
+
+class AppFallback:
+    """The fallback of an app, or of one of its stacks. A command has one of it.
+
+    Args:
+        stage: the stage.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        # The work with one set of accounts; None before the first plan.
+        self._work: StageFallback | None = None
+
+    def planned(
+        self,
+        evaluated: EvaluatedApp,
+        readers: Mapping[str, tuple[str, ...]],
+        live: Collection[str],
+        shown: ShownPlan,
+        *,
+        accounts: Accounts,
+        outputs: DebugStackOutputs | None,
+    ) -> PlannedFallback:
+        """Return the fallback of the functions of a live plan.
+
+        Args:
+            evaluated: the app without stubs.
+            readers: what reads the newest version of functions, by address without instance keys.
+            live: the addresses of the live functions, without instance keys.
+            shown: the plan.
+            accounts: sessions in the accounts of the functions.
+            outputs: those of the debug stack; None before it is deployed.
+        """
+        config = self._stage.config
+        found = candidates(
+            config, evaluated.made.evaluation, readers, live, evaluated.deployed.functions
+        )
+        if self._work is None:
+            name = StageName(config.app, config.stage)
+            self._work = StageFallback(self._stage.target.caller, name, accounts)
+        table = outputs.table_name if outputs is not None else ""
+        return self._work.planned(with_plan(found, evaluated.aliases, shown), table)
+
+    def publish(self, plan: LivePlan) -> None:
+        """Publish the code that a plan is about to replace, immediately before its apply.
+
+        The fallback of functions that are live already is switched as the user wants it.
+        """
+        ready, outputs, sources = plan.ready, plan.outputs, plan.sources
+        if self._work is None or plan.fallback is None:
+            return
+        if outputs is None or sources is None:
+            return
+        self._work.switch(plan.fallback.candidates, outputs.table_name)
+        if not plan.has_changes:
+            return
+        images = frozenset(self._stage.config.stub_images.values())
+        examination = Examination(plan.accounts, images, sources.prepared.directory)
+        with ready.phase.step("publish"):
+            warnings = self._work.publish(plan.fallback.candidates, examination, outputs.table_name)
+        self._stage.emit(*warnings)
