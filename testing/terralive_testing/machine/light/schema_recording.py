@@ -127,8 +127,8 @@ def _asked(connection: socket.socket) -> bytes:
         elif kind == DATA:
             answer.append(payload)
         if stream == 1 and kind in (DATA, HEADERS) and flags & END_STREAM:
-            break
-    return b"".join(answer)[5:]
+            return b"".join(answer)[5:]
+    raise ConnectionError("the plugin has not told all of its schema")
 
 
 def of_kinds(schema: bytes, kinds: Collection[str]) -> bytes | None:
