@@ -207,14 +207,21 @@ def require_nothing_destroyed(stage: Stage, others: Sequence[OtherChange]) -> No
     Raises:
         TerraliveError: `would-destroy`.
     """
-    destroyed = [change.address for change in others if change.destroys]
+    destroyed = [change for change in others if change.destroys]
     if destroyed and stage.config.yes:
+        question = "Is this the right branch?"
+        if all(change.is_tainted for change in destroyed):
+            question = (
+                "Their creation was not finished (they are tainted), so Terraform creates them "
+                "again."
+            )
+        names = ", ".join(change.address for change in destroyed)
         raise TerraliveError(
             "would-destroy",
-            "By this folder's configuration, Terraform would also destroy: "
-            f"{', '.join(destroyed)}. Nothing of the app was changed.",
-            hint="Is this the right branch? `--yes` does not cover this. Run the command without "
-            "`--yes` and answer its questions, or run your own `terraform apply` first.",
+            f"By this folder's configuration, Terraform would also destroy: {names}. Nothing of "
+            "the app was changed.",
+            hint=f"{question} `--yes` does not cover this. Run the command without `--yes` and "
+            "answer its questions, or run your own `terraform apply` first.",
         )
 
 

@@ -26,6 +26,7 @@ _ACTIONS: Final[Mapping[tuple[str, ...], str]] = {
     ("forget", "create"): "replace",
 }
 _NO_ACTION: Final = "no-op"
+_TAINTED: Final = "replace_because_tainted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class PlannedResource:
         unknown: the names of values that are known only after the apply.
         provider: the key of its provider in the configuration: `aws`, or `aws.us` for an alias of
             the root module; "" where Terraform does not tell it.
+        is_tainted: whether it is replaced because its creation has not finished.
     """
 
     address: str
@@ -51,6 +53,7 @@ class PlannedResource:
     after: Mapping[str, Json] = field(default_factory=dict, repr=False)
     unknown: frozenset[str] = frozenset()
     provider: str = ""
+    is_tainted: bool = False
 
     @property
     def changed(self) -> frozenset[str]:
@@ -117,6 +120,7 @@ def _resources(document: Mapping[str, Json]) -> Iterator[PlannedResource]:
             # Terraform writes `true` for what is unknown, and also parts that are empty.
             unknown=frozenset(name for name, value in unknown.items() if has_unknown(value)),
             provider=providers.get(without_keys(text(item, "address")), ""),
+            is_tainted=text(item, "action_reason") == _TAINTED,
         )
 
 

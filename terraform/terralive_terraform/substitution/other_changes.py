@@ -39,12 +39,14 @@ class OtherChange:
         action: `create`, `update`, `delete`, `replace`, `forget`, `import` or `move`.
         type: the resource's type.
         attributes: the names of the attributes that an update changes.
+        is_tainted: whether it is a replacement of what was created half-way.
     """
 
     address: str
     action: str
     type: str
     attributes: tuple[str, ...] = ()
+    is_tainted: bool = False
 
     @property
     def destroys(self) -> bool:
@@ -82,7 +84,11 @@ def other_changes(
                 if not attributes:
                     continue
         names = tuple(sorted(attributes))
-        found.append(OtherChange(resource.address, resource.action, resource.type, names))
+        found.append(
+            OtherChange(
+                resource.address, resource.action, resource.type, names, resource.is_tainted
+            )
+        )
     return tuple(found)
 
 

@@ -189,6 +189,18 @@ def test_start_destroys_no_database_with_yes_and_asks_nothing_before() -> None:
     assert raised.value.reference == "would-destroy"
 
 
+def test_what_was_created_half_way_is_said_to_be_tainted() -> None:
+    user = AnsweringUser(Path(), yes=True)
+    queue = OtherChange("aws_sqs_queue.q", "replace", "aws_sqs_queue", is_tainted=True)
+    with pytest.raises(TerraliveError) as raised:
+        approval.ask_deployment(user.stage, user.ui, plan(), live_plan(queue))
+    assert raised.value.reference == "would-destroy"
+    assert "tainted" in raised.value.hint
+    with pytest.raises(TerraliveError) as both:
+        approval.ask_deployment(user.stage, user.ui, plan(), live_plan(queue, DATABASE))
+    assert "tainted" not in both.value.hint
+
+
 def test_where_nothing_changes_nothing_is_shown_or_asked() -> None:
     user = AnsweringUser(Path())
     unchanged = LivePlans((LivePlan(ready(), (), Mapped({}), {}, ACCOUNTS),))

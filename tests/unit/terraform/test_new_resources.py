@@ -162,3 +162,12 @@ def test_an_apply_that_meets_an_existing_resource_says_so(text: str) -> None:
 )
 def test_another_conflict_is_no_existing_resource(text: str) -> None:
     assert failure("apply", [Diagnostic("error", text)], "").reference == "terraform-failed"
+
+
+def test_a_resource_that_was_created_half_way_is_tainted() -> None:
+    change = created("aws_sqs_queue", action="update", name="q")
+    assert isinstance(change, dict)
+    for reason, is_tainted in (("replace_because_tainted", True), ("replace_by_request", False)):
+        change["action_reason"] = reason
+        (resource,) = shown_plan({"resource_changes": [change]}).resources
+        assert resource.is_tainted is is_tainted
