@@ -24,7 +24,7 @@ help:
 	@echo "  make demo    see it work, in a sandbox on this machine (needs Terraform, no AWS account)"
 	@echo "  make live    the example app live in the sandbox, until Ctrl-C"
 	@echo "  make unit    the unit tests: a minute, no Terraform"
-	@echo "  make test    all tests (20 minutes); ARGS='tests/unit/relay -k lease' for some of them"
+	@echo "  make test    all tests (15 to 20 minutes); ARGS='tests/unit/relay -k lease' for some of them"
 	@echo "  make check   lint, types, import rules"
 	@echo "  make bench   measurements"
 	@echo "  make soak    10,000 invocations under faults, nothing lost (20 minutes; WITH='--seed 1', '--help')"

@@ -130,5 +130,6 @@ def test_kinds_are_found_in_files_of_some_suffixes(tmp_path: Path) -> None:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, "utf-8")
+    (tmp_path / "a" / "gone.tf").symlink_to(tmp_path / "missing.tf")
     folders = [tmp_path / "a", tmp_path / "b", tmp_path / "missing"]
     assert kinds_in(folders, {".tf", ".py"}) == {"aws_sqs_queue", "aws_ami"}

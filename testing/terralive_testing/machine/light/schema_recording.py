@@ -59,7 +59,10 @@ def kinds_in(folders: Collection[Path], suffixes: Collection[str]) -> frozenset[
         for parent, folders_below, names in os.walk(folder):
             folders_below[:] = [name for name in folders_below if not name.startswith(".")]
             for name in names:
-                if os.path.splitext(name)[1] in suffixes:  # noqa: PTH122  # there are hundreds
+                if os.path.splitext(name)[1] not in suffixes:  # noqa: PTH122  # there are hundreds
+                    continue
+                # A file that another process has made may be gone.
+                with contextlib.suppress(FileNotFoundError):
                     found.update(_KIND.findall(Path(parent, name).read_text("utf-8", "replace")))
     return frozenset(found)
 
