@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from terralive_cli.app.live_plan import AppGuard
 from terralive_cli.app.source import AppSource
 from terralive_cli.configuration.rules import closest
-from terralive_cli.configuration.values import LEAVES_OUT, Config
+from terralive_cli.configuration.values import FILE, LEAVES_OUT, Config
 from terralive_cli.deploy.plans import ReadyPlan
 from terralive_cli.deploy.target import Stage, aws_providers
 from terralive_cli.functions.mapping import Mapped, instances
 from terralive_cli.orphans.creations import Creations
 from terralive_cli.output.formats.words import listed
 from terralive_cli.protection.existing import Located, created_functions, require_new
+from terralive_relay.events import Warned
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.addresses import matches, names_of, without_keys
+from terralive_terraform.addresses import (
+    in_stack,
+    matches,
+    names_of,
+    stack_of,
+    without_keys,
+    without_stack,
+)
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.output.shown_plan import ShownPlan
@@ -162,6 +170,43 @@ def require_functions(config: Config, planned: Sequence[PlannedFunction]) -> Non
     for option, patterns in (("--only", config.only), ("--except", config.except_)):
         for pattern in patterns:
             _require_function(option, pattern, planned)
+
+
+def unused_tables(
+    config: Config, planned: Sequence[PlannedFunction], blocks: Collection[str]
+) -> list[Warned]:
+    """Return a warning for each table of terralive.toml that fits no function.
+
+    There is none where a function's name is not known yet.
+
+    Args:
+        config: the configuration.
+        planned: the instances of all functions.
+        blocks: the addresses of all functions, with those that have no instance now.
+    """
+    names = {name for address in blocks for name in _of_tables(address, "")}
+    for instance in planned:
+        if not instance.name:
+            return []
+        names |= _of_tables(instance.address, instance.name)
+    found: list[Warned] = []
+    for item in config.functions:
+        # The name of the only stack may stand before an address.
+        patterns = {item.pattern, without_stack(item.pattern)}
+        if not any(matches(pattern, name) for pattern in patterns for name in names):
+            text = (
+                f"{FILE}: no function of the app fits [functions.'{item.pattern}'], so it has no "
+            )
+            text += f"effect.{closest(item.pattern, names)}"
+            found.append(Warned("table-without-function", text))
+    return found
+
+
+def _of_tables(address: str, name: str) -> set[str]:
+    """Return the names by which a table may mean a function. Its label alone is none of them."""
+    stack, plain = stack_of(address), without_stack(address)
+    names = {plain, without_keys(plain), name} - {""}
+    return names | {in_stack(stack, known) for known in names}
 
 
 def _require_function(option: str, pattern: str, planned: Sequence[PlannedFunction]) -> None:

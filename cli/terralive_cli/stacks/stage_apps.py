@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from terralive_cli.app.checks import nothing_live, require_functions
+from terralive_cli.app.checks import nothing_live, require_functions, unused_tables
 from terralive_cli.app.live_plan import AppGuard, LiveApp, LivePlan, LivePlans, Selected
 from terralive_cli.app.source import parts_of
 from terralive_cli.app.stage_app import StageApp
@@ -33,6 +33,7 @@ from terralive_cli.stacks.settings import settings_of_stack
 from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError, CredentialsError, TerraformError
 from terralive_terraform.addresses import in_stack
+from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import LocalFunction, with_labels
 
@@ -121,6 +122,9 @@ class StageApps:
                     waiting[app.stack] = app.declared_page()
             # Find what is wrong before Terraform plans what is to be applied.
             self._check(is_complete=not waiting)
+            # A table may be about a stack that is not selected.
+            if not waiting and not self._stage.config.terraform.stack:
+                self._tell_unused_tables()
             plans: list[LivePlan] = []
             pages: list[PlanMade] = []
             for app in self.stacks:
@@ -268,6 +272,15 @@ class StageApps:
             return True
         needed = any(app.part.name in other.part.dependencies for other in self.stacks)
         return needed and (selected.is_first or app.is_unfinished)
+
+    def _tell_unused_tables(self) -> None:
+        """Warn about the tables of terralive.toml that fit no function of any stack."""
+        blocks: list[str] = []
+        for stack, selected in self._selected.items():
+            declared = selected.evaluated.made.evaluation.declared(FUNCTION_TYPE)
+            blocks += [in_stack(stack, address) for address in declared]
+        planned = Functions.of(self._selected).planned
+        self._stage.emit(*unused_tables(self._stage.config, planned, blocks))
 
     def _check(self, *, is_complete: bool) -> None:
         """Check the names of all stacks together.

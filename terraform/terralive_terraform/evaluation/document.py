@@ -119,6 +119,11 @@ class Evaluation:
         """
         return self._blocks.get(without_keys(address), {})
 
+    def declared(self, kind: str) -> tuple[str, ...]:
+        """Return the addresses of the blocks of one type, with those that have no instance now."""
+        found = (address for address in self._blocks if address.split(".")[-2:-1] == [kind])
+        return tuple(address for address in found if not address.startswith("data."))
+
     def references(self, address: str, attribute: str) -> tuple[str, ...]:
         """Return what an attribute refers to, as written in its module: `aws_s3_object.code.key`.
 

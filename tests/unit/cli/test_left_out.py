@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
-from terralive_cli.app.checks import left_out, require_functions
+from terralive_cli.app.checks import left_out, require_functions, unused_tables
 from terralive_cli.configuration.loading import load
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.artifacts import STUB_HANDLER
@@ -124,3 +124,27 @@ def test_options_come_from_the_environment(tmp_path: Path) -> None:
     config = load(project=tmp_path, flags={}, environ=environ, user="ana")
 
     assert (config.only, config.except_) == (("shop-*", "mails"), ("worker",))
+
+
+def unused(folder: Path, *tables: str, planned: Sequence[PlannedFunction] = PLANNED) -> list[str]:
+    """Return the warnings about tables of terralive.toml."""
+    file = "".join(f"[functions.'{table}']\nlive = true\n" for table in tables)
+    (folder / "terralive.toml").write_text(file, "utf-8")
+    config = load(project=folder, flags={}, environ={}, user="ana")
+    found = unused_tables(config, planned, ["aws_lambda_function.disabled"])
+    return [warned.message for warned in found]
+
+
+def test_a_table_that_fits_no_function_is_told(tmp_path: Path) -> None:
+    (text,) = unused(tmp_path, "orders", "shop-*", WORKER, f'{WORKER}["eu"]', "shop-worker-us")
+    assert "no function of the app fits [functions.'orders']" in text
+    assert 'Did you mean "shop-orders"?' in text
+
+
+def test_a_table_of_a_function_without_instances_fits(tmp_path: Path) -> None:
+    assert unused(tmp_path, "aws_lambda_function.disabled", f"{ORDERS}[0]") == []
+
+
+def test_nothing_is_told_while_a_name_is_not_known(tmp_path: Path) -> None:
+    new = (*PLANNED, PlannedFunction("aws_lambda_function.new", "", name=None))
+    assert unused(tmp_path, "orders", planned=new) == []

@@ -24,6 +24,7 @@ from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.app import App, Part
 from terralive_terraform.substitution.rules import NotLive
@@ -75,7 +76,9 @@ class FakeStageApp:
             mapped,
             refused,
             SimpleNamespace(  # type: ignore[arg-type]  # all that is read
-                made=SimpleNamespace(shown=SimpleNamespace(is_first=is_first)),
+                made=SimpleNamespace(
+                    shown=SimpleNamespace(is_first=is_first), evaluation=Evaluation({}, Path())
+                ),
                 deployed=SimpleNamespace(functions=deployed),
                 planned=(),
             ),
