@@ -73,6 +73,7 @@ class FunctionVersion:
         location: a link to the zip file, which works for everybody, for ten minutes; "" for images.
         code_bytes: the size of the zip file.
         kms_key: the ARN of the key that the zip file is encrypted with; "" for AWS's own.
+        description: the function's own description; None if the version does not tell it.
     """
 
     function: str
@@ -84,6 +85,7 @@ class FunctionVersion:
     location: str = field(repr=False, default="")
     code_bytes: int = 0
     kms_key: str = ""
+    description: str | None = ""
 
 
 def read_version(client: LambdaClient, function: str, version: str = LATEST) -> FunctionVersion:
@@ -112,6 +114,7 @@ def read_version(client: LambdaClient, function: str, version: str = LATEST) -> 
         location=code.get("Location", ""),
         code_bytes=configuration.get("CodeSize", 0),
         kms_key=code.get("SourceKMSKeyArn", ""),
+        description=own_description(configuration.get("Description") or ""),
     )
 
 
@@ -205,6 +208,7 @@ def put_version_back(
     version: FunctionVersion,
     wanted: Callable[[Settings], Settings],
     upload: Upload,
+    carried: str = "",
 ) -> None:
     """Give `$LATEST` the code of a version, and the settings that a stub has replaced.
 
@@ -216,11 +220,16 @@ def put_version_back(
         version: the version.
         wanted: returns the settings that go back in the place of those that the function has.
         upload: takes zip files that are too large for a request.
+        carried: the Base64 SHA-256 of the code that it had when the user agreed; "" for any.
 
     Raises:
-        NotPutBackError: the code cannot be read, or AWS refuses something.
+        NotPutBackError: the code cannot be read, AWS refuses something, or somebody else has
+            deployed other code meanwhile.
     """
     latest = read_version(client, version.function)
+    if carried and latest.sha256 not in (carried, version.sha256):
+        message = "its code has changed since it was looked at; run the command again"
+        raise NotPutBackError(message)
     if latest.sha256 != version.sha256 or not latest.sha256:
         update_code(client, version.function, _code_of(version, upload))
     changes = changes_of_settings(latest.settings, wanted(latest.settings))

@@ -42,12 +42,14 @@ class Original:
         version: the version with the code and the settings of before.
         description: the function's own description; None if its version does not tell it.
         raised: the timeouts in seconds that debugging gives the function. Another one stays.
+        carried: the Base64 SHA-256 of the stub's code that the function has; "" for not known.
     """
 
     record: Replaced
     version: FunctionVersion
     description: str | None
     raised: frozenset[int] = frozenset()
+    carried: str = ""
 
     def settings(self, now: Settings) -> Settings:
         """Return the settings that go back.

@@ -47,7 +47,8 @@ class Examined:
     """The result of a look at deployed functions.
 
     Attributes:
-        functions: the functions by address, with the handler and description that Lambda has.
+        functions: the functions by address, with the handler, the description and the hash of the
+            code that Lambda has.
         stubs: the addresses of those that carry a stub, in their configuration or their code.
         unseen: address -> the reason why a function could not be looked at.
     """
@@ -89,7 +90,12 @@ class Examination:
             code = codes[function.arn]
             if code is None:
                 continue
-            seen[address] = replace(function, handler=code.handler, description=code.description)
+            seen[address] = replace(
+                function,
+                handler=code.handler,
+                description=code.description,
+                code_hash=code.sha256,
+            )
             match carried(code):
                 case Carried.STUB:
                     stubs.add(address)

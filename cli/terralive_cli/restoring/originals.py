@@ -13,7 +13,6 @@ from terralive_cli.deploy.aws import explained
 from terralive_cli.deploy.debug_stack import stack_settings
 from terralive_cli.deploy.stub_bucket import StubBucket
 from terralive_cli.deploy.target import Stage
-from terralive_cli.fallback.published import own_description
 from terralive_cli.live.deployed_code import CALLS_AT_ONCE
 from terralive_cli.restoring.by_api import (
     NotPutBackError,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from terralive_cli.deploy.accounts import Clients
     from terralive_stub.broker.fallbacks import Replaced
+    from terralive_terraform.output.state import DeployedFunction
 
 # Returns the records of a stage.
 Records: TypeAlias = Callable[[], Iterable["Replaced"]]
@@ -58,12 +58,12 @@ class Originals:
         return cls(clients, partial(_records, stage), partial(_uploaded, stage))
 
     def read(
-        self, arns: Mapping[str, str], timeouts: Mapping[str, int]
+        self, functions: Mapping[str, DeployedFunction], timeouts: Mapping[str, int]
     ) -> tuple[dict[str, Original], dict[str, str]]:
         """Read what the stubs of functions have replaced.
 
         Args:
-            arns: the ARNs of the functions, by address.
+            functions: the functions as they are deployed, by address.
             timeouts: the timeouts in seconds that debugging raises their own to, by address.
 
         Returns:
@@ -71,7 +71,7 @@ class Originals:
             that have one cannot be read.
         """
         records = {record.function: record for record in self.records()}
-        found = {address: records[arn] for address, arn in arns.items() if arn in records}
+        found = {at: records[item.arn] for at, item in functions.items() if item.arn in records}
         if not found:
             return {}, {}
         with ThreadPoolExecutor(CALLS_AT_ONCE, "versions") as pool:
@@ -83,7 +83,8 @@ class Originals:
                 reasons[address] = answer
                 continue
             raised = {FUNCTION_TIMEOUT_SECONDS, timeouts.get(address, FUNCTION_TIMEOUT_SECONDS)}
-            originals[address] = replace(answer, raised=frozenset(raised))
+            carried = functions[address].code_hash
+            originals[address] = replace(answer, raised=frozenset(raised), carried=carried)
         return originals, reasons
 
     def put_back(self, originals: Mapping[str, Original]) -> dict[str, str]:
@@ -111,14 +112,14 @@ class Originals:
             return f"its version {record.version} cannot be read: {error}"
         if version.sha256 != record.code_sha256:
             return f"its version {record.version} has other code than the stub has replaced"
-        return Original(record, version, own_description(version.settings.description))
+        return Original(record, version, version.description)
 
     def _put_back(self, original: Original) -> str:
         """Put one function back; return the reason why it is not."""
         version = original.version
         try:
             client = self._client(version.function)
-            put_version_back(client, version, original.settings, self.upload)
+            put_version_back(client, version, original.settings, self.upload, original.carried)
             put_aliases_back(client, version.function, original.record.aliases)
         except (NotPutBackError, CredentialsError) as error:
             return str(error)

@@ -161,7 +161,7 @@ class OwnCode:
         self, restorer: Restorer, app: AppWithoutStubs, examined: Examined
     ) -> Mapping[str, Original]:
         """Read what the stubs have replaced."""
-        arns = {address: examined.functions[address].arn for address in examined.stubs}
+        stubs = {address: examined.functions[address] for address in examined.stubs}
         debugged = {item.address: item.debug_timeout for item in app.prepared.functions}
-        timeouts = {address: debugged.get(without_keys(address), 0) for address in arns}
-        return restorer.originals_of(arns, timeouts)
+        timeouts = {address: debugged.get(without_keys(address), 0) for address in stubs}
+        return restorer.originals_of(stubs, timeouts)

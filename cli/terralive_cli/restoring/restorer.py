@@ -65,16 +65,16 @@ class Restorer:
         return examined
 
     def originals_of(
-        self, arns: Mapping[str, str], timeouts: Mapping[str, int]
+        self, functions: Mapping[str, DeployedFunction], timeouts: Mapping[str, int]
     ) -> Mapping[str, Original]:
         """Read what the stubs of functions have replaced; warn of what cannot be read.
 
         Args:
-            arns: the ARNs of the functions, by address.
+            functions: the functions as they are deployed, by address.
             timeouts: the timeouts in seconds that debugging raises their own to, by address.
         """
         with self.phase.step("look"):
-            originals, reasons = self.originals.read(arns, timeouts)
+            originals, reasons = self.originals.read(functions, timeouts)
         if reasons:
             self.phase.emit(*_unread_warnings(reasons))
         return originals

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from terralive_cli.fallback.published import description
 from terralive_cli.output.events import TerraformProgress
 from terralive_cli.output.progress import Phase
 from terralive_cli.restoring.examination import Examination
@@ -18,6 +19,7 @@ from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.output.state import DeployedFunction, Package
+from terralive_terraform.substitution.marker import StageName
 from terralive_testing.deployers.identities import SandboxAccounts
 from terralive_testing.deployers.sandbox import Aws, code, unique
 
@@ -231,8 +233,8 @@ def test_what_a_stub_has_replaced_goes_back_from_its_version(functions: Function
         Replaced(live.arn, version["Version"], version["CodeSha256"], made=False)
     )
 
-    assert functions.restorer.examine({API: live, JOB: live}).stubs == {API, JOB}
-    originals = functions.restorer.originals_of({API: live.arn}, {API: 60})
+    examined = functions.restorer.examine({API: live})
+    originals = functions.restorer.originals_of(examined.functions, {API: 60})
     reasons = functions.restorer.put_back(originals)
     functions.restorer.finish({API: live}, originals, reasons)
 
@@ -252,8 +254,41 @@ def test_a_version_that_is_gone_or_has_other_code_is_named(functions: Functions)
         Replaced(other.arn, "1", "another sum", made=True),
     ]
 
-    assert functions.restorer.originals_of({API: live.arn, JOB: other.arn}, {}) == {}
+    assert functions.restorer.originals_of({API: live, JOB: other}, {}) == {}
 
     (gone, differs) = functions.warnings()
     assert "its version 7 cannot be read" in gone
     assert "its version 1 has other code than the stub has replaced" in differs
+
+
+def test_what_a_pipeline_deploys_while_the_user_is_asked_stays(functions: Functions) -> None:
+    live = functions.deployed(functions.stub, functions.own_zip())
+    lambda_ = functions.aws.lambda_
+    version = lambda_.publish_version(FunctionName=live.arn)
+    functions.records.append(
+        Replaced(live.arn, version["Version"], version["CodeSha256"], made=True)
+    )
+    lambda_.update_function_code(FunctionName=live.arn, ZipFile=code("", other="one = 1"))
+    examined = functions.restorer.examine({API: live})
+    originals = functions.restorer.originals_of(examined.functions, {})
+    lambda_.update_function_code(FunctionName=live.arn, ZipFile=OWN)
+
+    reasons = functions.restorer.put_back(originals)
+
+    assert reasons == {API: "its code has changed since it was looked at; run the command again"}
+    assert functions.invoke(live) == "own"
+
+
+def test_a_description_that_is_too_long_for_the_version_is_not_known(functions: Functions) -> None:
+    live = functions.deployed(functions.stub, functions.own_zip())
+    version = functions.aws.lambda_.publish_version(
+        FunctionName=live.arn, Description=description(StageName("orders", "dev-ana"), "x" * 250)
+    )
+    functions.records.append(
+        Replaced(live.arn, version["Version"], version["CodeSha256"], made=True)
+    )
+
+    originals = functions.restorer.originals_of({API: live}, {})
+
+    # The configuration's own one is taken.
+    assert originals[API].description is None
