@@ -121,3 +121,31 @@ def test_a_bucket_is_found_with_those_of_its_parts_that_exist(
     assert inventory.tags == [{"terralive:app": "orders"}]
     for part in (*parts, adoption.BUCKET_ENCRYPTION):
         assert inventory.parts_of(part, bucket) == {"": bucket}
+
+
+def test_a_repository_is_found_with_those_of_its_policies_that_exist(
+    sandbox: SandboxInfo, caller: Caller
+) -> None:
+    ecr = caller.session.client("ecr", endpoint_url=sandbox.endpoint)
+    name = unique("stub-images")
+    inventory = AwsInventory(caller)
+    assert inventory.id_of(adoption.IMAGES, name) == ""
+    tags = [{"Key": "terralive:app", "Value": "orders"}]
+    ecr.create_repository(repositoryName=name, tags=tags)
+    assert inventory.id_of(adoption.IMAGES, name) == name
+    assert inventory.tags == [{"terralive:app": "orders"}]
+    policies = (adoption.IMAGES_POLICY, adoption.IMAGES_LIFECYCLE)
+    assert [inventory.parts_of(kind, name) for kind in policies] == [{}, {}]
+
+    reader = {"Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage"}
+    ecr.set_repository_policy(
+        repositoryName=name,
+        policyText=json.dumps({"Version": "2012-10-17", "Statement": [reader]}),
+    )
+    rule = {
+        "rulePriority": 1,
+        "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 9},
+        "action": {"type": "expire"},
+    }
+    ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=json.dumps({"rules": [rule]}))
+    assert [inventory.parts_of(kind, name) for kind in policies] == [{"": name}, {"": name}]
