@@ -83,6 +83,8 @@ def function_warnings(functions: Sequence[DeclaredFunction]) -> Iterator[Warned]
 
     A WebSocket API is public, and an interface endpoint reaches private APIs only:
     https://repost.aws/knowledge-center/api-gateway-vpc-connections
+    Lambda has interface endpoints, too:
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc-endpoints.html
     """
     for function in functions:
         if "vpc_config" in function.attributes:
@@ -91,7 +93,9 @@ def function_warnings(functions: Sequence[DeclaredFunction]) -> Iterator[Warned]
                 message="It runs in a VPC. Its stub connects only if its subnets have a route to "
                 "the internet (a NAT gateway), its security groups let port 443 out, and the VPC "
                 "has no interface endpoint for execute-api with private DNS: with that endpoint, "
-                "every public API answers 403 Forbidden. Your local code cannot reach private "
+                "every public API answers 403 Forbidden. The deployed code answers where nobody is "
+                "connected only if the stub also reaches Lambda's API: through the internet, or "
+                "by an interface endpoint for lambda. Your local code cannot reach private "
                 "resources of the VPC (databases, caches) without a VPN or a tunnel.",
                 function=function.address,
             )

@@ -21,6 +21,7 @@ from terralive_cli.functions.mapping import map_functions
 from terralive_cli.functions.reasons import unplanned
 from terralive_cli.output.events import (
     ChangesListed,
+    Fallback,
     LiveFunction,
     NotLiveFunction,
     PlanMade,
@@ -323,3 +324,32 @@ def test_a_function_without_code_has_the_lines_to_add(tmp_path: Path) -> None:
     assert found.add == ("[functions.'aws_lambda_function.fn']", 'path = "…"')
     text = event.refused["aws_lambda_function.fn"]
     assert text.splitlines() == [f"{found.reason}. Add to terralive.toml:", *found.add]
+
+
+def test_a_plan_says_once_for_each_reason_who_answers_where_nobody_is_connected() -> None:
+    reason = "its reserved concurrency is 1"
+    functions = (
+        replace(ORDERS, fallback=Fallback("7", stale=("Environment", "MemorySize"))),
+        replace(MAIL, fallback=Fallback(None, reason)),
+        replace(MAIL, name="second", fallback=Fallback(None, reason)),
+    )
+    text = "\n".join(shown(plan(*functions)))
+    assert "Where nobody is connected, the deployed code of orders answers." in text
+    assert text.count(reason) == 1
+    assert f"second fail: {reason}." in text
+    assert (
+        "The version of orders that answers has former settings (Environment, MemorySize)" in text
+    )
+
+
+def test_a_plan_names_no_function_where_the_deployed_code_of_all_answers() -> None:
+    functions = [replace(item, fallback=Fallback()) for item in (ORDERS, MAIL)]
+    text = "\n".join(shown(plan(*functions)))
+    assert "Where nobody is connected, the deployed code of all functions answers." in text
+
+
+def test_the_event_of_a_plan_has_the_fallback_of_each_function() -> None:
+    function = replace(ORDERS, fallback=Fallback("7"))
+    (line,) = shown(plan(function), output=Output.JSON)
+    (event,) = json.loads(line)["functions"]
+    assert event["fallback"] == {"version": "7", "reason": "", "stale": []}
