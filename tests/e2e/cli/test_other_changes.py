@@ -264,7 +264,8 @@ def test_a_person_who_agrees_gets_what_the_configuration_says_also_where_the_sta
     assert was_planned_again(live)
     configure(project, TOPIC, memory=256, description="Greets people", role="plain-greet-2")
 
-    words = ["restore", "--sandbox"]
+    # Without the option, what was deployed before comes back, and the role stays.
+    words = ["restore", "--sandbox", "--deploy-local"]
     ended = answered(words, ["y", "y"], project.root, on_question=change_state)
 
     assert ended.code == 0, ended
