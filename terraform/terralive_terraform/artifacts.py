@@ -12,7 +12,7 @@ import importlib.util
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from terralive_stub.image_arguments import VERSION as ARGUMENTS_VERSION
 from terralive_stub.image_arguments import ImageArguments
 from terralive_stub.protocol.token import function_key
 from terralive_stub.shared.atomic_files import write_atomically
+from terralive_terraform.handler_files import handler_files, node_files, stage_files
 
 STUB_RUNTIME: Final = "python3.13"
 STUB_PACKAGE: Final = "terralive_stub"
@@ -128,6 +129,28 @@ def build_stub_zip(coordinates: StubCoordinates, out_dir: Path) -> Artifact:
     files = stub_files()
     files["terralive_settings.py"] = _render_settings(coordinates)
     return write_zip(files, out_dir / "stub.zip")
+
+
+def build_stub_at(
+    coordinates: StubCoordinates, handlers: Collection[str], out_dir: Path, *, version: str = ""
+) -> Artifact:
+    """Build the zip of a stub that stands at a function's own handlers.
+
+    Args:
+        coordinates: the settings of the stub.
+        handlers: the handlers; see `handler_files.can_stand_at`.
+        out_dir: the folder for the zip, whose name tells the handlers.
+        version: the version that answers on a runtime of Node.js; "" for none.
+    """
+    files = stub_files()
+    files["terralive_settings.py"] = _render_settings(coordinates)
+    files.update(handler_files(handlers))
+    if version:
+        files.update(node_files(handlers, version))
+    files.update(stage_files(coordinates.app, coordinates.stage))
+    words = [version, *sorted(handlers)]
+    name = hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+    return write_zip(files, out_dir / f"stub-{name}.zip")
 
 
 def write_stub_image(folder: Path) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from terralive_cli.code_changes.changes import CodeChange
+    from terralive_cli.code_changes.of_app import PlannedCode
     from terralive_cli.deploy.accounts import Accounts, Clients
     from terralive_cli.deploy.debug_stack import DebugStackOutputs
     from terralive_cli.deploy.plans import ReadyPlan
@@ -59,12 +60,14 @@ class Selected:
         mapped: the local code of those functions.
         refused: the functions that stay as they are, by address.
         evaluated: the app without stubs.
+        code: what terralive changes by Lambda's API; None for nothing.
     """
 
     prepared: Prepared
     mapped: Mapped
     refused: Mapping[str, NotLive]
     evaluated: EvaluatedApp = field(repr=False)
+    code: PlannedCode | None = None
 
     @property
     def is_first(self) -> bool:
@@ -105,7 +108,8 @@ class LivePlan:
 
     Attributes:
         ready: Terraform's plan.
-        functions: the functions that are live after it, as the configuration declares them.
+        functions: the functions that are live after it, as the configuration declares them, also
+            those that Lambda's API makes live.
         mapped: their local code.
         refused: the functions that stay as they are, by address.
         timeouts: address -> the timeout in seconds that debugging raises the function's own to.
@@ -117,10 +121,10 @@ class LivePlan:
         expected: the functions that will be live, as far as their names are known before an apply.
         stack: the name of the stack, where several stacks are live; else "".
         sources: what it was made from; None where that is not needed.
-        code_changes: what terralive changes after it by Lambda's API, because Terraform does not.
         created: what it creates; None where that is not needed.
         fallback: the deployed code of the functions, which answers where nobody is connected; None
             where that is not needed.
+        code: what terralive changes after it by Lambda's API; None for nothing.
     """
 
     ready: ReadyPlan
@@ -136,14 +140,21 @@ class LivePlan:
     expected: tuple[LocalFunction, ...] = ()
     stack: str = ""
     sources: PlanSources | None = field(repr=False, default=None)
-    code_changes: tuple[CodeChange, ...] = ()
     created: Creations | None = field(repr=False, default=None)
     fallback: PlannedFallback | None = field(repr=False, default=None)
+    code: PlannedCode | None = None
 
     @property
     def has_changes(self) -> bool:
         """Tell whether anything changes."""
         return self.ready.plan.has_changes or bool(self.code_changes)
+
+    @property
+    def code_changes(self) -> tuple[CodeChange, ...]:
+        """The changes that terralive makes by Lambda's API."""
+        if self.code is None:
+            return ()
+        return self.code.changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +196,8 @@ class RestorePlan:
             settings.
         unrecorded: the addresses of functions that get the code of the working tree, because
             nothing tells what their stubs have replaced.
+        lost: the addresses of functions that cannot be restored: Terraform ignores their code, and
+            nothing tells what their stubs have replaced.
     """
 
     ready: ReadyPlan
@@ -193,6 +206,7 @@ class RestorePlan:
     stack: str = ""
     originals: Mapping[str, Original] = field(default_factory=dict)
     unrecorded: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
     @property
     def is_needed(self) -> bool:
@@ -247,6 +261,8 @@ class LiveApp:
         outputs: the app's outputs, without sensitive ones.
         found_by: how the code was found, by the keys of `code`.
         sources: what its plan was made from; None where no plan was made.
+        stubs: the sums of the stubs that stand at functions' own handlers, because Terraform
+            ignores changes of their code.
     """
 
     functions: tuple[LocalFunction, ...]
@@ -256,3 +272,4 @@ class LiveApp:
     outputs: Mapping[str, Json] = field(default_factory=dict)
     found_by: Mapping[str, str] = field(default_factory=dict)
     sources: PlanSources | None = field(repr=False, default=None)
+    stubs: frozenset[str] = frozenset()

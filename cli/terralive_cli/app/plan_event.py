@@ -40,6 +40,8 @@ def other_changes_of(plans: Sequence[LivePlan | RestorePlan]) -> tuple[OtherChan
 
 def _page(config: Config, plan: LivePlan) -> PlanMade:
     by_api = {change.address: change.reason for change in plan.code_changes}
+    if plan.code is not None:
+        by_api.update(plan.code.by_api)
     fallbacks: Mapping[str, Fallback] = {}
     if plan.fallback is not None:
         fallbacks = plan.fallback.shown

@@ -32,7 +32,7 @@ from terralive_cli.app.warnings import Warnings
 from terralive_cli.code_changes.of_app import CodeChanges
 from terralive_cli.deploy import record
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
-from terralive_cli.deploy.plans import ReadyPlan, apply, planned
+from terralive_cli.deploy.plans import NO_PLAN, ReadyPlan, apply, of_evaluation, planned
 from terralive_cli.deploy.target import Stage
 from terralive_cli.fallback.app_fallback import AppFallback
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
@@ -50,15 +50,13 @@ from terralive_stub.errors import (
     TerraliveError,
 )
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.evaluation.planned import image_architectures
 from terralive_terraform.output.state import DeployedFunction
-from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import OpenApp, Part, Prepared
 from terralive_terraform.substitution.other_changes import other_changes
 from terralive_terraform.substitution.rules import NotLive
 from terralive_terraform.substitution.selection import addresses_of
-from terralive_terraform.substitution.targets import live_targets, restore_targets
+from terralive_terraform.substitution.targets import plan_targets
 from terralive_workers.function import LocalFunction
 
 _log: Final = logging.getLogger("terralive.cli")
@@ -95,7 +93,7 @@ class StageApp:
         self._warnings = Warnings(stage, self._debugging.names)
         self._evaluation = Evaluation(stage, guard, self._stub, self._warnings)
         self._inspection = Inspection(stage, guard, self._source)
-        self._code_changes = CodeChanges(stage, self._source, self._warnings)
+        self._code_changes = CodeChanges(stage, guard, self._source, self._warnings)
         self._fallback = AppFallback(stage)
         self._own_code = OwnCode(stage, guard, self._source, self._inspection, shown_stack)
         # The functions without local code by address, once an earlier plan has found them.
@@ -150,18 +148,21 @@ class StageApp:
         phase = Phase("app", stage.emit)
         prepared, mapped, refused = selected.prepared, selected.mapped, selected.refused
         evaluated = selected.evaluated
-        functions = prepared.functions
+        by_terraform, functions = prepared.functions, prepared.live
         self._warnings.emit_for(functions)
-        targets = self._targets(functions, evaluated)
+        targets = self._targets(prepared, evaluated)
         is_first = outputs is None and selected.is_first
         # A plan with placeholders would show another one than the plan with stubs.
         needs_file = needs_file or evaluated.builds.error is not None
         with ExitStack() as stack:
             with self._shown_if_it_fails(functions, mapped, refused):
                 terraform = stage.app_terraform(prepared, phase)
-                if is_first and not needs_file:
+                if targets is None:
+                    ready = ReadyPlan(NO_PLAN, terraform, phase)
+                    shown = self._inspection.shown(ready)
+                elif is_first and not needs_file:
                     # With stubs, the same would be created, and it will be planned again.
-                    ready = _of_evaluation(evaluated.made, terraform, phase)
+                    ready = of_evaluation(evaluated.made, terraform, phase)
                     shown = self._inspection.inspect(evaluated.made.shown)
                 else:
                     plan = planned(stage, terraform, phase, targets=targets)
@@ -173,8 +174,8 @@ class StageApp:
             unfinished_since = record.unfinished_since(self.work)
             created = self._inspection.require_new(shown, prepared, unfinished_since)
             self._warnings.emit_for_plan(functions, evaluated, shown)
-            timeouts = self._debugging.raised_timeouts(functions)
-            live = addresses_of(functions)
+            timeouts = self._debugging.raised_timeouts(by_terraform)
+            live, stubs = addresses_of(functions), addresses_of(by_terraform)
             accounts = self._source.accounts(prepared.directory)
             yield LivePlan(
                 ready,
@@ -183,9 +184,9 @@ class StageApp:
                 refused,
                 accounts,
                 timeouts=timeouts,
-                others=other_changes(shown, functions, live=live, raised=timeouts),
+                others=other_changes(shown, by_terraform, live=stubs, raised=timeouts),
                 is_first=shown.is_first,
-                is_whole=not targets,
+                is_whole=targets == (),
                 outputs=outputs,
                 expected=self._expected(functions, mapped, evaluated),
                 stack=self.stack,
@@ -197,7 +198,6 @@ class StageApp:
                     dict(self._not_found),
                     lacks_builds=evaluated.builds.error is not None,
                 ),
-                code_changes=self._code_changes.planned(selected, outputs),
                 created=created,
                 fallback=self._fallback.planned(
                     evaluated,
@@ -207,6 +207,7 @@ class StageApp:
                     accounts=accounts,
                     outputs=outputs,
                 ),
+                code=selected.code,
             )
 
     @contextmanager
@@ -311,14 +312,19 @@ class StageApp:
         with phase.step("synth"):
             selection = app.discovered(live).evaluated(evaluated.planned, evaluated.aliases)
             selection = selection.with_placeholders(evaluated.builds.substitutions())
-        mapped = map_functions(self._stage.config, selection.functions, evaluated.located)
+        wanted = (*selection.functions, *selection.by_api)
+        mapped = map_functions(self._stage.config, wanted, evaluated.located)
         if mapped.unmapped:
             self._unmapped.update(mapped.unmapped)
             self._not_found.update(mapped.unmapped)
             selection = selection.without(tuple(mapped.unmapped))
         prepared = app.prepared(selection)
-        mapped = mapped.only(addresses_of(prepared.functions))
-        return Selected(prepared, mapped, self._refused(prepared), evaluated)
+        code = self._code_changes.planned(prepared, evaluated, outputs)
+        if code.refused:
+            self._unmapped.update(code.refused)
+            prepared = app.prepared(selection.without(tuple(code.refused)))
+        mapped = mapped.only(addresses_of(prepared.live))
+        return Selected(prepared, mapped, self._refused(prepared), evaluated, code)
 
     def _refused(self, prepared: Prepared) -> dict[str, NotLive]:
         """Return all functions that stay as they are, by address."""
@@ -328,17 +334,12 @@ class StageApp:
             _log.debug("%s stays as it is: %s", address, item.text)
         return refused
 
-    def _targets(
-        self, functions: Sequence[DeclaredFunction], evaluated: EvaluatedApp
-    ) -> tuple[str, ...]:
-        """Return what a plan with stubs is limited to; () for everything."""
+    def _targets(self, prepared: Prepared, evaluated: EvaluatedApp) -> tuple[str, ...] | None:
+        """Return what a plan with stubs is limited to; () for everything, None for no plan."""
         if self.is_unfinished:
             # What is missing may be the triggers of functions that are deployed.
             return ()
-        if not functions:
-            # Functions that were live before; () where the stack is not deployed.
-            return restore_targets(evaluated.deployed)
-        return live_targets(functions, evaluated.deployed)
+        return plan_targets(prepared.functions, prepared.by_api, evaluated.deployed)
 
     def apply_live(self, plan: LivePlan) -> LiveApp:
         """Apply a plan that makes the app live, and name the deployed functions.
@@ -359,22 +360,27 @@ class StageApp:
             apply(plan.ready)
             if plan.is_whole:
                 record.end_deployment(self.work)
-        self._code_changes.make(plan)
+        deployed = terraform.state.functions()
+        self._fallback.publish_new(plan, deployed)
+        made = self._code_changes.make(plan, deployed)
         outputs = {
             name: output.value
             for name, output in terraform.state.outputs().items()
             if not output.sensitive
         }
-        functions = self._local(plan.functions, plan.mapped, terraform.state.functions())
+        declared = [item for item in plan.functions if item.address not in made.refused]
+        functions = self._local(declared, plan.mapped, deployed)
         _log.debug("%d functions are live", len(functions))
+        mapped = plan.mapped.only(addresses_of(declared))
         return LiveApp(
             functions,
-            plan.mapped.code,
-            plan.refused,
+            mapped.code,
+            {**plan.refused, **made.refused},
             plan.accounts,
             outputs,
-            plan.mapped.found_by,
+            mapped.found_by,
             plan.sources,
+            made.stubs,
         )
 
     def planned_restore(
@@ -390,11 +396,3 @@ class StageApp:
     def planned_destroy(self) -> AbstractContextManager[RestorePlan | None]:
         """Plan to remove the whole app; see `OwnCode.planned_destroy`."""
         return self._own_code.planned_destroy()
-
-
-def _of_evaluation(made: EvaluatedPlan, terraform: Terraform, phase: Phase) -> ReadyPlan:
-    """Return the plan that an evaluation has made, to be shown; it is not applied."""
-    with phase.step("plan", reports_its_end=True):
-        for summary in made.summary:
-            phase.on_progress(summary)
-    return ReadyPlan(made.plan, terraform, phase)

@@ -8,7 +8,7 @@ https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lamb
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -37,6 +37,10 @@ class CodeChange:
         sha256: the Base64 SHA-256 of the code that it has now.
         modified: the time of its last change, as Lambda writes it; "" where Lambda tells none.
         keep: what becomes of that code.
+        ignored: what the function's lifecycle ignores, for which reason Terraform makes no change;
+            () where Terraform does not notice that one is needed.
+        handler: the handler that the configuration gives such a function; "" where it is not known.
+        runtime: the runtime that the configuration gives it; "" where it is not known.
     """
 
     address: str
@@ -44,10 +48,15 @@ class CodeChange:
     sha256: str
     modified: str = ""
     keep: Keep = Keep.KNOWN
+    ignored: tuple[str, ...] = ()
+    handler: str = ""
+    runtime: str = ""
 
     @property
     def reason(self) -> str:
         """Why terralive makes the change, and what becomes of the code that is there."""
+        if self.ignored:
+            return because_ignored(self.ignored)
         if self.keep is Keep.KNOWN:
             return (
                 "by Lambda's API: its code is not this stage's stub, although Terraform's state "
@@ -63,6 +72,13 @@ class CodeChange:
             f"by Lambda's API: other code was deployed over its stub{since}, and Terraform sees no "
             f"change; {after}"
         )
+
+
+def because_ignored(ignored: Sequence[str]) -> str:
+    """Return why Lambda's API makes a function live."""
+    if "all" in ignored:
+        return "by Lambda's API, because Terraform ignores changes of it"
+    return f"by Lambda's API, because Terraform ignores changes of its {', '.join(ignored)}"
 
 
 def other_code(

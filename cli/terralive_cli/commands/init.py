@@ -96,8 +96,8 @@ def _vscode(config: Config, ui: Ui) -> int:
     for part in parts:
         stack = part.name if len(parts) > 1 else ""
         with part.app.prepared(None, work, environment) as prepared:
-            mapped = map_functions(settings_of_stack(config, part.name), prepared.functions)
-        declared += [function_of_stack(function, stack) for function in prepared.functions]
+            mapped = map_functions(settings_of_stack(config, part.name), prepared.live)
+        declared += [function_of_stack(function, stack) for function in prepared.live]
         found += [of_stack(code, stack) for code in mapped.code.values()]
     found = [*_without(found, known := _last_session(config)), *known]
     blocks = {without_keys(code.address) for code in found}

@@ -43,7 +43,8 @@ def run(
         with apps.planned_live(deployed, needs_file=terraform_output) as plan:
             approval.show_live_plan(stage, ui, plan)
             if terraform_output:
-                for of_stack in plan.plans:
+                made = [item for item in plan.plans if item.ready.plan is not plans.NO_PLAN]
+                for of_stack in made:
                     ui.emit(plans.text_of(of_stack.ready, of_stack.stack))
             has_changes = plan.has_changes or bool(plan.waiting)
             needs_repository = apps.needs_repository(plan)

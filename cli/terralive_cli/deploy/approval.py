@@ -141,13 +141,21 @@ def ask_restore(stage: Stage, ui: Ui, restores: Sequence[RestorePlan], question:
 
 def show_code(ui: Ui, restores: Sequence[RestorePlan]) -> None:
     """Show which functions get the code of before, and which that of the working tree."""
-    before = _function_names((plan.stack, plan.originals) for plan in restores)
+    before = _function_names((plan.stack, _originals(plan, ignored=False)) for plan in restores)
     if before:
         ui.emit(
             Message(
                 message=f"The code of before (the configuration or the code was edited since) "
                 f"goes back to {before}. `terralive restore --deploy-local` deploys the working "
                 "tree instead."
+            )
+        )
+    ignored = _function_names((plan.stack, _originals(plan, ignored=True)) for plan in restores)
+    if ignored:
+        ui.emit(
+            Message(
+                message=f"The code of before goes back to {ignored} by Lambda's API: Terraform "
+                "ignores changes of it."
             )
         )
     local = _function_names((plan.stack, plan.unrecorded) for plan in restores)
@@ -158,6 +166,11 @@ def show_code(ui: Ui, restores: Sequence[RestorePlan]) -> None:
                 "record of the code that the stub has replaced."
             )
         )
+
+
+def _originals(plan: RestorePlan, *, ignored: bool) -> list[str]:
+    """Return the functions that Lambda's API puts back, whose code Terraform ignores or not."""
+    return [address for address, item in plan.originals.items() if item.is_ignored is ignored]
 
 
 def _function_names(found: Iterable[tuple[str, Iterable[str]]]) -> str:

@@ -15,6 +15,7 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.output.events import TerraformOutput
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraliveError
+from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.missing_builds.placeholders import MissingBuilds
 from terralive_terraform.output.failures import PLAN_STALE
 from terralive_terraform.output.plans import TerraformPlan
@@ -26,6 +27,8 @@ from terralive_terraform.substitution.selection import Selection
 _LIST_ITEM: Final = re.compile(r'^\s*[-+~]?\s*"[0-9a-f]{64}".*$', re.MULTILINE)
 _STUB_KEY: Final = re.compile(r'"[0-9a-f]{64}"')
 _log: Final = logging.getLogger("terralive.cli")
+# For what needs no run of Terraform.
+NO_PLAN: Final = TerraformPlan((), has_changes=False, file=Path())
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,14 @@ def planned(
         yield ready
     finally:
         file.unlink(missing_ok=True)
+
+
+def of_evaluation(made: EvaluatedPlan, terraform: Terraform, phase: Phase) -> ReadyPlan:
+    """Return the plan that an evaluation has made, to be shown; it is not applied."""
+    with phase.step("plan", reports_its_end=True):
+        for summary in made.summary:
+            phase.on_progress(summary)
+    return ReadyPlan(made.plan, terraform, phase)
 
 
 def evaluation_file(stage: Stage) -> Path:

@@ -57,6 +57,10 @@ from terralive_stub.errors import TerraliveError
 from terralive_terraform.addresses import in_stack, stack_of, without_stack
 
 _log: Final = logging.getLogger("terralive.cli")
+_LOST: Final = (
+    "Terraform ignores its code, and terralive has no record of the code that the stub has "
+    "replaced; deploy it with what deploys its code, and then run the same command again"
+)
 _REMOVED: Final = "These stacks are removed already"
 
 
@@ -281,7 +285,8 @@ def _restored(app: StageApp, restoring: Restoring) -> Restored:
     if plan is not None and restorer is not None and changed:
         functions = plan.ready.terraform.state.functions()
         carried = {at: functions[at] for at in plan.stubs & functions.keys()}
-        finished = restorer.finish(carried, plan.originals, reasons)
+        reasons = {**reasons, **dict.fromkeys(plan.lost, _LOST)}
+        finished = restorer.finish(carried, {*plan.originals, *plan.lost}, reasons)
         unseen |= finished.unseen
         published = finished.published
     own = {at: item.arn for at, item in restoring.functions.items() if at not in unseen}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from terralive_cli.app.live_plan import LivePlan
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.target import Stage
-from terralive_cli.fallback.candidates import candidates, with_plan
+from terralive_cli.fallback.candidates import Candidate, candidates, with_plan
 from terralive_cli.fallback.stage_fallback import PlannedFallback, StageFallback
 from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_cli.restoring.examination import Examination
 from terralive_terraform.output.shown_plan import ShownPlan
+from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName
 
 
@@ -63,16 +65,36 @@ class AppFallback:
 
         The fallback of functions that are live already is switched as the user wants it.
         """
-        ready, outputs, sources = plan.ready, plan.outputs, plan.sources
-        if self._work is None or plan.fallback is None:
-            return
-        if outputs is None or sources is None:
+        outputs = plan.outputs
+        if self._work is None or plan.fallback is None or outputs is None:
             return
         self._work.switch(plan.fallback.candidates, outputs.table_name)
-        if not plan.has_changes:
+        if plan.has_changes:
+            self._publish(plan, plan.fallback.candidates)
+
+    def publish_new(self, plan: LivePlan, deployed: Mapping[str, DeployedFunction]) -> None:
+        """Publish the code of functions that an apply has deployed, and that Lambda's API changes.
+
+        Args:
+            plan: the plan that was applied.
+            deployed: the functions of Terraform's state after it.
+        """
+        if plan.fallback is None:
+            return
+        by_api = {change.address for change in plan.code_changes if change.ignored}
+        new = [
+            replace(item, function=deployed[item.address])
+            for item in plan.fallback.candidates
+            if item.function is None and item.address in by_api & deployed.keys()
+        ]
+        if new:
+            self._publish(plan, new)
+
+    def _publish(self, plan: LivePlan, found: Sequence[Candidate]) -> None:
+        if self._work is None or plan.outputs is None or plan.sources is None:
             return
         images = frozenset(self._stage.config.stub_images.values())
-        examination = Examination(plan.accounts, images, sources.prepared.directory)
-        with ready.phase.step("publish"):
-            warnings = self._work.publish(plan.fallback.candidates, examination, outputs.table_name)
+        examination = Examination(plan.accounts, images, plan.sources.prepared.directory)
+        with plan.ready.phase.step("publish"):
+            warnings = self._work.publish(found, examination, plan.outputs.table_name)
         self._stage.emit(*warnings)

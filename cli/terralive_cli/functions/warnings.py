@@ -17,7 +17,7 @@ from terralive_terraform.discovery.files import Module
 from terralive_terraform.evaluation.aliases import PlannedAlias
 from terralive_terraform.evaluation.triggers.services import HTTP, REST
 from terralive_terraform.output.shown_plan import ShownPlan
-from terralive_terraform.substitution.rules import LATEST
+from terralive_terraform.substitution.rules import LATEST, ignored_by_terraform
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
@@ -138,8 +138,12 @@ def version_warnings(
         versions: the version that each alias points at while the functions are live, by address.
     """
     live: set[str] = set()
+    by_api: set[str] = set()
     for function in functions:
-        live.update(instance.address for instance in function.instances or ())
+        addresses = {instance.address for instance in function.instances or ()}
+        live |= addresses
+        if ignored_by_terraform(function):
+            by_api |= addresses
         if function.address in edge:
             yield Warned(
                 reference="function-at-edge",
@@ -152,6 +156,8 @@ def version_warnings(
         if version == LATEST or not alias.is_of(live):
             continue
         why = alias.kept or "its lifecycle ignores the version, so something else moves it"
+        if not alias.kept and alias.is_of(by_api):
+            why = "Lambda's API makes its function live, and moves no alias"
         yield Warned(
             reference="alias-not-live",
             message=f"Its alias {alias.name} stays at version {version}: {why}. Invocations of "
@@ -180,7 +186,14 @@ def unreadable_warnings(modules: Sequence[Module]) -> Iterator[Warned]:
 def debug_warnings(function: DeclaredFunction) -> Iterator[Warned]:
     """Yield what limits the time that an invocation of a debugged function may stay stopped."""
     timeout = function.debug_timeout
-    if function.queue_visibilities and timeout < FUNCTION_TIMEOUT_SECONDS:
+    if ignored_by_terraform(function):
+        yield Warned(
+            reference="debug-timeout-ignored",
+            message="Terraform ignores changes of its code, so it is live by Lambda's API, which "
+            f"leaves its timeout: it stays {function.timeout} s.",
+            function=function.address,
+        )
+    elif function.queue_visibilities and timeout < FUNCTION_TIMEOUT_SECONDS:
         yield _queue_warning(function)
     elif timeout < FUNCTION_TIMEOUT_SECONDS:
         yield Warned(

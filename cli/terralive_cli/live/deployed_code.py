@@ -154,4 +154,5 @@ def described_code(function: Mapping[str, Any]) -> DeployedCode:
         modified=function.get("LastModified", ""),
         size=function.get("CodeSize", 0),
         is_image=function.get("PackageType") == "Image",
+        runtime=function.get("Runtime", ""),
     )

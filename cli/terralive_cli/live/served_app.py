@@ -70,7 +70,9 @@ class ServedApp:
         if self._served is None or self._watch is not None:
             return
         outputs, live = self._served
-        self._watch = StubWatch.of(self._stage, self._ui.emit, stub_of(self._stage, outputs), live)
+        self._watch = StubWatch.of(
+            self._stage, self._ui.emit, stub_of(self._stage, outputs, live.stubs), live
+        )
         self._watch.start()
 
     def pause_watch(self) -> None:

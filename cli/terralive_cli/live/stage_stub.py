@@ -30,7 +30,15 @@ def stub_zip(stage: Stage, outputs: DebugStackOutputs) -> Artifact:
     return build_stub_zip(coordinates(stage, outputs), stage.target.work / "stub")
 
 
-def stub_of(stage: Stage, outputs: DebugStackOutputs) -> Stub:
-    """Return the stub of a stage, as deployed functions carry it."""
+def stub_of(
+    stage: Stage, outputs: DebugStackOutputs, at_handlers: frozenset[str] = frozenset()
+) -> Stub:
+    """Return the stub of a stage, as deployed functions carry it.
+
+    Args:
+        stage: the stage.
+        outputs: those of its debug stack.
+        at_handlers: the sums of its zips that stand at functions' own handlers.
+    """
     name = StageName(stage.config.app, stage.config.stage)
-    return Stub(stub_zip(stage, outputs).sha256_base64, outputs.stub_url, name)
+    return Stub(stub_zip(stage, outputs).sha256_base64, outputs.stub_url, name, at_handlers)

@@ -14,6 +14,7 @@ from typing import Final
 from terralive_relay.events import Warned
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.substitution.marker import StageName, stage_of
+from terralive_terraform.substitution.rules import STUB_RUNTIMES
 
 # The sizes that a stub's zip may have. That of this version has 280 KB.
 STUB_BYTES: Final = range(32 * 1024, 2 * 1024 * 1024)
@@ -34,6 +35,7 @@ class DeployedCode:
         modified: the time of the last change, as Lambda writes it (`LastModified`).
         size: bytes of a zip; 0 for an image.
         is_image: whether it is a container image.
+        runtime: its runtime; "" in a container image.
     """
 
     sha256: str
@@ -43,6 +45,7 @@ class DeployedCode:
     modified: str = ""
     size: int = 0
     is_image: bool = False
+    runtime: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +72,20 @@ class Stub:
         sha256: SHA-256 of its zip, in base64.
         url: the address that it connects to; an argument of stub images.
         stage: the app and the stage.
+        at_handlers: the sums of its zips that stand at functions' own handlers.
     """
 
     sha256: str
     url: str
     stage: StageName
+    at_handlers: frozenset[str] = frozenset()
 
     def is_in(self, code: DeployedCode) -> bool:
         """Tell whether a function's code is this stub."""
         if code.command:
             return self.url in code.command
+        if code.sha256 in self.at_handlers:
+            return code.runtime in STUB_RUNTIMES
         return code.sha256 == self.sha256 and code.handler == STUB_HANDLER
 
 

@@ -43,6 +43,8 @@ class Original:
         description: the function's own description; None if its version does not tell it.
         raised: the timeouts in seconds that debugging gives the function. Another one stays.
         carried: the Base64 SHA-256 of the stub's code that the function has; "" for not known.
+        is_ignored: whether Terraform ignores the function's code. Then the stub has replaced its
+            code, and at most its runtime.
     """
 
     record: Replaced
@@ -50,6 +52,7 @@ class Original:
     description: str | None
     raised: frozenset[int] = frozenset()
     carried: str = ""
+    is_ignored: bool = False
 
     def settings(self, now: Settings) -> Settings:
         """Return the settings that go back.
@@ -57,6 +60,8 @@ class Original:
         Args:
             now: the settings that the function has.
         """
+        if self.is_ignored:
+            return replace(now, runtime=self.version.settings.runtime)
         wanted = replace(self.version.settings, description=self.description or "")
         if now.timeout not in self.raised:
             wanted = replace(wanted, timeout=0)

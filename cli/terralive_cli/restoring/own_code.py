@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
@@ -31,6 +31,7 @@ from terralive_stub.errors import CredentialsError, TerraformError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.substitution.app import Prepared
 from terralive_terraform.substitution.other_changes import other_changes
+from terralive_terraform.substitution.rules import ignored_by_terraform
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +78,22 @@ class OwnCode:
             examined = restorer.examine(deployed.functions)
             self.guard.inspect(examined.functions)
             own = frozenset(examined.functions.keys() - examined.stubs)
-            found = ToRestore(deployed, examined.stubs, frozenset(also), own)
+            ignored = _ignored(app, examined.stubs)
+            found = ToRestore(deployed, examined.stubs, frozenset(also), own, ignored=ignored)
             unseen = tuple(sorted(examined.unseen))
             if not found.targets():
                 # A restore leaves all other changes of the configuration alone.
                 phase.unchanged("no function is live")
                 yield Restoring(None, restorer, unseen, examined.functions)
                 return
-            if not wish.deploys_local:
-                found = replace(found, originals=self._originals(restorer, app, examined))
+            recorded = examined.stubs
+            if wish.deploys_local:
+                # The working tree does not say what their code is.
+                recorded = ignored
+            originals = self._originals(restorer, app, examined, recorded)
+            for address in ignored & originals.keys():
+                originals[address] = replace(originals[address], is_ignored=True)
+            found = replace(found, originals=originals)
             planner = RestorePlanner(
                 app, self.inspection, restorer.accounts, self.stack, wish.is_leaving
             )
@@ -158,10 +166,22 @@ class OwnCode:
         return Restorer(accounts, examination, originals, prepared.directory, phase)
 
     def _originals(
-        self, restorer: Restorer, app: AppWithoutStubs, examined: Examined
-    ) -> Mapping[str, Original]:
-        """Read what the stubs have replaced."""
-        stubs = {address: examined.functions[address] for address in examined.stubs}
+        self,
+        restorer: Restorer,
+        app: AppWithoutStubs,
+        examined: Examined,
+        stubs: Collection[str],
+    ) -> dict[str, Original]:
+        """Read what the stubs of functions have replaced."""
+        if not stubs:
+            return {}
+        carrying = {address: examined.functions[address] for address in stubs}
         debugged = {item.address: item.debug_timeout for item in app.prepared.functions}
-        timeouts = {address: debugged.get(without_keys(address), 0) for address in stubs}
-        return restorer.originals_of(stubs, timeouts)
+        timeouts = {address: debugged.get(without_keys(address), 0) for address in carrying}
+        return dict(restorer.originals_of(carrying, timeouts))
+
+
+def _ignored(app: AppWithoutStubs, stubs: Collection[str]) -> frozenset[str]:
+    """Return those of some functions whose code Terraform ignores."""
+    declared = {item.address for item in app.prepared.functions if ignored_by_terraform(item)}
+    return frozenset(address for address in stubs if without_keys(address) in declared)

@@ -40,6 +40,7 @@ class ToRestore:
         also: the addresses of more functions, whose aliases have to follow a new version.
         own: the addresses of functions that have their own code, whatever the state says.
         originals: what the stubs have replaced, by address, as far as that is known.
+        ignored: the addresses of functions that carry a stub, and whose code Terraform ignores.
     """
 
     deployed: DeployedLambda
@@ -47,6 +48,7 @@ class ToRestore:
     also: frozenset[str]
     own: frozenset[str]
     originals: Mapping[str, Original] = field(default_factory=dict)
+    ignored: frozenset[str] = frozenset()
 
     def targets(self, by_api: frozenset[str] = frozenset()) -> tuple[str, ...]:
         """Return what Terraform restores.
@@ -86,7 +88,7 @@ class RestorePlanner:
             TerraformError: the plan failed.
         """
         originals = dict(found.originals)
-        by_api: frozenset[str] = frozenset()
+        by_api = found.ignored
         while True:
             left = {at: item for at, item in originals.items() if at not in by_api}
             try:
@@ -102,14 +104,15 @@ class RestorePlanner:
                 break
             by_api |= more
         self.app.builds.require_untouched(shown)
-        unrecorded = found.stubs - originals.keys()
+        unrecorded = found.stubs - originals.keys() - found.ignored
         return RestorePlan(
             ready,
             other_changes(shown, self.app.prepared.functions),
             found.stubs,
             self.stack,
-            originals={at: originals[at] for at in sorted(by_api)},
+            originals={at: originals[at] for at in sorted(by_api & originals.keys())},
             unrecorded=tuple(sorted(unrecorded)),
+            lost=tuple(sorted(found.ignored - originals.keys())),
         )
 
     def _planned(

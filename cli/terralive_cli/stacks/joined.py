@@ -41,7 +41,7 @@ class Functions:
         code: list[LocalCode] = []
         planned: list[PlannedFunction] = []
         for stack, item in selected.items():
-            functions = item.prepared.functions
+            functions = item.prepared.live
             declared += [function_of_stack(function, stack) for function in functions]
             code += [of_stack(local, stack) for local in item.mapped.code.values()]
             for instance in item.evaluated.planned:
@@ -83,6 +83,7 @@ def joined(
             outputs={**made.outputs, **outputs},
             found_by={**made.found_by, **found_by},
             sources=app.sources,
+            stubs=made.stubs | app.stubs,
         )
     return made
 

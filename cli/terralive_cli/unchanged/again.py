@@ -135,7 +135,7 @@ def _unchanged(start: Start, known: Record) -> tuple[DebugStackOutputs, LiveApp]
         raise MustPlanError("there is no debug stack")
     _require(decision.settings_changed(known, settings_of_start(start, seen.secret)))
     outputs = DebugStackOutputs.of(seen.description.outputs, seen.secret)
-    stub = stub_of(stage, outputs)
+    stub = stub_of(stage, outputs, known.stubs)
     _require(decision.functions_changed(known, seen.functions, stub))
     _require(decision.aliases_changed(known, seen.aliases))
     _check_holder(start, seen)
@@ -147,6 +147,7 @@ def _unchanged(start: Start, known: Record) -> tuple[DebugStackOutputs, LiveApp]
         accounts,
         known.shown.outputs,
         known.shown.found_by,
+        stubs=known.stubs,
     )
     return outputs, live
 

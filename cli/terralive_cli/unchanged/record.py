@@ -84,6 +84,7 @@ class Record:
         deployed: the live functions as Lambda described them, by ARN.
         aliases: the versions of aliases by their names, by the ARN of their function.
         shown: the app as it was shown.
+        stubs: the sums of the stubs that stand at functions' own handlers.
     """
 
     undecided: str = ""
@@ -96,6 +97,7 @@ class Record:
     deployed: Mapping[str, DeployedStub] = field(default_factory=dict)
     aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     shown: Shown = field(default_factory=Shown)
+    stubs: frozenset[str] = frozenset()
 
 
 def write(file: Path, record: Record) -> None:
@@ -149,6 +151,7 @@ def read(file: Path) -> Record | None:
         deployed=deployed,
         aliases=aliases,
         shown=_shown(document, known),
+        stubs=frozenset(str(item) for item in items(document, "stubs")),
     )
 
 
@@ -171,6 +174,7 @@ def _document(record: Record) -> dict[str, Json]:
         "folders": {str(path): digest for path, digest in record.snapshot.names.items()},
         "deployed": {arn: asdict(item) for arn, item in record.deployed.items()},
         "aliases": {arn: dict(versions) for arn, versions in record.aliases.items()},
+        "stubs": list[Json](sorted(record.stubs)),
         "functions": [last_session.described(item) for item in shown.functions],
         "ports": dict(shown.ports),
         "refused": [_refusal(item) for item in shown.refused.values()],

@@ -64,7 +64,7 @@ def _remembered(start: Start, outputs: DebugStackOutputs, live: LiveApp) -> Reco
     if sum(len(names) for names in aliases.values()) > _MOST_ALIASES:
         raise MustPlanError(f"there are over {_MOST_ALIASES} aliases")
     seen = look(stage, outputs.table_name, arns, live.accounts, aliases)
-    deployed = decision.deployed_stubs(seen.functions, stub_of(stage, outputs))
+    deployed = decision.deployed_stubs(seen.functions, stub_of(stage, outputs, live.stubs))
     if deployed is None or deployed.keys() != arns:
         raise MustPlanError("some functions did not carry the stub, or could not be looked at")
     if seen.description is None or seen.secret is None:
@@ -78,6 +78,7 @@ def _remembered(start: Start, outputs: DebugStackOutputs, live: LiveApp) -> Reco
         snapshot=snapshot,
         deployed=deployed,
         aliases=seen.aliases,
+        stubs=live.stubs,
         shown=_shown(start, live),
     )
 

@@ -58,6 +58,7 @@ class DeclaredFunction:
         environment_known: whether these are all names. An expression may add others.
         ignored: the attributes and blocks that `lifecycle.ignore_changes` names, also in part;
             `all` for everything.
+        code_elsewhere: whether its module is told that something else deploys its code.
         repeated: `count`, `for_each`, or None where it has neither.
         module_repeated: whether a module around it has `count` or `for_each`.
         provider: the provider alias that it uses (`aws.eu`).
@@ -86,6 +87,7 @@ class DeclaredFunction:
     environment_names: frozenset[str] = frozenset()
     environment_known: bool = True
     ignored: tuple[str, ...] = ()
+    code_elsewhere: bool = False
     repeated: str | None = None
     module_repeated: bool = False
     provider: str | None = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json, as_object, items, section, text
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
-from terralive_terraform.evaluation.document import Evaluated, Evaluation
+from terralive_terraform.evaluation.document import Evaluated, Evaluation, call_names
 from terralive_terraform.evaluation.planned import PlannedFunction
 
 # Words of the handlers that layers of vendors bring -> the variable that names the team's handler.
@@ -20,12 +21,15 @@ _WRAPPERS: Final = {
     "newrelic-esm-lambda-wrapper": "NEW_RELIC_LAMBDA_HANDLER",
 }
 
+_IGNORE_HASH: Final = "ignore_source_code_hash"
+
 
 def planned_functions(evaluation: Evaluation) -> Iterator[PlannedFunction]:
     """Yield the functions that exist after an apply. `count = 0` makes none."""
     for item in evaluation.instances(FUNCTION_TYPE):
         block = evaluation.block(item.address)
-        yield _planned(item, evaluation.directory, block)
+        planned = _planned(item, evaluation.directory, block)
+        yield replace(planned, code_elsewhere=_code_elsewhere(evaluation, item.module))
 
 
 def _planned(item: Evaluated, directory: Path, block: Mapping[str, Json]) -> PlannedFunction:
@@ -60,6 +64,22 @@ def _planned(item: Evaluated, directory: Path, block: Mapping[str, Json]) -> Pla
         environment_names=names,
         environment_known=names_known,
     )
+
+
+def _code_elsewhere(evaluation: Evaluation, module: str) -> bool:
+    """Tell whether a module is told that something else deploys its function's code.
+
+    https://registry.terraform.io/modules/terraform-aws-modules/lambda/aws#input_ignore_source_code_hash
+    """
+    call = evaluation.call(module)
+    expression = section(section(call, "expressions"), _IGNORE_HASH)
+    if expression.get("constant_value") is True:
+        return True
+    match items(expression, "references"):
+        case [str() as reference] if len(call_names(module)) == 1:
+            return evaluation.variables().get(reference.removeprefix("var.")) is True
+        case _:
+            return False
 
 
 def _known(values: Mapping[str, Json], name: str) -> str | None:

@@ -74,6 +74,7 @@ def _merged(function: DeclaredFunction, instances: Sequence[PlannedFunction]) ->
         timeout=max(timeouts, default=function.timeout),
         attributes=_set(function, instances),
         undecided=_undecided(function, instances),
+        code_elsewhere=any(item.code_elsewhere for item in instances),
         environment_names=frozenset(names),
         environment_known=all(item.environment_known for item in instances),
         queue_visibilities=_visibilities(instances),

@@ -50,6 +50,8 @@ class PlannedFunction:
         image_uri: its image.
         starts_otherwise: whether it starts another command or program than its image says.
         code_hash: `source_code_hash` of the configuration.
+        code_elsewhere: whether its module is told that something else deploys its code
+            (`ignore_source_code_hash` of terraform-aws-modules/lambda).
         is_set: the names of the attributes and blocks that have a value.
         unknown: the names of those that are known only after an apply.
         declared: the names of the attributes and blocks that its block names, set or not.
@@ -77,6 +79,7 @@ class PlannedFunction:
     image_uri: str | None = None
     starts_otherwise: bool = False
     code_hash: str | None = None
+    code_elsewhere: bool = False
     is_set: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
     declared: frozenset[str] = frozenset()

@@ -188,6 +188,7 @@ class _OpenStack:
             arguments=self.app.arguments,
             files=CopiedModules(copies),
             state_file=state_of_workspace(state, self.environment.get("TF_WORKSPACE", "")),
+            by_api=selection.by_api,
         )
 
     def _stack(self) -> Stack:

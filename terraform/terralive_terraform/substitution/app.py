@@ -32,8 +32,8 @@ class Prepared:
     Attributes:
         directory: the folder that Terraform runs in.
         data_dir: its TF_DATA_DIR; None for the team's own `.terraform`.
-        functions: the functions that become live, with the facts of their real code; all functions
-            where there are no live settings.
+        functions: the functions that Terraform makes live, with the facts of their real code; all
+            functions where there are no live settings.
         refused: the functions that were wanted live and stay as they are.
         backend_config: arguments for `terraform init -backend-config`.
         arguments: the user's arguments for plans and applies.
@@ -41,6 +41,7 @@ class Prepared:
         files: the files that Terraform adds while it reads the configuration.
         state_file: the state, where it is a file of terralive's; None for the team's.
         backend_note: lets the data folder know a state file of terralive's before an init.
+        by_api: the functions that Lambda's API makes live.
     """
 
     directory: Path
@@ -53,6 +54,12 @@ class Prepared:
     files: AddedFiles = field(default_factory=NoFiles)
     state_file: Path | None = None
     backend_note: BackendNote | None = None
+    by_api: tuple[DeclaredFunction, ...] = ()
+
+    @property
+    def live(self) -> tuple[DeclaredFunction, ...]:
+        """The functions that become live, one way or the other."""
+        return (*self.functions, *self.by_api)
 
     def terraform(
         self,

@@ -169,6 +169,7 @@ class OpenPlainApp:
             files=files,
             state_file=state_of_workspace(self.state, workspace),
             backend_note=note,
+            by_api=selection.by_api,
         )
 
 

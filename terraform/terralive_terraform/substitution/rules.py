@@ -19,6 +19,7 @@ from terralive_terraform.addresses import LOCALS
 from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME, StubObject
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.hcl.blocks import as_expression
+from terralive_terraform.handler_files import is_node
 from terralive_terraform.image_stub import ImageStub
 
 # Set in the environment of a CDKTF program that terralive runs.
@@ -31,7 +32,7 @@ LATEST: Final = "$LATEST"
 _WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
 # Runtimes that the stub runs on. A Python layer has packages that are compiled for its function's
 # runtime, so a function that keeps its layers keeps such a runtime, too.
-_STUB_RUNTIMES: Final = ("python3.11", "python3.12", "python3.13", "python3.14")
+STUB_RUNTIMES: Final = ("python3.11", "python3.12", "python3.13", "python3.14")
 _ZIP: Final = ("filename", "s3_bucket", "s3_key")
 _UNSET: Final = ("s3_object_version", "image_uri", "code_sha256")
 CODE_HASHES: Final = ("source_code_hash", "code_sha256")
@@ -99,6 +100,17 @@ class NotLive:
         if not self.lines:
             return self.reason
         return "\n".join([f"{self.reason}. Add to terralive.toml:", *self.lines])
+
+
+@dataclass(frozen=True, slots=True)
+class ByApi:
+    """The decision that Lambda's API makes a function live, because Terraform would not restore it.
+
+    Attributes:
+        ignored: what its lifecycle ignores of what a stub replaces; `all` for everything.
+    """
+
+    ignored: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +190,14 @@ class Substitution:
         )
 
 
-def substitute(function: DeclaredFunction, live: LiveSettings) -> Substitution | NotLive:
+def substitute(function: DeclaredFunction, live: LiveSettings) -> Substitution | ByApi | NotLive:
     """Return the changes that make a function live, or the reason why it stays as it is."""
     found = _reason_against(function, live)
     if found is not None:
         return found
+    ignored = ignored_by_terraform(function)
+    if ignored:
+        return _by_api(function, ignored)
     if function.is_image and live.image_stub is not None:
         return _substitute_image(function, live.image_stub, live)
     return _substitute_zip(function, live)
@@ -197,15 +212,42 @@ def _reason_against(function: DeclaredFunction, live: LiveSettings) -> NotLive |
         reason = _reason_against_image(function, live.image_stub)
         if reason:
             return NotLive(function.address, reason)
-    ignored = sorted(_REPLACED.intersection(function.ignored))
+    return None
+
+
+def ignored_by_terraform(function: DeclaredFunction) -> tuple[str, ...]:
+    """Return what a function's lifecycle ignores of what a stub replaces; () for nothing."""
+    ignored = tuple(sorted(_REPLACED.intersection(function.ignored)))
     if not ignored and "all" in function.ignored:
-        ignored = ["all"]
-    if not ignored:
-        return None
+        return ("all",)
+    if not ignored and function.code_elsewhere and function.runtime in STUB_RUNTIMES:
+        # Terraform can make the others live. A restore looks whether it would bring their code.
+        return ("source_code_hash",)
+    return ignored
+
+
+def _by_api(function: DeclaredFunction, ignored: tuple[str, ...]) -> ByApi | NotLive:
+    """Return that Lambda's API makes a function live, or the reason why it stays as it is.
+
+    Its handler stays, and so does its runtime where the stub runs on it.
+    """
+    runtime = function.runtime or ""
+    keeps_runtime = runtime in STUB_RUNTIMES
+    # What a `terraform apply` by hand sets back tells that the runtime is the stub's.
+    may_change = is_node(runtime) and not {"runtime", "all"}.intersection(ignored)
+    if not function.is_image and (keeps_runtime or may_change):
+        return ByApi(ignored)
+    found = f"its runtime is {runtime}"
+    if function.is_image:
+        found = "it is a container image"
+    elif not runtime:
+        found = "only Terraform knows its runtime"
     return NotLive(
         function.address,
         f"its lifecycle ignores changes of {', '.join(ignored)}, so Terraform could not restore "
-        "its own code; remove that from ignore_changes on the stages that you develop on, or leave "
+        "its own code. terralive restores such functions by Lambda's API, for zips of Python 3.11 "
+        "and later, and of Node.js where changes of the runtime are not ignored; but "
+        f"{found}. Remove that from ignore_changes on the stages that you develop on, or leave "
         "this function as it is",
         key="ignore_changes",
     )
@@ -286,7 +328,7 @@ def stub_definition(function: DeclaredFunction) -> Substitution:
     if function.may_have("layers"):
         if not keeps_layers:
             unset.append("layers")
-        elif function.runtime in _STUB_RUNTIMES:
+        elif function.runtime in STUB_RUNTIMES:
             runtime = function.runtime
     return Substitution(
         set={

@@ -13,6 +13,7 @@ from terralive_terraform.evaluation.aliases import PlannedAlias
 from terralive_terraform.evaluation.merge import with_planned
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.substitution.rules import (
+    ByApi,
     LiveSettings,
     NotLive,
     Substitution,
@@ -29,7 +30,8 @@ class Selection:
         modules: the modules that the functions are selected from.
         directory: the folder that Terraform runs in.
         live: the settings that they are selected by; None for the app as its configuration says.
-        functions: the functions that become live, or all functions where `live` is None.
+        functions: the functions that Terraform makes live, or all functions where `live` is None.
+        by_api: the functions that Lambda's API makes live.
         refused: the functions that were wanted live and stay as they are.
         substitutions: how functions become live, by address, where files make them live.
         planned: what a plan of the app without stubs says of functions; None where nothing was
@@ -48,6 +50,7 @@ class Selection:
     planned: tuple[PlannedFunction, ...] | None = None
     aliases: tuple[PlannedAlias, ...] = ()
     placeholders: Mapping[str, Substitution] = field(default_factory=dict, repr=False)
+    by_api: tuple[DeclaredFunction, ...] = ()
 
     def evaluated(
         self, planned: Sequence[PlannedFunction], aliases: Sequence[PlannedAlias] = ()
@@ -142,6 +145,7 @@ def select(
         return Selection(tuple(modules), directory, None, tuple(declared))
     seen = live.seen_from(directory)
     chosen: list[DeclaredFunction] = []
+    by_api: list[DeclaredFunction] = []
     refused: list[NotLive] = []
     substitutions: dict[str, Substitution] = {}
     for function in declared:
@@ -150,6 +154,8 @@ def select(
         decision = substitute(function, seen)
         if isinstance(decision, NotLive):
             refused.append(decision)
+        elif isinstance(decision, ByApi):
+            by_api.append(function)
         else:
             substitutions[function.address] = decision
             chosen.append(function)
@@ -160,6 +166,7 @@ def select(
         tuple(chosen),
         tuple(refused),
         substitutions,
+        by_api=tuple(by_api),
     )
 
 

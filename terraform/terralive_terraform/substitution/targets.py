@@ -39,6 +39,34 @@ def live_targets(
     return tuple(sorted(targets))
 
 
+def plan_targets(
+    functions: Sequence[DeclaredFunction],
+    by_api: Sequence[DeclaredFunction],
+    deployed: DeployedLambda,
+) -> tuple[str, ...] | None:
+    """Return the targets of a plan of an app whose functions become live.
+
+    Args:
+        functions: the functions that Terraform makes live, with the instances that a plan has
+            shown.
+        by_api: those that Lambda's API makes live.
+        deployed: the functions and aliases of the state.
+
+    Returns:
+        () for a plan of everything; None where Terraform has nothing to do.
+    """
+    instances = {item.address for function in by_api for item in function.instances or ()}
+    if not instances <= deployed.functions.keys():
+        return ()
+    if functions:
+        return live_targets(functions, deployed)
+    # Functions that were live before; () where the app is not deployed.
+    targets = restore_targets(deployed)
+    if instances and not targets:
+        return None
+    return targets
+
+
 def restore_targets(
     deployed: DeployedLambda, found: Collection[str] = (), own: Collection[str] = ()
 ) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from types_boto3_events import EventBridgeClient
     from types_boto3_iam import IAMClient
     from types_boto3_lambda import LambdaClient
+    from types_boto3_lambda.literals import RuntimeType
     from types_boto3_s3 import S3Client
     from types_boto3_sns import SNSClient
     from types_boto3_sqs import SQSClient
@@ -220,6 +221,7 @@ class Aws:
         environment: Mapping[str, str] | None = None,
         name: str | None = None,
         role: str = "",
+        runtime: RuntimeType = "python3.12",
     ) -> str:
         """Create a Python function from the source of app.py, or from a zip. Return its ARN.
 
@@ -230,7 +232,7 @@ class Aws:
             archive = code(archive)
         return self.lambda_.create_function(
             FunctionName=name or unique("function"),
-            Runtime="python3.12",
+            Runtime=runtime,
             Handler=handler,
             Role=role or self.role(_LOG_POLICY, *statements),
             Code={"ZipFile": archive},

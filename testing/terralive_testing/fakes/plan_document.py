@@ -24,6 +24,7 @@ class PlanDocument:
         self._changes: list[Json] = []
         self._data: dict[str, list[Json]] = {}
         self._root: dict[str, Json] = {"resources": [], "module_calls": {}}
+        self._variables: dict[str, Json] = {}
 
     def managed(
         self,
@@ -106,11 +107,15 @@ class PlanDocument:
         call = self._call(call_names(module))
         call["expressions"] = {name: {"references": list(to)} for name, to in references.items()}
 
-    def argument(self, module: str, name: str, value: str) -> None:
+    def argument(self, module: str, name: str, value: Json) -> None:
         """Give a module's call a literal argument."""
         expressions = self._call(call_names(module)).setdefault("expressions", {})
         assert isinstance(expressions, dict)
         expressions[name] = {"constant_value": value}
+
+    def variable(self, name: str, *, value: Json) -> None:
+        """Give a variable of the root module a value."""
+        self._variables[name] = {"value": value}
 
     def source(self, module: str, source: str) -> None:
         """Say where a module is."""
@@ -134,6 +139,7 @@ class PlanDocument:
             "prior_state": {"values": {"root_module": root}},
             "resource_changes": self._changes,
             "configuration": {"root_module": self._root},
+            "variables": self._variables,
         }
         return Evaluation(document, directory)
 

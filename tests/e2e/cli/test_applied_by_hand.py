@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -13,19 +13,40 @@ from terralive_sandbox.info import attach
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.marker import StageName, live_description
+from terralive_testing.deployers.sandbox import code
 from terralive_testing.deployers.terraform_account import actions, by_hand, plan
 from terralive_testing.drivers.command import Command, run
-from terralive_testing.drivers.plain_app import left, plain_project, start
+from terralive_testing.drivers.plain_app import add, left, plain_project, start
 from terralive_testing.drivers.project import Project
 from terralive_testing.machine.waiting import eventually
 
 pytestmark = pytest.mark.timeout(400)
+# Its code comes from a pipeline, and Terraform ignores it.
+SHIPPED = """
+resource "aws_lambda_function" "shipped" {
+  function_name    = "plain-shipped"
+  role             = aws_iam_role.greet.arn
+  runtime          = "python3.12"
+  handler          = "app.handler"
+  timeout          = 11
+  filename         = "${path.module}/greet.zip"
+  source_code_hash = filebase64sha256("${path.module}/greet.zip")
+  lifecycle {
+    ignore_changes = [filename, source_code_hash]
+  }
+}
+"""
+SETTINGS = """
+[functions."aws_lambda_function.shipped"]
+path = "functions/shipped"
+"""
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project with a running sandbox."""
     made = plain_project(tmp_path_factory.mktemp("by-hand") / "plain")
+    with_shipped_function(made)
     with Command(["sandbox"], made.root) as command:
         made.sandbox = command.wait_for_type("ready")["sandbox"]
         yield made
@@ -42,15 +63,34 @@ def terraform(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Ter
     return made
 
 
-def invoke(project: Project) -> bytes:
-    answer = project.client("lambda").invoke(FunctionName="plain-greet")
+def with_shipped_function(project: Project) -> None:
+    add(project, SHIPPED)
+    with (project.root / "terralive.toml").open("a", encoding="utf-8") as file:
+        file.write(SETTINGS)
+    shutil.copytree(project.root / "functions" / "greet", project.root / "functions" / "shipped")
+
+
+def invoke(project: Project, function: str = "plain-greet") -> bytes:
+    answer = project.client("lambda").invoke(FunctionName=function)
     payload: bytes = answer["Payload"].read()
     return payload
 
 
-def configured(project: Project, name: str) -> object:
+def configured(project: Project, name: str, function: str = "plain-greet") -> object:
     client = project.client("lambda")
-    return client.get_function_configuration(FunctionName="plain-greet").get(name)
+    return client.get_function_configuration(FunctionName=function).get(name)
+
+
+def settings(configuration: Mapping[str, object]) -> dict[str, object]:
+    """Return what a function is, without what every change of it changes."""
+    changing = {"LastModified", "RevisionId"}
+    return {name: item for name, item in configuration.items() if name not in changing}
+
+
+def by_api(command: Command) -> list[str]:
+    """Return the functions that a plan's page names as live by Lambda's API."""
+    page = command.of_type("plan")[-1]
+    return [item["address"] for item in page["functions"] if item["by_api"]]
 
 
 def code_of(project: Project) -> bytes:
@@ -86,11 +126,15 @@ def test_a_state_that_is_left_from_another_sandbox_is_not_used(
     state = (project.root / "terraform.tfstate").read_bytes()
     other = plain_project(tmp_path / "later")
     (other.root / "terraform.tfstate").write_bytes(state)
+    with_shipped_function(other)
+    other.write_handler("shipped", 'def handler(event, context):\n    return "local"\n')
 
     with start(other) as command:
         ready = command.wait_for_type("ready", timeout_s=200)
         other.sandbox = ready["sandbox"]
         assert invoke(other) == b'"deployed"'
+        # Terraform has deployed its own code first.
+        assert invoke(other, "plain-shipped") == b'"local"'
     assert (other.root / "terraform.tfstate").read_bytes() == state
 
 
@@ -99,7 +143,12 @@ def test_the_state_of_an_apply_by_hand_is_used_and_a_stub_that_it_does_not_know_
 ) -> None:
     before = left(project)
     edited = 'def handler(event, context):\n    return "edited"\n'
-    (project.root / "functions" / "greet" / "app.py").write_text(edited, "utf-8")
+    for name in ("greet", "shipped"):
+        (project.root / "functions" / name / "app.py").write_text(edited, "utf-8")
+    pipeline = project.client("lambda")
+    shipped = code('def handler(event, context): return "shipped"')
+    pipeline.update_function_code(FunctionName="plain-shipped", ZipFile=shipped)
+    own = pipeline.get_function(FunctionName="plain-shipped")["Configuration"]
 
     with start(project) as command:
         ready = command.wait_for_type("ready", timeout_s=200)
@@ -107,14 +156,31 @@ def test_the_state_of_an_apply_by_hand_is_used_and_a_stub_that_it_does_not_know_
         changes = actions(plan(terraform, tmp_path))
         assert changes == [("update", "aws_lambda_function.greet")], "the state is the user's"
 
+        # Terraform ignores the code of this function, so Lambda's API has put the stub there.
+        assert by_api(command) == ["aws_lambda_function.shipped"]
+        assert invoke(project, "plain-shipped") == b'"edited"'
+        main = project.root / "main.tf"
+        own_text = main.read_text("utf-8")
+        target = ["aws_lambda_function.shipped"]
+        main.write_text(own_text.replace("= 11", "= 12"), "utf-8")
+        terraform.apply(terraform.plan(tmp_path / "shipped.tfplan", targets=target).file)
+        assert configured(project, "Timeout", "plain-shipped") == 12
+        assert invoke(project, "plain-shipped") == b'"edited"'
+        main.write_text(own_text, "utf-8")
+        terraform.apply(terraform.plan(tmp_path / "shipped.tfplan", targets=target).file)
+
     # Nobody is connected.
     assert invoke(project) == b'"deployed"'
+    assert invoke(project, "plain-shipped") == b'"shipped"'
     assert "terralive: app plain" in "".join(left(project)["versions"])
     stub = code_of(project)
     restored = run(["restore", "--sandbox", "--yes"], project.root)
     assert restored.process.returncode == 0, restored.story()
     assert restored.of_type("note")[-1]["message"] == "Every live function has its own code back."
     assert invoke(project) == b'"deployed"'
+    assert invoke(project, "plain-shipped") == b'"shipped"'
+    now = pipeline.get_function(FunctionName="plain-shipped")["Configuration"]
+    assert settings(now) == settings(own)
     assert actions(plan(terraform, tmp_path)) == []
     assert "versions" not in left(project)
 

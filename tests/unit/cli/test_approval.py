@@ -10,6 +10,7 @@ import pytest
 from terralive_cli.app.live_plan import LivePlan, LivePlans, RestorePlan
 from terralive_cli.app.plan_event import changed_resources
 from terralive_cli.code_changes.changes import CodeChange, Keep
+from terralive_cli.code_changes.of_app import PlannedCode
 from terralive_cli.deploy import approval
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.plans import ReadyPlan
@@ -66,24 +67,30 @@ def test_putting_back_code_that_terraform_does_not_see_is_asked_for_too() -> Non
     ]
 
 
+def original(*, is_ignored: bool = False) -> Original:
+    made = Original.__new__(Original)  # only this is looked at
+    object.__setattr__(made, "is_ignored", is_ignored)
+    return made
+
+
 def test_a_restore_names_the_code_that_goes_back_to_each_function() -> None:
     user = AnsweringUser(Path(), "y\n")
-    stubs = frozenset({STUB.address, "aws_lambda_function.edited"})
-    original = Original.__new__(Original)  # nobody looks at it
+    edited, shipped = "aws_lambda_function.edited", "aws_lambda_function.shipped"
     plan = RestorePlan(
         ready(STUB),
         (),
-        stubs,
-        originals={"aws_lambda_function.edited": original},
+        frozenset({STUB.address, edited, shipped}),
+        originals={edited: original(), shipped: original(is_ignored=True)},
         unrecorded=(STUB.address,),
     )
     approval.show_code(user.ui, [plan])
     approval.ask_restore(user.stage, user.ui, [plan])
     assert user.questions() == [
-        "Put the functions' own code of orders/dev-ana back in the sandbox (2 functions)?"
+        "Put the functions' own code of orders/dev-ana back in the sandbox (3 functions)?"
     ]
     before, local = user.screen().split("The code of the working tree")
     assert "goes back to edited. `terralive restore --deploy-local`" in " ".join(before.split())
+    assert "goes back to shipped by Lambda's API: Terraform ignores" in " ".join(before.split())
     assert "is deployed to a: terralive has no record" in " ".join(local.split())
 
 
@@ -144,7 +151,7 @@ def test_debug_stack_and_app_are_one_question_that_names_functions_by_module() -
 def with_code(keep: Keep) -> LivePlans:
     (made,) = live_plan().plans
     change = CodeChange(STUB.address, "arn", "other=", keep=keep)
-    return LivePlans((replace(made, ready=ready(), code_changes=(change,)),))
+    return LivePlans((replace(made, ready=ready(), code=PlannedCode((change,))),))
 
 
 def test_code_that_terraform_does_not_notice_is_named_and_asked_for() -> None:

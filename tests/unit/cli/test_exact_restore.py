@@ -148,6 +148,12 @@ def test_only_a_timeout_that_debugging_gave_is_taken_back() -> None:
     assert ORIGINAL.settings(replace(STUB, timeout=20)) == replace(OWN, timeout=0)
 
 
+def test_of_a_function_whose_code_terraform_ignores_only_the_runtime_goes_back() -> None:
+    now = replace(STUB, handler="new.handler", description="Edited by a pipeline", timeout=900)
+    original = replace(ORIGINAL, is_ignored=True)
+    assert original.settings(now) == replace(now, runtime="nodejs22.x")
+
+
 def _in_state(handler: str, code_hash: str) -> DeployedFunction:
     return DeployedFunction("api", ARN, handler=handler, code_hash=code_hash)
 

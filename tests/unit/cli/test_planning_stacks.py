@@ -72,7 +72,7 @@ class FakeStageApp:
         if carries_stub:
             deployed = {API: DeployedFunction("api", "arn", handler=STUB_HANDLER)}
         self._selected = Selected(
-            SimpleNamespace(functions=functions),  # type: ignore[arg-type]  # all that is read
+            SimpleNamespace(functions=functions, live=functions),  # type: ignore[arg-type]  # all that is read
             mapped,
             refused,
             SimpleNamespace(  # type: ignore[arg-type]  # all that is read

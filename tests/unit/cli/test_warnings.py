@@ -67,6 +67,9 @@ def test_a_debugged_function_is_told_what_ends_a_breakpoint_before_its_time() ->
         DeclaredFunction(API, "api", timeout=10, queue_visibilities=(None,))
     )
     assert "stays 10 s" in unknown.message
+    (by_api,) = debug_warnings(DeclaredFunction(API, "api", timeout=10, ignored=("filename",)))
+    assert by_api.reference == "debug-timeout-ignored"
+    assert "stays 10 s" in by_api.message
     (ignored,) = debug_warnings(DeclaredFunction(API, "api", timeout=10, ignored=("timeout",)))
     assert ignored.reference == "debug-timeout-ignored"
     assert list(debug_warnings(DeclaredFunction(API, "api", queue_visibilities=(900,)))) == []

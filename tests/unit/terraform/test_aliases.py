@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,16 @@ def test_the_traffic_that_does_not_arrive_is_named(version: str) -> None:
         (warning,) = warnings
         assert (warning.reference, warning.function) == ("alias-not-live", API)
         assert "alias live stays at version 3" in warning.message
+
+
+def test_the_alias_of_a_function_whose_code_terraform_ignores_stays_and_is_named() -> None:
+    selection = selected(plan(), replace(declared(), ignored=("filename",)))
+
+    assert selection.functions == ()
+    assert [function.address for function in selection.by_api] == [API]
+    assert selection.changes_by_call() == {}
+    (warning,) = version_warnings(selection.by_api, selection.aliases, {}, {ALIAS: "3"})
+    assert "alias live stays at version 3: Lambda's API makes its function live" in warning.message
 
 
 def test_a_function_that_cloudfront_runs_at_the_edge_is_named() -> None:

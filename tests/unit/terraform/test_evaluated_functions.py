@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.functions import planned_functions
 from terralive_terraform.evaluation.merge import with_planned
 from terralive_terraform.evaluation.planned import PlannedFunction, Triggers
 from terralive_terraform.output.state import DeployedAlias, DeployedFunction, DeployedLambda
-from terralive_terraform.substitution.targets import live_targets, restore_targets
+from terralive_terraform.substitution.rules import ignored_by_terraform
+from terralive_terraform.substitution.targets import live_targets, plan_targets, restore_targets
+from terralive_testing.fakes.plan_document import PlanDocument
 
 ADDRESS = "module.orders.aws_lambda_function.this"
 # As a registry module declares it: every setting is a variable.
@@ -47,6 +51,39 @@ def test_the_values_that_terraform_computes_are_those_of_the_function() -> None:
     assert function.environment_names == {"TABLE"}
     assert function.environment_known
     assert function.instances == (PLANNED,)
+
+
+@pytest.mark.parametrize(
+    ("value", "runtime", "ignored"),
+    [
+        (True, "python3.13", ("source_code_hash",)),
+        (False, "python3.13", ()),
+        # Terraform makes them live.
+        (True, "nodejs22.x", ()),
+    ],
+)
+def test_a_module_may_be_told_that_something_else_deploys_the_code(
+    value: bool, runtime: str, ignored: tuple[str, ...]
+) -> None:
+    document = PlanDocument()
+    document.managed(f"{ADDRESS}[0]", {"runtime": runtime, "handler": "app.handler"})
+    document.argument("module.orders", "ignore_source_code_hash", value)
+
+    planned = planned_functions(document.evaluation(Path("/infra")))
+    (function,) = with_planned([DECLARED], planned)
+
+    assert ignored_by_terraform(function) == ignored
+
+
+def test_a_variable_may_tell_a_module_that_something_else_deploys_the_code() -> None:
+    document = PlanDocument()
+    document.managed(f"{ADDRESS}[0]", {"runtime": "python3.13"})
+    document.call("module.orders", {"ignore_source_code_hash": ["var.ignore"]})
+    document.variable("ignore", value=True)
+
+    (planned,) = planned_functions(document.evaluation(Path("/infra")))
+
+    assert planned.code_elsewhere
 
 
 def test_a_setting_that_a_module_leaves_unset_is_not_set() -> None:
@@ -165,6 +202,22 @@ def test_a_plan_is_limited_to_deployed_functions_and_to_those_that_hold_a_stub()
         *was_live,
         f"{ADDRESS}[0]",
     )
+
+
+def test_a_function_that_lambdas_api_makes_live_is_no_target() -> None:
+    (shipped,) = with_planned([DECLARED], [PLANNED])
+    deployed = DeployedLambda({PLANNED.address: DeployedFunction("orders", "arn:orders")}, {})
+
+    assert plan_targets([], [shipped], deployed) is None
+    # It is deployed first, with all that it needs.
+    assert plan_targets([], [shipped], DeployedLambda({}, {})) == ()
+    api = DeclaredFunction("aws_lambda_function.api", "api")
+    planned = PlannedFunction("aws_lambda_function.api", "", name="api")
+    (live,) = with_planned([api], [planned])
+    both = DeployedLambda(
+        {**deployed.functions, planned.address: DeployedFunction("api", "arn:api")}, {}
+    )
+    assert plan_targets([live], [shipped], both) == (planned.address,)
 
 
 def test_everything_is_planned_where_a_function_is_not_deployed_yet() -> None:

@@ -11,6 +11,7 @@ from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, StubObj
 from terralive_terraform.discovery.declared import declared_function
 from terralive_terraform.image_stub import ImageStub
 from terralive_terraform.substitution.rules import (
+    ByApi,
     LiveSettings,
     NotLive,
     Substitution,
@@ -427,17 +428,26 @@ def test_an_images_only_word_of_command_is_its_handler(config: Json, handler: st
         ({"durable_config": [{}]}, "durable"),
         ({"package_type": "Image", "image_uri": "x"}, "container image"),
         ({"image_uri": "x"}, "container image"),
-        ({"lifecycle": {"ignore_changes": ["filename", "tags"]}}, "ignores changes of filename"),
         (
-            {"lifecycle": [{"ignore_changes": ["${source_code_hash}"]}]},
-            "ignores changes of source_code_hash",
+            {"runtime": "java21", "lifecycle": {"ignore_changes": ["filename", "tags"]}},
+            "ignores changes of filename",
         ),
         (
-            {"lifecycle": {"ignore_changes": ["image_config[0].command"]}},
-            "ignores changes of image_config",
+            {"runtime": "python3.10", "lifecycle": {"ignore_changes": "all"}},
+            "its runtime is python3.10",
         ),
-        ({"lifecycle": {"ignore_changes": "all"}}, "ignores changes of all"),
-        ({"lifecycle": {"ignore_changes": "all"}}, "remove that from ignore_changes"),
+        (
+            {"runtime": "${var.runtime}", "lifecycle": {"ignore_changes": "all"}},
+            "only Terraform knows its runtime",
+        ),
+        (
+            {"runtime": "nodejs22.x", "lifecycle": {"ignore_changes": "all"}},
+            "of Node.js where changes of the runtime are not ignored",
+        ),
+        (
+            {"runtime": "java21", "lifecycle": {"ignore_changes": "all"}},
+            "Remove that from ignore_changes",
+        ),
     ],
 )
 def test_what_could_not_be_put_back_is_refused_with_its_reason(
@@ -447,6 +457,34 @@ def test_what_could_not_be_put_back_is_refused_with_its_reason(
     assert isinstance(decision, NotLive)
     assert decision.address == ADDRESS
     assert word in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "ignored"),
+    [
+        ({"ignore_changes": ["filename", "tags"]}, ("filename",)),
+        ([{"ignore_changes": ["${source_code_hash}", "handler"]}], ("handler", "source_code_hash")),
+        ({"ignore_changes": ["image_config[0].command"]}, ("image_config",)),
+        ({"ignore_changes": "all"}, ("all",)),
+    ],
+)
+def test_lambdas_api_makes_python_functions_live_whose_code_terraform_ignores(
+    lifecycle: Json, ignored: tuple[str, ...]
+) -> None:
+    block: dict[str, Json] = {**ZIP, "runtime": "python3.12", "lifecycle": lifecycle}
+    assert substitute(declared_function(ADDRESS, block), LIVE) == ByApi(ignored)
+
+
+def test_lambdas_api_makes_functions_of_node_live_whose_runtime_terraform_sets_back() -> None:
+    lifecycle: Json = {"ignore_changes": ["filename"]}
+    block: dict[str, Json] = {**ZIP, "runtime": "nodejs22.x", "lifecycle": lifecycle}
+    assert substitute(declared_function(ADDRESS, block), LIVE) == ByApi(("filename",))
+
+
+def test_what_no_stub_replaces_may_be_ignored() -> None:
+    ignored: Json = ["tags", "timeout", "environment"]
+    block: dict[str, Json] = {**ZIP, "lifecycle": {"ignore_changes": ignored}}
+    assert isinstance(substitute(declared_function(ADDRESS, block), LIVE), Substitution)
 
 
 def test_a_registry_module_that_passes_code_signing_on_as_a_variable_is_live() -> None:
