@@ -16,9 +16,9 @@ from terralive_terraform.substitution.marker import StageName
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 _LEAST_RESERVED: Final = 2
 SWITCHED_OFF: Final = "fallback = false"
-NOT_DEPLOYED: Final = "its code was never deployed"
+NOT_DEPLOYED: Final = "there is no deployed code yet"
 _SNAP_START: Final = (
-    "it has SnapStart, with which publishing a version takes minutes and costs money; "
+    "SnapStart is on, so publishing a version takes minutes and costs money; "
     "fallback = true publishes one"
 )
 
@@ -110,7 +110,7 @@ def cannot_answer(declared: Declared) -> str:
     if reserved is None or reserved >= _LEAST_RESERVED:
         return ""
     return (
-        f"its reserved concurrency is {reserved}, and the stub needs a second execution for the "
+        f"the reserved concurrency is {reserved}, and the stub needs a second execution for the "
         "deployed code"
     )
 
@@ -119,9 +119,9 @@ def cannot_publish(declared: Declared) -> str:
     """Return why terralive publishes no version of a function; "" if it may."""
     if declared.readers:
         return (
-            f"{declared.readers[0]} reads its newest version, and no published version equals "
+            f"{declared.readers[0]} reads the newest version, and no published version equals "
             "what is deployed"
         )
     if declared.publishes:
-        return "it has publish = true, and no published version equals what is deployed"
+        return "publish = true is set, and no published version equals what is deployed"
     return ""

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("terralive.cli")
 _NAMED_FUNCTIONS: Final = 10
 _UNKNOWN: Final = (
-    "its stub is in place, and the version that it has replaced is not known; `terralive restore` "
+    "the stub is in place, and the version that it has replaced is not known; `terralive restore` "
     "and then `terralive start` publish one"
 )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from terralive_cli.app.live_plan import LiveApp
+from terralive_cli.configuration.values import LEAVES_OUT
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
@@ -84,9 +86,7 @@ class ServedApp:
 
 def _warn(ui: Ui, live: LiveApp) -> None:
     """Show why functions stay as they are, and what may be wrong with live ones."""
-    warnings = []
-    for address, item in live.refused.items():
-        warnings.append(Warned(reference="not-live", message=_why(item), function=address))
+    warnings = list(reasons_to_tell(live.refused))
     for code in live.code.values():
         found = {
             "runtime-differs": interpreter_warning(code),
@@ -97,6 +97,17 @@ def _warn(ui: Ui, live: LiveApp) -> None:
                 warnings.append(Warned(reference=reference, message=text, function=code.address))
     # Together, so that the same warning for several functions is shown once.
     ui.emit(*warnings)
+
+
+def reasons_to_tell(refused: Mapping[str, NotLive]) -> Iterator[Warned]:
+    """Yield why functions stay as they are, but for those that the user leaves out.
+
+    Args:
+        refused: the functions that stay as they are, by address.
+    """
+    for address, item in refused.items():
+        if LEAVES_OUT not in item.reason:
+            yield Warned(reference="not-live", message=_why(item), function=address)
 
 
 def _why(item: NotLive) -> str:

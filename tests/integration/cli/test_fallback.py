@@ -163,7 +163,7 @@ def test_a_teams_own_version_is_used_and_keeps_its_description(start: Start) -> 
 
 def test_nothing_is_published_where_the_configuration_reads_the_version(start: Start) -> None:
     candidate = start.candidate(readers=("output.version",))
-    assert "output.version reads its newest version" in start.planned(candidate).reason
+    assert "output.version reads the newest version" in start.planned(candidate).reason
     assert start.publish(candidate) == []
     assert start.record() is None
     assert start.versions() == {}

@@ -76,7 +76,7 @@ def test_the_version_of_another_stage_is_used_and_left_to_it() -> None:
 @pytest.mark.parametrize(
     ("declared", "reason"),
     [
-        (Declared(readers=("output.arn",)), "output.arn reads its newest version"),
+        (Declared(readers=("output.arn",)), "output.arn reads the newest version"),
         (Declared(publishes=True), "publish = true"),
     ],
 )

@@ -10,11 +10,13 @@ import pytest
 
 from terralive_cli.app.checks import left_out, require_functions, unused_tables
 from terralive_cli.configuration.loading import load
+from terralive_cli.live.served_app import reasons_to_tell
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName, live_description
+from terralive_terraform.substitution.rules import NotLive
 
 ORDERS = "module.orders.aws_lambda_function.this"
 MAILS = "aws_lambda_function.mails"
@@ -148,3 +150,13 @@ def test_a_table_of_a_function_without_instances_fits(tmp_path: Path) -> None:
 def test_nothing_is_told_while_a_name_is_not_known(tmp_path: Path) -> None:
     new = (*PLANNED, PlannedFunction("aws_lambda_function.new", "", name=None))
     assert unused(tmp_path, "orders", planned=new) == []
+
+
+def test_a_start_warns_of_functions_that_cannot_be_live_and_of_none_that_the_user_leaves_out(
+    tmp_path: Path,
+) -> None:
+    chosen = reasons(tmp_path, except_=("shop-mails",))
+    refused = {address: NotLive(address, reason) for address, reason in chosen.items()}
+    refused[WORKER] = NotLive(WORKER, "it has no handler")
+    (warning,) = reasons_to_tell(refused)
+    assert (warning.function, warning.message) == (WORKER, "it has no handler")
