@@ -7,11 +7,9 @@ is imported into the state here, and then changed or removed like any other.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -22,7 +20,13 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.joining import broker_code
 from terralive_cli.joining.applied import Applied, is_as_applied, write_mark
 from terralive_cli.joining.concurrency import broker_concurrency, low_limit
-from terralive_cli.joining.decision import IMAGE_REPOSITORY, Project
+from terralive_cli.joining.decision import IMAGE_REPOSITORY
+from terralive_cli.joining.demands import (
+    custom_stack,
+    project_of,
+    stack_settings,
+    wishes_of,
+)
 from terralive_cli.joining.description import StackDescription
 from terralive_cli.joining.inventory import AwsInventory
 from terralive_cli.joining.look import Existing, look
@@ -32,8 +36,6 @@ from terralive_relay.events import Warned
 from terralive_stub.errors import TerraliveError
 from terralive_stub.protocol.token import SECRET_BYTES
 from terralive_stub.protocol.wire import VERSION as PROTOCOL
-from terralive_stub.shared.arns import partition_of
-from terralive_stub.shared.json_documents import Json
 from terralive_terraform.debug_stack import adoption
 from terralive_terraform.debug_stack.configuration import (
     configuration_hash,
@@ -43,11 +45,8 @@ from terralive_terraform.debug_stack.configuration import (
     write_values,
 )
 from terralive_terraform.debug_stack.settings import (
-    BackendSettings,
     DebugStackSettings,
-    ImageReaders,
 )
-from terralive_terraform.debug_stack.synth import CustomStack
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.state import ResourceInstance
 from terralive_terraform.runs.runner import Terraform
@@ -153,7 +152,7 @@ class DebugStack:
             directory = write_configuration(
                 settings,
                 stage.target.work / "debug-stack",
-                _custom(stage),
+                custom_stack(stage),
                 environment=stage.environment,
             )
         terraform = stage.debug_stack_terraform(directory, phase)
@@ -163,7 +162,7 @@ class DebugStack:
         with phase.step("look"):
             instances = terraform.state.instances()
             existing = look(
-                _project(stage, settings, needs_images=needs_images),
+                project_of(stage, settings, needs_images=needs_images),
                 settings,
                 resources_in(directory),
                 instances,
@@ -343,7 +342,7 @@ class DebugStack:
 
     def _look_again(self) -> Existing:
         return look(
-            _project(self.stage, self.settings),
+            project_of(self.stage, self.settings),
             self.settings,
             resources_in(self.directory),
             self.terraform.state.instances(),
@@ -364,7 +363,7 @@ class DebugStack:
 
     def _is_as_applied(self) -> bool:
         """Tell whether it is as the last plan from here has left it, and this is trusted."""
-        if not self.trusts_mark or self.existing.imports or _custom(self.stage) is not None:
+        if not self.trusts_mark or self.existing.imports or custom_stack(self.stage) is not None:
             return False
         if not self.existing.in_state or self.existing.description != self._described():
             return False
@@ -394,7 +393,7 @@ class DebugStack:
             created=created,
             version=self.settings.version,
             protocol=PROTOCOL,
-            wishes=_wishes(self.stage),
+            wishes=wishes_of(self.stage),
             outputs=self._output_texts(),
         )
 
@@ -446,75 +445,3 @@ def _has_images(existing: Existing, instances: Mapping[str, ResourceInstance]) -
         return True
     known = [item.address for item in existing.imports]
     return any(address.startswith(f"{adoption.IMAGES}.") for address in (*known, *instances))
-
-
-def _project(stage: Stage, settings: DebugStackSettings, *, needs_images: bool = False) -> Project:
-    return Project(
-        app=settings.app,
-        stage=settings.stage,
-        source=settings.source,
-        version=settings.version,
-        protocol=PROTOCOL,
-        wishes=_wishes(stage),
-        place=stage.target.name,
-        needs_images=needs_images,
-    )
-
-
-def _wishes(stage: Stage) -> dict[str, Json]:
-    """Return the demands of terralive.toml on the debug stack; its names are no demand."""
-    demands = asdict(stage.config.debug_stack)
-    del demands["name_prefix"]
-    demands["class"] = demands.pop("class_")
-    return demands
-
-
-def _custom(stage: Stage) -> CustomStack | None:
-    """Return the team's own subclass of `DebugStack`; None for terralive's."""
-    path = stage.config.debug_stack.class_
-    if path is None:
-        return None
-    return CustomStack(path, stage.config.project)
-
-
-def table_name(stage: Stage) -> str:
-    """Return the name of a stage's table, whether it exists or not."""
-    return stack_settings(stage).name("connections")
-
-
-def stack_settings(stage: Stage) -> DebugStackSettings:
-    """Return the settings of the debug stack of a stage."""
-    config = stage.config
-    demands = asdict(config.debug_stack)
-    del demands["class_"]
-    backend = None
-    # The sandbox's state is a file that is removed with the sandbox.
-    if config.backend is not None and stage.target.sandbox is None:
-        backend = BackendSettings(config.backend.type, config.backend.config)
-    return DebugStackSettings(
-        app=config.app,
-        stage=config.stage,
-        region=stage.target.region,
-        owner=config.user,
-        created=dt.datetime.now(dt.UTC).date().isoformat(),
-        version=version("terralive"),
-        endpoints=stage.target.endpoints,
-        account=stage.target.caller.account,
-        identity_source=stage.target.identity_source,
-        s3_path_style=stage.target.caller.has_own_endpoint,
-        backend=backend,
-        source=config.source,
-        image_readers=_image_readers(stage),
-        **demands,
-    )
-
-
-def _image_readers(stage: Stage) -> ImageReaders:
-    """Return the accounts whose functions may be made of the stub's image."""
-    caller = stage.target.caller
-    others = {settings.account for settings in stage.config.account_settings}
-    return ImageReaders(
-        partition=partition_of(caller.arn),
-        account=caller.account,
-        others=tuple(sorted(others - {caller.account})),
-    )

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from terralive_cli.deploy.accounts import AllAccounts, Clients
 from terralive_cli.deploy.aws import Caller
-from terralive_cli.deploy.debug_stack import table_name
 from terralive_cli.deploy.target import Stage
 from terralive_cli.fallback import versions
 from terralive_cli.fallback.published import Published
 from terralive_cli.fallback.publishing import refusal
+from terralive_cli.joining.demands import table_name
 from terralive_cli.live.deployed_code import CALLS_AT_ONCE, described_code
 from terralive_cli.restoring.stub_code import Carried, carried
 from terralive_relay.events import Warned

@@ -10,9 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from terralive_cli.deploy.aws import explained
-from terralive_cli.deploy.debug_stack import stack_settings
 from terralive_cli.deploy.stub_bucket import StubBucket
 from terralive_cli.deploy.target import Stage
+from terralive_cli.joining.demands import stack_settings
 from terralive_cli.live.deployed_code import CALLS_AT_ONCE
 from terralive_cli.restoring.by_api import (
     NotPutBackError,
