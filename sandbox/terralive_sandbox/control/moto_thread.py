@@ -140,8 +140,9 @@ class ControlPlane:
         if status == HTTPStatus.NOT_FOUND and _is_unknown_path(request, service, body):
             _log.debug("moto has no path %s %s (%s)", request.method, request.path, service)
             raise NotImplementedError("moto does not know this path")
-        for name in ("Content-Length", "Connection"):
-            headers.remove(name)
+        headers.remove("Connection")
+        if request.method != "HEAD":
+            headers.remove("Content-Length")
         return status, list(headers), body
 
 

@@ -160,7 +160,7 @@ class Sandbox:
         if request.path != REFUSALS_PATH:
             milliseconds = (time.monotonic() - started) * 1000
             _log.debug("%s %s: %d (%.0f ms)", request.method, request.path, status, milliseconds)
-        await _send(send, status, headers, content)
+        await _send(send, status, headers, content, is_head=request.method == "HEAD")
 
     async def _answer(self, request: sigv4.Request, source_ip: str) -> Response:
         """Answer a request by its path. Everything below no known path is AWS."""
@@ -230,21 +230,36 @@ def _request(scope: Scope, body: bytes) -> sigv4.Request:
     )
 
 
-async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    """Send a response, with a request id if it has none."""
+async def _send(
+    send: Send, status: int, headers: Headers, body: bytes, *, is_head: bool = False
+) -> None:
+    """Send a response, with a request id if it has none.
+
+    Args:
+        send: sends messages of ASGI.
+        status: the HTTP status.
+        headers: the headers.
+        body: the body.
+        is_head: whether it answers a HEAD request. The length of such an answer is that of the
+            body that a GET would get: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
+    """
+    length = str(len(body))
     names = {name.lower() for name, _ in headers}
     if not names & _REQUEST_ID_HEADERS:
         headers = [*headers, ("x-amzn-requestid", secrets.token_hex(16))]
     encoded: list[tuple[bytes, bytes]] = []
     for name, value in headers:
-        if name.lower() != "content-length":
+        if name.lower() == "content-length":
+            if is_head and not body:
+                length = value
+        else:
             encoded.append((name.lower().encode("latin-1"), value.encode("latin-1", "replace")))
     if status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
         # These have no body, whatever a function returns: a client would take it for the next
         # response.
         body = b""
     else:
-        encoded.append((b"content-length", str(len(body)).encode()))
+        encoded.append((b"content-length", length.encode()))
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})
 

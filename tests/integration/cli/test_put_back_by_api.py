@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from terralive_cli.restoring import by_api
 from terralive_cli.restoring.by_api import NotPutBackError
+from terralive_cli.restoring.packages import planned_sha256
 from terralive_sandbox.info import SandboxInfo
+from terralive_stub.shared.json_documents import Json
+from terralive_terraform.output.shown_plan import PlannedResource, ShownPlan
 from terralive_testing.deployers.sandbox import Aws, code, unique
 
 OWN = code('def handler(event, context): return "own"')
@@ -99,6 +103,39 @@ def test_a_large_zip_goes_back_from_s3(aws: Aws, monkeypatch: pytest.MonkeyPatch
     by_api.put_version_back(aws.lambda_, found, lambda _: found.settings, upload)
 
     assert _answer(aws, arn) == "own"
+
+
+def test_the_zip_file_that_a_plan_would_deploy_is_known_by_its_sum(
+    aws: Aws, tmp_path: Path
+) -> None:
+    arn = aws.function(OWN)
+    own = by_api.read_version(aws.lambda_, arn)
+    (tmp_path / "own.zip").write_bytes(OWN)
+    bucket = unique("code")
+    aws.s3.create_bucket(Bucket=bucket)
+    for key, content in (("own.zip", OWN), ("edited.zip", code("edited = True"))):
+        aws.s3.put_object(Bucket=bucket, Key=key, Body=content)
+
+    def planned(after: dict[str, Json], *others: PlannedResource) -> str:
+        function = PlannedResource(
+            "aws_lambda_function.a", "aws_lambda_function", "update", {}, after
+        )
+        plan = ShownPlan((function, *others), is_first=False)
+        return planned_sha256(function, plan, tmp_path, own.code_bytes, lambda: aws.s3)
+
+    assert planned({"filename": "own.zip"}) == own.sha256
+    assert planned({"filename": "gone.zip"}) == ""
+    assert planned({"s3_bucket": bucket, "s3_key": "own.zip"}) == own.sha256
+    assert planned({"s3_bucket": bucket, "s3_key": "edited.zip"}) == ""
+    assert planned({"s3_bucket": bucket, "s3_key": "gone.zip"}) == ""
+    upload = PlannedResource(
+        "aws_s3_object.a",
+        "aws_s3_object",
+        "update",
+        {"bucket": bucket, "key": "own.zip"},
+        {"bucket": bucket, "key": "own.zip"},
+    )
+    assert planned({"s3_bucket": bucket, "s3_key": "own.zip"}, upload) == ""
 
 
 def test_what_is_not_there_is_named(aws: Aws) -> None:
