@@ -17,6 +17,8 @@ from terralive_terraform.output.shown_plan import PlannedResource, ShownPlan
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
+    from terralive_cli.restoring.by_api import FunctionVersion
+
 _log: Final = logging.getLogger("terralive.cli")
 _OBJECT: Final = "aws_s3_object"
 _TIMEOUT_SECONDS: Final = 10
@@ -72,7 +74,7 @@ def planned_sha256(
     function: PlannedResource,
     plan: ShownPlan,
     directory: Path,
-    code_bytes: int,
+    version: FunctionVersion,
     s3: Callable[[], S3Client],
 ) -> str:
     """Return the Base64 SHA-256 of the zip file that a plan would deploy.
@@ -81,7 +83,7 @@ def planned_sha256(
         function: the function in the plan.
         plan: the plan.
         directory: the folder that Terraform runs in.
-        code_bytes: the size of the zip file that is looked for.
+        version: the version whose zip file is looked for.
         s3: returns the client of S3 for the function's account and region.
 
     Returns:
@@ -93,8 +95,11 @@ def planned_sha256(
     bucket, key = text(function.after, "s3_bucket"), text(function.after, "s3_key")
     if not bucket or not key or _changes(plan, bucket, key):
         return ""
-    version = text(function.after, "s3_object_version")
-    return _sum_of_object(s3, bucket, key, version, code_bytes)
+    if text(function.after, "source_code_hash") == version.sha256:
+        # The configuration's own sum of the zip file. Nobody needs the right to read the object.
+        return version.sha256
+    object_version = text(function.after, "s3_object_version")
+    return _sum_of_object(s3, bucket, key, object_version, version.code_bytes)
 
 
 def _sum_of_file(file: Path) -> str:

@@ -171,7 +171,7 @@ class RestorePlanner:
             function,
             shown,
             self.app.prepared.directory,
-            version.code_bytes,
+            version,
             lambda: self.clients.client("s3", place.account, place.region),
         )
 

@@ -121,13 +121,16 @@ def test_the_zip_file_that_a_plan_would_deploy_is_known_by_its_sum(
             "aws_lambda_function.a", "aws_lambda_function", "update", {}, after
         )
         plan = ShownPlan((function, *others), is_first=False)
-        return planned_sha256(function, plan, tmp_path, own.code_bytes, lambda: aws.s3)
+        return planned_sha256(function, plan, tmp_path, own, lambda: aws.s3)
 
     assert planned({"filename": "own.zip"}) == own.sha256
     assert planned({"filename": "gone.zip"}) == ""
     assert planned({"s3_bucket": bucket, "s3_key": "own.zip"}) == own.sha256
     assert planned({"s3_bucket": bucket, "s3_key": "edited.zip"}) == ""
     assert planned({"s3_bucket": bucket, "s3_key": "gone.zip"}) == ""
+    unreadable = {"s3_bucket": "of-another-account", "s3_key": "own.zip"}
+    assert planned({**unreadable, "source_code_hash": own.sha256}) == own.sha256
+    assert planned({**unreadable, "source_code_hash": "another"}) == ""
     upload = PlannedResource(
         "aws_s3_object.a",
         "aws_s3_object",
