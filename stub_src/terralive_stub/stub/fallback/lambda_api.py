@@ -124,15 +124,20 @@ class LambdaApi:
 
     def _connect(self, base: str, until: Deadline) -> http.client.HTTPConnection:
         """Return an open connection to an address, with the time that is left as its timeout."""
-        left_s = until.remaining(self.clock())
-        if left_s <= 0:
-            raise TimeoutError("no time is left")
+        left_s = self._left(until)
         if self._http is None or base != self._base or self._is_stale(self._http):
             self.close()
             self._http = self._open(base, min(_CONNECT_SECONDS, left_s))
             self._base = base
-        self._http.sock.settimeout(until.remaining(self.clock()) or None)
+        self._http.sock.settimeout(self._left(until))
         return self._http
+
+    def _left(self, until: Deadline) -> float:
+        """Return the seconds until a deadline; raise TimeoutError if none are left."""
+        left_s = until.remaining(self.clock())
+        if left_s <= 0:
+            raise TimeoutError("no time is left")
+        return left_s
 
     def _open(self, base: str, timeout_s: float) -> http.client.HTTPConnection:
         address = urlsplit(reachable(base).url)
@@ -166,9 +171,7 @@ class LambdaApi:
         """Read a body, all of it before a deadline."""
         parts: list[bytes] = []
         while True:
-            left_s = until.remaining(self.clock())
-            if left_s <= 0:
-                raise TimeoutError("no time is left")
+            left_s = self._left(until)
             if connection.sock is not None:
                 connection.sock.settimeout(left_s)
             part = response.read(_READ_BYTES)
