@@ -23,6 +23,7 @@ from terralive_cli.live.stage_stub import coordinates, stub_of, stub_zip
 from terralive_cli.restoring.by_api import NotPutBackError
 from terralive_stub.errors import CredentialsError
 from terralive_terraform.addresses import without_keys
+from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.app import Prepared
 from terralive_terraform.substitution.marker import StageName, live_description
@@ -134,29 +135,9 @@ class CodeChanges:
         """Return what makes functions live whose code Terraform ignores."""
         if not prepared.by_api:
             return PlannedCode()
-        ignored: dict[str, tuple[str, ...]] = {}
-        instances: list[Instance] = []
-        names: dict[str, str] = {}
-        for function in prepared.by_api:
-            ignored[function.address] = ignored_by_terraform(function)
-            instances += instances_of(function, ignored[function.address], deployed)
-            names.update({at.address: at.name or "" for at in function.instances or ()})
-        stubs = self._stubs(self.source.accounts(prepared.directory), outputs)
-        try:
-            looked = list(stubs.look(instances))
-        except NotPutBackError as error:
-            looked = [Looked(item.address, str(error)) for item in instances]
-        refused: dict[str, NotLive] = {}
-        held: dict[str, DeployedFunction] = {}
-        for item in looked:
-            address = without_keys(item.address)
-            reason = item.reason or self._unpublished(item.change, names.get(item.address, ""))
-            if reason:
-                refused[address] = NotLive(address, reason, key=_KEY)
-            if item.holder is not None:
-                description = live_description(item.holder)
-                held[item.address] = replace(deployed[item.address], description=description)
-        self.guard.inspect(held)
+        ignored = {function.address: ignored_by_terraform(function) for function in prepared.by_api}
+        looked = self._looked(prepared, ignored, deployed, outputs)
+        refused = self._refused(prepared.by_api, looked)
         left = [item for item in looked if without_keys(item.address) not in refused]
         return PlannedCode(
             changes=tuple(item.change for item in left if item.change is not None),
@@ -166,6 +147,55 @@ class CodeChanges:
             refused=refused,
             stubs=frozenset(item.stub for item in left if item.stub),
         )
+
+    def _looked(
+        self,
+        prepared: Prepared,
+        ignored: Mapping[str, tuple[str, ...]],
+        deployed: Mapping[str, DeployedFunction],
+        outputs: DebugStackOutputs | None,
+    ) -> list[Looked]:
+        """Look at the functions whose code Terraform ignores.
+
+        Args:
+            prepared: the configuration.
+            ignored: what Terraform ignores of each function, by address without instance keys.
+            deployed: the functions of Terraform's state.
+            outputs: the debug stack; None for none yet.
+
+        Raises:
+            TerraliveError: another stage holds one of them.
+        """
+        instances: list[Instance] = []
+        for function in prepared.by_api:
+            instances += instances_of(function, ignored[function.address], deployed)
+        stubs = self._stubs(self.source.accounts(prepared.directory), outputs)
+        try:
+            looked = list(stubs.look(instances))
+        except NotPutBackError as error:
+            looked = [Looked(item.address, str(error)) for item in instances]
+        held: dict[str, DeployedFunction] = {}
+        for item in looked:
+            if item.holder is not None:
+                description = live_description(item.holder)
+                held[item.address] = replace(deployed[item.address], description=description)
+        self.guard.inspect(held)
+        return looked
+
+    def _refused(
+        self, functions: Sequence[DeclaredFunction], looked: Sequence[Looked]
+    ) -> dict[str, NotLive]:
+        """Return the functions that stay as they are, by address without instance keys."""
+        names: dict[str, str] = {}
+        for function in functions:
+            names.update({at.address: at.name or "" for at in function.instances or ()})
+        refused: dict[str, NotLive] = {}
+        for item in looked:
+            address = without_keys(item.address)
+            reason = item.reason or self._unpublished(item.change, names.get(item.address, ""))
+            if reason:
+                refused[address] = NotLive(address, reason, key=_KEY)
+        return refused
 
     def _unpublished(self, change: CodeChange | None, name: str) -> str:
         """Return why no version of a function's code is published; "" where none is needed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from terralive_cli.stacks.joined import function_of_stack, of_stack
 from terralive_cli.stacks.settings import settings_of_stack
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.artifacts import STUB_IMAGE, STUB_IMAGE_TAG, write_stub_image
 from terralive_terraform.discovery.declared import DeclaredFunction
@@ -87,19 +88,9 @@ def _stub_image(folder: Path, ui: Ui) -> int:
 
 
 def _vscode(config: Config, ui: Ui) -> int:
-    work = work_folder(config.project) / "init"
-    environment = {**os.environ, "TERRALIVE_APP": config.app, "TERRALIVE_STAGE": config.stage}
-    environment = terraform_environment(environment, work)
-    declared: list[DeclaredFunction] = []
-    found: list[LocalCode] = []
-    parts = app_of(config).parts(work, environment)
-    for part in parts:
-        stack = part.name if len(parts) > 1 else ""
-        with part.app.prepared(None, work, environment) as prepared:
-            mapped = map_functions(settings_of_stack(config, part.name), prepared.live)
-        declared += [function_of_stack(function, stack) for function in prepared.live]
-        found += [of_stack(code, stack) for code in mapped.code.values()]
-    found = [*_without(found, known := _last_session(config)), *known]
+    declared, found = _without_a_plan(config)
+    known = _last_session(config)
+    found = [*_without(found, known), *known]
     blocks = {without_keys(code.address) for code in found}
     # As in a start, functions that are not live have no port.
     ports = ports_of([function for function in declared if function.address in blocks], found)
@@ -109,11 +100,7 @@ def _vscode(config: Config, ui: Ui) -> int:
         if port is not None:
             wanted.append(vs_code.attaching(code, port, config.project))
     file = config.project / ".vscode" / "launch.json"
-    before = file.read_text("utf-8") if file.exists() else ""
-    after = vs_code.merged(before, wanted, file)
-    if after != before:
-        file.parent.mkdir(exist_ok=True)
-        write_atomically(file, after.encode())
+    _merge(file, wanted)
     names = ", ".join(str(item["name"]) for item in wanted) or "no function can be debugged"
     text = f"{file}: {names}. Run `terralive start --debug FUNCTION`, then attach in VS Code."
     others = [function.address for function in declared if function.address not in blocks]
@@ -124,6 +111,36 @@ def _vscode(config: Config, ui: Ui) -> int:
         )
     ui.emit(Message(message=text))
     return 0
+
+
+def _merge(file: Path, wanted: Sequence[Mapping[str, Json]]) -> None:
+    """Write configurations into a `launch.json`, beside those of the team."""
+    before = ""
+    if file.exists():
+        before = file.read_text("utf-8")
+    after = vs_code.merged(before, wanted, file)
+    if after != before:
+        file.parent.mkdir(exist_ok=True)
+        write_atomically(file, after.encode())
+
+
+def _without_a_plan(config: Config) -> tuple[list[DeclaredFunction], list[LocalCode]]:
+    """Return the functions of the configuration, and the code that its files alone tell."""
+    work = work_folder(config.project) / "init"
+    environment = {**os.environ, "TERRALIVE_APP": config.app, "TERRALIVE_STAGE": config.stage}
+    environment = terraform_environment(environment, work)
+    declared: list[DeclaredFunction] = []
+    found: list[LocalCode] = []
+    parts = app_of(config).parts(work, environment)
+    for part in parts:
+        stack = ""
+        if len(parts) > 1:
+            stack = part.name
+        with part.app.prepared(None, work, environment) as prepared:
+            mapped = map_functions(settings_of_stack(config, part.name), prepared.live)
+        declared += [function_of_stack(function, stack) for function in prepared.live]
+        found += [of_stack(code, stack) for code in mapped.code.values()]
+    return declared, found
 
 
 def _last_session(config: Config) -> tuple[LocalFunction, ...]:

@@ -49,8 +49,7 @@ def lines(figures: Figures) -> Iterator[str]:
         f"{len(calls) - len(counted):,} more that found no relay or were throttled"
     )
     yield f"asynchronous    {sum(call.asynchronous for call in calls):,} of them"
-    fallbacks = sum(run.is_fallback for run in figures.runs)
-    yield f"handler runs    {len(figures.runs):,}, of them {fallbacks:,} of the deployed code"
+    yield _handler_runs(figures.runs)
     yield (
         f"relay           killed {len(figures.start_seconds) - 1} times; starts took "
         + ", ".join(f"{seconds:.1f} s" for seconds in figures.start_seconds)
@@ -68,6 +67,11 @@ def lines(figures: Figures) -> Iterator[str]:
     yield "violations      " + ", ".join(f"{kinds[promise]} {promise}" for promise in Promise)
     for violation in figures.violations[:_SHOWN]:
         yield f"  {violation.promise}: {violation.id} {violation.what}"
+
+
+def _handler_runs(runs: Sequence[Run]) -> str:
+    fallbacks = sum(run.is_fallback for run in runs)
+    return f"handler runs    {len(runs):,}, of them {fallbacks:,} of the deployed code"
 
 
 def _how(call: Call) -> str:

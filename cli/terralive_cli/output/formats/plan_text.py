@@ -119,6 +119,11 @@ def _fallbacks(event: PlanMade) -> Iterator[Line]:
             text = f"Where nobody is connected, invocations of {names} fail: {reason}."
             style = Style.CAUTION
         yield Line((Span(f"  {text}", style),), event.at, indent=2)
+    yield from _stale_fallbacks(event)
+
+
+def _stale_fallbacks(event: PlanMade) -> Iterator[Line]:
+    """Yield the functions whose version that answers has former settings."""
     for function in event.functions:
         if function.fallback is not None and function.fallback.stale:
             name = function.name or short_address(function.address)

@@ -144,22 +144,26 @@ class _Server:
             return
         self._connection.sendall(frame(SETTINGS, 0, 0))
         for kind, flags, stream, payload in reader.frames():
-            if kind == SETTINGS and not flags & ACK:
-                self._apply_settings(payload)
-            elif kind == PING and not flags & ACK:
-                self._connection.sendall(frame(PING, ACK, 0, payload))
-            elif kind == WINDOW_UPDATE:
-                self._widen(stream, int.from_bytes(payload, "big"))
-            elif kind == HEADERS:
-                self._paths[stream] = _path(payload)
-                self._stream_windows[stream] = self._initial_window
-            elif kind == GOAWAY:
+            if kind == GOAWAY:
                 return
+            self._take(kind, flags, stream, payload)
             if kind in (DATA, HEADERS) and flags & END_STREAM:
                 self._answer(stream)
             self._send()
             if self._paths.get(stream) == SHUTDOWN and stream not in self._unsent:
                 return
+
+    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        """Take a frame, but for what ends a request."""
+        if kind == SETTINGS and not flags & ACK:
+            self._apply_settings(payload)
+        elif kind == PING and not flags & ACK:
+            self._connection.sendall(frame(PING, ACK, 0, payload))
+        elif kind == WINDOW_UPDATE:
+            self._widen(stream, int.from_bytes(payload, "big"))
+        elif kind == HEADERS:
+            self._paths[stream] = _path(payload)
+            self._stream_windows[stream] = self._initial_window
 
     def _apply_settings(self, payload: bytes) -> None:
         for number, value in struct.iter_unpack(">HI", payload):
