@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from pprint import pformat
 from urllib.parse import urlsplit
 
 import pytest
@@ -53,6 +54,8 @@ class Laptop:
     aws: Aws
     folder: Path
     callers: ThreadPoolExecutor
+    # The messages of all errors that callers got, for a test that fails.
+    problems: list[str] = field(default_factory=list)
 
     def call(self, function: str, until: Path | None = None, padding: str = "") -> str:
         """Return the answer to the caller of a live function: `done`, or the error's name."""
@@ -65,7 +68,11 @@ class Laptop:
         with self.link.cloud.entered():
             answer = self.aws.lambda_.invoke(FunctionName=name, Payload=json.dumps(event).encode())
             body = json.loads(answer["Payload"].read())
-        return str(body["errorType"] if "FunctionError" in answer else body)
+        failed: bool = "FunctionError" in answer
+        if not failed:
+            return str(body)
+        self.problems.append(f"{time.monotonic():.1f} {function}: {body['errorMessage']}")
+        return str(body["errorType"])
 
     def answers(self, function: str) -> bool:
         return self.call(function) == "done"
@@ -89,7 +96,8 @@ class Laptop:
         reported: list[str] = []
         until = time.monotonic() + BACK_SECONDS
         while "done" not in reported:
-            assert time.monotonic() < until, (reported, self.relay.of_type("ConnectionChanged"))
+            changes = self.relay.of_type("ConnectionChanged")
+            assert time.monotonic() < until, pformat([reported, self.problems, changes])
             reported.append(self.call("hasty"))
         assert all(by_name(answer) for answer in reported), reported
         # Its words arrive by another way than the answer.
