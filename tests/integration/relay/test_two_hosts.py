@@ -34,6 +34,8 @@ TIMEOUTS = {"hasty": 8, "patient": 100}
 # would find out.
 BACK_SECONDS = 30
 FORGIVEN_SECONDS = 10  # a connection that is lost for longer ends what waits for it, by name
+# Some messages of an event that hardly compresses; each of them is a broker's work.
+LARGE = os.urandom(200_000).hex()
 HANDLER = """
 import os, time
 
@@ -79,6 +81,17 @@ class Laptop:
 
     def later(self, function: str, until: Path | None = None, padding: str = "") -> Future[str]:
         return self.callers.submit(self.call, function, until, padding)
+
+    def warm_up(self) -> None:
+        """Have as many brokers and stubs wait as a test needs at one moment.
+
+        A dozen of them that start at once take longer on a busy machine than a stub waits for a
+        connection, and no test is about that.
+        """
+        large = self.later("patient", padding=LARGE)
+        small = [self.later("hasty") for _ in range(2)]
+        assert large.result() == "done"
+        assert all(by_name(call.result()) for call in small)
 
     def starts(self, until: Path) -> Future[str]:
         """Call a handler that ends when there is such a file; given when it runs."""
@@ -140,9 +153,8 @@ def laptops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Laptop]]:
 
         made = [make(link) for link in links]
         for laptop in made:
-            # The first start of the broker and of a stub takes long on a slow machine, and no test
-            # is about that.
             eventually(partial(laptop.answers, "hasty"), "the first answer")
+            laptop.warm_up()
         yield made
 
 
@@ -205,7 +217,7 @@ def cut_while_busy(laptop: Laptop, seconds: int, cut: Callable[[], None]) -> Non
     gate = laptop.folder / f"cut-{seconds}"
     running = laptop.starts(gate)
     arrived = laptop.link.received()
-    being_sent = laptop.later("patient", padding=os.urandom(500_000).hex())
+    being_sent = laptop.later("patient", padding=LARGE)
     eventually(lambda: laptop.link.received() > arrived + 100_000)
     cut()
     gate.touch()  # the handler ends, and its result cannot leave
