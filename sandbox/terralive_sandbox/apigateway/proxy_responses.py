@@ -118,7 +118,9 @@ def header_value(value: object) -> str:
 def merged_headers(value: Mapping[str, object]) -> list[tuple[str, str]]:
     """Return the headers of an answer's `headers` and `multiValueHeaders`.
 
-    A name that is in both has the values of `multiValueHeaders`.
+    A name that is in both has the values of both, those of `multiValueHeaders` first. A pair of
+    name and value that is in both is sent once.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 
     Raises:
         MalformedAnswerError: one of the two has the wrong type or an entry that is not a header.
@@ -126,11 +128,10 @@ def merged_headers(value: Mapping[str, object]) -> list[tuple[str, str]]:
     multi_values = value.get("multiValueHeaders") or {}
     if not isinstance(multi_values, dict):
         raise MalformedAnswerError("multiValueHeaders is no object of lists")
-    multiple: list[tuple[str, str]] = []
+    merged: list[tuple[str, str]] = []
     for name, values in multi_values.items():
         if not isinstance(values, list):
             raise MalformedAnswerError("multiValueHeaders is no object of lists")
-        multiple += [(header_name(name), header_value(item)) for item in values]
-    names = {name for name, _ in multiple}
-    single = [pair for pair in headers(value.get("headers")) if pair[0] not in names]
-    return [*single, *multiple]
+        merged += [(header_name(name), header_value(item)) for item in values]
+    merged += [pair for pair in headers(value.get("headers")) if pair not in merged]
+    return merged

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given
@@ -23,6 +25,7 @@ from terralive_stub.protocol.limits import BODY_BYTES, HEADER_BYTES
 from terralive_testing.fakes.function_answers import TEXT, answers
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
+MakeEvent: TypeAlias = Callable[[HttpRequest, RouteMatch, ApiContext], dict[str, object]]
 NOW = 1583348638.39
 API = ApiContext(
     id="id",
@@ -242,17 +245,19 @@ def test_a_slash_at_the_end_is_part_of_the_path(path: str, expected: str | None)
 def test_format_1_demands_the_whole_answer_and_knows_many_values() -> None:
     answer = {
         "statusCode": 200,
-        "headers": {"A": "1", "B": True},
+        "headers": {"A": "1", "B": True, "Set-Cookie": "b=2"},
         "multiValueHeaders": {"b": ["x", "y"], "set-cookie": ["a=1", "b=2"]},
         "body": "text",
     }
     response = http_events.response_v1(json.dumps(answer).encode())
+    # A name in both maps has the values of both; the pair that is in both is sent once.
     assert [pair for pair in response.headers if pair[0] != "content-type"] == [
-        ("a", "1"),
         ("b", "x"),
         ("b", "y"),
         ("set-cookie", "a=1"),
         ("set-cookie", "b=2"),
+        ("a", "1"),
+        ("b", "true"),
     ]
     for malformed in ('"text"', '{"a": 1}', "null", ""):
         with pytest.raises(MalformedAnswerError):
@@ -347,6 +352,27 @@ def test_headers_and_cookies_of_an_answer_are_kept() -> None:
     assert ("x-a", "1") in response.headers
     assert [v for k, v in response.headers if k == "set-cookie"] == ["a=1", "b=2"]
     assert ("content-type", "text/plain; charset=utf-8") in response.headers
+
+
+def test_cookies_of_an_answer_come_before_its_set_cookie_header() -> None:
+    answer = {"statusCode": 200, "headers": {"Set-Cookie": "h=1"}, "cookies": ["b=2", "a=1"]}
+    response = http_events.response_v2(json.dumps(answer).encode())
+    assert [v for k, v in response.headers if k == "set-cookie"] == ["b=2", "a=1", "h=1"]
+
+
+@pytest.mark.parametrize("make", [http_events.event_v2, http_events.event_v1])
+def test_repeated_headers_and_cookies_of_a_request_keep_their_order(make: MakeEvent) -> None:
+    sent = (("X-B", "z"), ("Cookie", "z=1; b=2"), ("x-b", "a"), ("cookie", "a=3"), ("X-A", "1"))
+    asked = dataclasses.replace(request(), headers=sent)
+    event = make(asked, RouteMatch("$default"), API)
+    if event["version"] == "2.0":
+        headers = event["headers"]
+        assert isinstance(headers, dict)
+        assert (headers["x-b"], event["cookies"]) == ("z,a", ["z=1", "b=2", "a=3"])
+    else:
+        headers = event["multiValueHeaders"]
+        assert isinstance(headers, dict)
+        assert (headers["x-b"], headers["cookie"]) == (["z", "a"], ["z=1; b=2", "a=3"])
 
 
 # Whatever comes

@@ -251,12 +251,12 @@ def test_an_answer_may_leave_everything_out_and_add_nothing() -> None:
 
 def test_headers_that_are_the_gateways_are_remapped() -> None:
     given_headers = {"Date": "d", "WWW-Authenticate": "w", "Transfer-Encoding": "t", "X-A": "a"}
-    headers = dict(answer(headers=given_headers, multiValueHeaders={"x-a": ["b"]}).headers)
-    assert headers == {
+    headers = answer(headers=given_headers, multiValueHeaders={"x-a": ["b"]}).headers
+    assert [value for name, value in headers if name == "x-a"] == ["b", "a"]
+    assert {name: value for name, value in headers if name != "x-a"} == {
         "content-type": "application/json",
         "x-amzn-remapped-date": "d",
         "x-amzn-remapped-www-authenticate": "w",
-        "x-a": "b",
     }
 
 

@@ -249,7 +249,9 @@ def _lowered_headers(request: HttpRequest, api: ApiContext) -> list[tuple[str, s
     lowered = [(name.lower(), value) for name, value in headers]
     # Unlike REST APIs, HTTP APIs send the length of the body.
     lowered.append(("content-length", str(len(request.body))))
-    return sorted(lowered)
+    # Sorted by name alone: the values of one header keep the order in which the client sent them
+    # (RFC 9110, section 5.3).
+    return sorted(lowered, key=lambda header: header[0])
 
 
 def _path_with_stage(request: HttpRequest, api: ApiContext) -> str:
@@ -279,9 +281,10 @@ def response_v2(answer: bytes) -> HttpResponse:
     cookies = value.get("cookies") or []
     if not isinstance(cookies, list):
         raise MalformedAnswerError("cookies are not a list")
-    headers = proxy_responses.headers(value.get("headers"))
-    for cookie in cookies:
-        headers.append(("set-cookie", proxy_responses.header_value(cookie)))
+    # No page tells that cookies come before a `set-cookie` header; it was observed on AWS:
+    # https://github.com/ministackorg/ministack/pull/758
+    headers = [("set-cookie", proxy_responses.header_value(cookie)) for cookie in cookies]
+    headers += proxy_responses.headers(value.get("headers"))
     return _described_response(value, headers)
 
 
