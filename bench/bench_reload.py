@@ -27,7 +27,7 @@ from terralive_relay.code.watch import Watcher
 from terralive_relay.pool.pool import Pool
 from terralive_testing.drivers.workers import PYTHON, Recorder, invocation, local_function
 from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 NOOP = "def handler(event, context): return event"
 BURN_SECONDS = 0.05

@@ -22,7 +22,7 @@ from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_testing.drivers.workers import local_function
 from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 ROUNDS = 5
 HANDLER = "def handler(event, context):\n    return event\n"

@@ -60,7 +60,7 @@ from terralive_stub.protocol.transport_events import (
 from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.shared.sigv4 import Credentials
 from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 # The time that the broker has to confirm a goodbye.
 _GOODBYE_SECONDS: Final = 2.0

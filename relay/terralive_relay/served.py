@@ -17,7 +17,7 @@ from terralive_relay.pool.pool import Pool
 from terralive_relay.threads import ThreadFailed
 from terralive_stub.errors import TerraliveError
 from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 
 class ServedFunctions:

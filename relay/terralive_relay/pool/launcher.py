@@ -16,7 +16,8 @@ from terralive_workers.environment import left_out, worker_environment
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
 from terralive_workers.process import Process
-from terralive_workers.runtime_api import RuntimeApi, WorkerClient
+from terralive_workers.runtime_api.server import RuntimeApi
+from terralive_workers.runtime_api.worker_client import WorkerClient
 
 # A function has fewer variables. Whoever sends other names every time gets no more warnings.
 _MOST_TOLD: Final = 1000

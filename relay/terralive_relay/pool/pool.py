@@ -42,7 +42,8 @@ from terralive_relay.threads import ThreadFailed
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers import outcomes
 from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import PostResult, RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
+from terralive_workers.runtime_api.worker_client import PostResult
 
 IDLE_SECONDS: Final = 600.0
 CREDENTIALS_SECONDS: Final = 300.0

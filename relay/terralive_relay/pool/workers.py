@@ -24,7 +24,8 @@ from terralive_relay.pool.records import NextRequest, PendingInvocation, Worker,
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers.environment import credentials_key, environment_key
 from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import PostResult, RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
+from terralive_workers.runtime_api.worker_client import PostResult, StreamedResponse, collected
 
 _JOIN_SECONDS: Final = 5.0
 _log = logging.getLogger("terralive.relay")
@@ -228,6 +229,10 @@ class _Client:
 
     def respond(self, request_id: str, body: bytes) -> PostResult:
         return self.answered(request_id, Outcome(body))
+
+    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse:
+        del content_type  # The caller gets the response as a whole.
+        return collected(self, request_id)
 
     def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         return self.answered(request_id, Outcome(body, error_type or "Unhandled"))

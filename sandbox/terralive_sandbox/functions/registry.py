@@ -41,7 +41,7 @@ from terralive_sandbox.places import Place
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS, SYNCHRONOUS_PAYLOAD_BYTES
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 _log = logging.getLogger("terralive.sandbox")
 

@@ -30,6 +30,8 @@ SYNCHRONOUS_PAYLOAD_BYTES: Final = 6 * 1024 * 1024
 # The largest response that the Runtime API takes. Lambda names this number in its error message;
 # it is 100 bytes more than the 6 MiB of the page.
 RESPONSE_BYTES: Final = 6_291_556
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
+STREAMED_RESPONSE_BYTES: Final = 200 * 1024 * 1024
 ASYNCHRONOUS_PAYLOAD_BYTES: Final = 1024 * 1024
 ENVIRONMENT_BYTES: Final = 4 * 1024
 LEAST_MEMORY_MB: Final = 128

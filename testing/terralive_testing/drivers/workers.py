@@ -19,7 +19,8 @@ from terralive_relay.events import LogLine, RelayEvent
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import PostResult, RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
+from terralive_workers.runtime_api.worker_client import PostResult, StreamedResponse, collected
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
 PYTHON = Path(sys.executable)
@@ -142,6 +143,9 @@ class ScriptedClient:
 
     def respond(self, request_id: str, body: bytes) -> PostResult:
         return self._note(f"response to {request_id}", "", body)
+
+    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse:  # noqa: ARG002
+        return collected(self, request_id)
 
     def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         return self._note(f"error of {request_id}", error_type, body)

@@ -21,7 +21,7 @@ import pytest
 from terralive_stub.protocol.invocation import Invocation
 from terralive_testing.drivers.workers import Transcript, invocation, transcript
 from terralive_workers.launch import NODE_BOOTSTRAP
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 NODE = shutil.which("node") or ""
 ORACLE = Path(__file__).parent / "node" / "oracle.mjs"

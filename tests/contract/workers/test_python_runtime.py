@@ -27,7 +27,7 @@ import pytest
 from terralive_stub.protocol.invocation import Invocation
 from terralive_testing.drivers.workers import Transcript, invocation, transcript
 from terralive_workers.launch import PYTHON_BOOTSTRAP
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 PYTHON = os.environ.get("TERRALIVE_CONTRACT_PYTHON") or sys.executable
 if sys.executable == PYTHON:

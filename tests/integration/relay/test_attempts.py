@@ -17,7 +17,7 @@ from terralive_stub.protocol.invocation import Invocation
 from terralive_testing.drivers.workers import Recorder, document, invocation, local_function
 from terralive_testing.machine.waiting import eventually
 from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 # The event names a file and a word. Appends the word as long as it runs; only `last` ends.
 WRITES = """

@@ -15,7 +15,7 @@ from terralive_relay.pool.pool import Pool
 from terralive_testing.drivers.workers import Recorder, document, invocation, local_function, save
 from terralive_testing.machine.waiting import eventually
 from terralive_workers.function import Build, LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 RETURNS = "def handler(event, context): return {!r}"
 

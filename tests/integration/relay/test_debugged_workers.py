@@ -19,7 +19,7 @@ from terralive_testing.drivers.debugger import Inspector
 from terralive_testing.drivers.workers import Recorder, invocation, local_function
 from terralive_testing.machine.users import CAN_BE_NOBODY, fetch_as_nobody
 from terralive_workers.function import Debugger
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 NODE = Path(shutil.which("node") or "node")
 HANDLER = """

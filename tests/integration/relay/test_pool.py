@@ -27,7 +27,7 @@ from terralive_testing.machine.waiting import eventually
 from terralive_workers.function import LocalFunction
 from terralive_workers.guardian import Guardian
 from terralive_workers.process import Process
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 ROLE = {
     "AWS_ACCESS_KEY_ID": "ASIAROLE",
@@ -937,7 +937,7 @@ def test_no_worker_outlives_a_relay_that_is_killed(tmp_path: Path, runtime: str)
         from terralive_relay.pool.pool import Pool
         from terralive_testing.drivers.workers import invocation
         from terralive_workers.function import LocalFunction
-        from terralive_workers.runtime_api import RuntimeApi
+        from terralive_workers.runtime_api.server import RuntimeApi
         pool = Pool({function!r}, RuntimeApi(), lambda event: None, command={command!r})
         pool.submit(invocation("loop")).result()
         """

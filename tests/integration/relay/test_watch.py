@@ -15,7 +15,7 @@ from terralive_relay.pool.pool import Pool
 from terralive_testing.drivers.workers import PYTHON, Recorder, invocation, local_function
 from terralive_testing.machine.waiting import eventually
 from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 
 class Seen:

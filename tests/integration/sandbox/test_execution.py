@@ -40,7 +40,7 @@ from terralive_testing.machine.waiting import eventually
 from terralive_workers.environment import worker_environment
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 # With a port, it runs until the test's `Gate` there opens.
 SCRATCH = """

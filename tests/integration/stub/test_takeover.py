@@ -46,7 +46,8 @@ from terralive_terraform.artifacts import (
 from terralive_testing.machine.hosts import CLOUD, Link, hosts
 from terralive_testing.machine.waiting import eventually
 from terralive_workers.launch import PYTHON_BOOTSTRAP
-from terralive_workers.runtime_api import PostResult, RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
+from terralive_workers.runtime_api.worker_client import PostResult, StreamedResponse, collected
 
 RUNTIMES = {
     "bootstrap": (sys.executable, str(PYTHON_BOOTSTRAP), STUB_HANDLER),
@@ -147,6 +148,9 @@ class Lambda:
     def respond(self, request_id: str, body: bytes) -> PostResult:
         self.answers.put((request_id, "", body))
         return PostResult.ACCEPTED
+
+    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse:  # noqa: ARG002
+        return collected(self, request_id)
 
     def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         self.answers.put((request_id, error_type, body))

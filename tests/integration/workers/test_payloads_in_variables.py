@@ -22,7 +22,7 @@ from terralive_relay.events import Warned
 from terralive_relay.pool.pool import Pool
 from terralive_testing.drivers.workers import Recorder, invocation, local_function
 from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 BASE_PYTHON = str(Path(sys.base_prefix) / "bin" / "python3")
 USER_SITE = sysconfig.get_path("purelib", "posix_user", vars={"userbase": "base"})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import logging
@@ -14,11 +15,12 @@ import pytest
 
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
-from terralive_stub.protocol.limits import RESPONSE_BYTES
+from terralive_stub.protocol.limits import RESPONSE_BYTES, STREAMED_RESPONSE_BYTES
 from terralive_testing.drivers.workers import ARN
 from terralive_testing.machine.users import CAN_BE_NOBODY, fetch_as_nobody
 from terralive_testing.machine.waiting import eventually
-from terralive_workers.runtime_api import PostResult, RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
+from terralive_workers.runtime_api.worker_client import PostResult, StreamedResponse, collected
 
 SOON = Deadline.after(60, now=time.monotonic())
 NEXT = "/2018-06-01/runtime/invocation/next"
@@ -40,6 +42,13 @@ class Client:
 
     def respond(self, request_id: str, body: bytes) -> PostResult:
         return self.fail(request_id, "", body)
+
+    def begin_stream(
+        self,
+        request_id: str,
+        content_type: str,  # noqa: ARG002
+    ) -> StreamedResponse | PostResult:
+        return collected(self, request_id)
 
     def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         self.calls.append((request_id, error_type, body))
@@ -178,6 +187,231 @@ def test_a_streamed_response_that_breaks_off_is_an_error(client: Client, worker:
         )
         assert raw.recv(100).startswith(b"HTTP/1.1 202 ")
     assert client.calls == [("r-1", "Oops", document)]
+
+
+class Reader:
+    """Takes a streamed response. Each piece waits until the test lets it in."""
+
+    def __init__(self) -> None:
+        self.pieces: SimpleQueue[bytes] = SimpleQueue()
+        self.gate = threading.Semaphore(0)
+        self.wants_more = True
+        self.content_type = ""
+        # "end", or the error's type and document.
+        self.endings: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
+
+    def write(self, piece: bytes) -> bool:
+        self.pieces.put(piece)
+        assert self.gate.acquire(timeout=20)
+        return self.wants_more
+
+    def end(self) -> PostResult:
+        return self.fail("end", b"")
+
+    def fail(self, error_type: str, body: bytes) -> PostResult:
+        self.endings.put((error_type, body))
+        return PostResult.ACCEPTED
+
+    def open(self) -> None:
+        """Let everything in from now on."""
+        self.gate.release(10_000)
+
+    def left(self) -> bytes:
+        """Return the pieces that are there, joined."""
+        joined = b""
+        while not self.pieces.empty():
+            joined += self.pieces.get()
+        return joined
+
+
+class StreamingClient(Client):
+    """A client that takes streamed responses piece by piece."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse | PostResult:
+        if request_id != "r-1":
+            return PostResult.UNKNOWN_REQUEST
+        self.reader.content_type = content_type
+        return self.reader
+
+
+@pytest.fixture
+def reader() -> Reader:
+    return Reader()
+
+
+@pytest.fixture
+def streaming(api: RuntimeApi, reader: Reader) -> Iterator[tuple[socket.socket, str]]:
+    """A connection of a worker, and the start of a streamed response up to the first chunk."""
+    worker_id, address = api.register(StreamingClient(reader), own_port=True)
+    host, port = address.split(":")
+    head = (
+        f"POST {RESPONSE} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        "Content-Type: application/x-test\r\n"
+        "Lambda-Runtime-Function-Response-Mode: streaming\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), timeout=20) as raw:
+        yield raw, head
+    api.unregister(worker_id)
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def status(raw: socket.socket) -> int:
+    """Read one response of the Runtime API."""
+    response = http.client.HTTPResponse(raw)
+    response.begin()
+    response.read()
+    return response.status
+
+
+def is_closed(raw: socket.socket) -> bool:
+    try:
+        return raw.recv(100) == b""
+    except ConnectionResetError:
+        return True
+
+
+def sent_until_full(raw: socket.socket, data: bytes) -> int:
+    """Send data again and again while the socket takes it. Return the number of bytes."""
+    raw.setblocking(False)
+    sent = 0
+    with contextlib.suppress(BlockingIOError):
+        while sent < 150_000_000:
+            sent += raw.send(data[sent % len(data) :])
+    return sent
+
+
+def test_each_piece_of_a_streamed_response_arrives_before_the_next_is_written(
+    streaming: tuple[socket.socket, str], reader: Reader
+) -> None:
+    raw, head = streaming
+    reader.open()
+    raw.sendall(head.encode())
+    for piece in (b"one", b"two", b"three"):
+        raw.sendall(chunk(piece))
+        assert reader.pieces.get(timeout=20) == piece
+    assert reader.endings.empty()
+    assert reader.content_type == "application/x-test"
+    raw.sendall(b"0\r\n\r\n")
+    assert reader.endings.get(timeout=20) == ("end", b"")
+    assert status(raw) == 202
+    # The connection is kept.
+    raw.sendall(head.encode() + chunk(b"again") + b"0\r\n\r\n")
+    assert reader.pieces.get(timeout=20) == b"again"
+    assert status(raw) == 202
+
+
+def test_a_runtime_cannot_write_on_while_the_reader_of_its_stream_does_not_read(
+    streaming: tuple[socket.socket, str], reader: Reader
+) -> None:
+    raw, head = streaming
+    raw.sendall(head.encode() + chunk(b"first"))
+    assert reader.pieces.get(timeout=20) == b"first"
+    # The reader holds the first piece. The kernel's buffers fill up, and that is all.
+    large = chunk(b"x" * 1_000_000)
+    sent = sent_until_full(raw, large)
+    assert sent < 150_000_000
+    assert reader.pieces.empty()
+    raw.settimeout(20)
+    reader.open()
+    raw.sendall(large[sent % len(large) :] + b"0\r\n\r\n")
+    assert reader.endings.get(timeout=20) == ("end", b"")
+    chunks = sent // len(large) + 1
+    assert len(reader.left()) == chunks * 1_000_000
+
+
+def test_an_error_in_the_middle_of_a_stream_comes_after_its_pieces(
+    streaming: tuple[socket.socket, str], reader: Reader
+) -> None:
+    raw, head = streaming
+    reader.open()
+    document = b'{"errorType": "Oops", "errorMessage": "midway"}'
+    encoded = base64.b64encode(document)
+    raw.sendall(
+        head.encode() + chunk(b"half") + b"0\r\nLambda-Runtime-Function-Error-Type: Oops\r\n"
+        b"Lambda-Runtime-Function-Error-Body: " + encoded + b"\r\n\r\n"
+    )
+    assert reader.endings.get(timeout=20) == ("Oops", document)
+    assert reader.left() == b"half"
+    assert status(raw) == 202
+
+
+@pytest.mark.parametrize("rest", [b"", b"5\r\nha", b"4\r\nhalf\r\n", b"0\r\n"])
+def test_a_worker_that_dies_in_the_middle_truncates_its_stream(
+    streaming: tuple[socket.socket, str], reader: Reader, rest: bytes
+) -> None:
+    raw, head = streaming
+    reader.open()
+    raw.sendall(head.encode() + chunk(b"first ") + rest)
+    raw.shutdown(socket.SHUT_RDWR)
+    error_type, body = reader.endings.get(timeout=20)
+    assert error_type == json.loads(body)["errorType"] == "Runtime.TruncatedResponse"
+    assert b"first half".startswith(reader.left())
+
+
+def test_a_stream_that_nobody_wants_any_more_is_not_read_on(
+    streaming: tuple[socket.socket, str], reader: Reader
+) -> None:
+    raw, head = streaming
+    reader.wants_more = False
+    reader.open()
+    raw.sendall(head.encode() + chunk(b"first"))
+    assert is_closed(raw)
+    assert reader.left() == b"first"
+    assert reader.endings.empty()
+
+
+def test_a_stream_of_an_invocation_that_is_over_is_refused(
+    streaming: tuple[socket.socket, str], reader: Reader
+) -> None:
+    raw, head = streaming
+    raw.sendall(head.replace("r-1", "r-0").encode() + chunk(b"late") + b"0\r\n\r\n")
+    assert status(raw) == 400
+    assert reader.pieces.empty()
+
+
+@pytest.mark.parametrize(("excess", "expected"), [(0, 202), (1, 413)])
+def test_a_streamed_response_has_a_limit_of_its_own(
+    streaming: tuple[socket.socket, str], reader: Reader, excess: int, expected: int
+) -> None:
+    raw, head = streaming
+    reader.open()
+    part = b"x" * (STREAMED_RESPONSE_BYTES // 10)
+    raw.sendall(head.encode())
+    for _ in range(10):
+        raw.sendall(chunk(part))
+    if excess:
+        raw.sendall(chunk(b"x"))
+    raw.sendall(b"0\r\n\r\n")
+    assert status(raw) == expected
+    error_type, _ = reader.endings.get(timeout=20)
+    assert error_type == ("Function.ResponseSizeTooLarge" if excess else "end")
+    received = 0
+    while not reader.pieces.empty():
+        received += len(reader.pieces.get())
+    assert received == STREAMED_RESPONSE_BYTES
+
+
+def test_a_collected_stream_has_the_limit_of_a_buffered_response(
+    client: Client, worker: Worker
+) -> None:
+    mode = {"Lambda-Runtime-Function-Response-Mode": "streaming"}
+    chunks = iter([b"x" * 1_000_000] * 7)
+    worker.http.request(
+        "POST", worker._prefix + RESPONSE, chunks, headers=mode, encode_chunked=True
+    )
+    answer = worker.http.getresponse()
+    assert (answer.status, json.loads(answer.read())["errorType"]) == (
+        413,
+        "RequestEntityTooLarge",
+    )
+    assert [call[:2] for call in client.calls] == [("r-1", "Function.ResponseSizeTooLarge")]
 
 
 def test_an_error_keeps_its_type_and_its_bytes(client: Client, worker: Worker) -> None:

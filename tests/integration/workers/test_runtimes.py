@@ -18,7 +18,7 @@ from terralive_stub.errors import ConfigurationError
 from terralive_stub.protocol.invocation import Outcome
 from terralive_testing.drivers.workers import Recorder, document, invocation, local_function
 from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
 
 NODE = Path(shutil.which("node") or "node")
 needs_node = pytest.mark.skipif(not NODE.is_absolute(), reason="there is no node on PATH")

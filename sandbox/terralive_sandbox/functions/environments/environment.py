@@ -29,7 +29,8 @@ from terralive_sandbox.functions.logs import FunctionLog
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers.outcomes import WorkerFailure, timed_out
 from terralive_workers.process import Process
-from terralive_workers.runtime_api import PostResult, RuntimeApi
+from terralive_workers.runtime_api.server import RuntimeApi
+from terralive_workers.runtime_api.worker_client import PostResult, StreamedResponse, collected
 
 _log = logging.getLogger("terralive.sandbox")
 _Result = TypeVar("_Result")
@@ -240,6 +241,11 @@ class ExecutionEnvironment:
     def respond(self, request_id: str, body: bytes) -> PostResult:
         """Take the handler's response."""
         return self._post(request_id, Outcome(body))
+
+    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse:
+        """Take a streamed response."""
+        del content_type  # The caller gets the response as a whole.
+        return collected(self, request_id)
 
     def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         """Take the handler's error."""

@@ -1,4 +1,4 @@
-"""The part of HTTP/1.1 that the Runtime API needs: read one request, format one response.
+"""The part of HTTP/1.1 that the Runtime API needs: read a request, format a response.
 
 Why not `http.server`: Lambda's runtime clients send header lines of up to a megabyte (the X-Ray
 cause of an error), chunked bodies and trailers. `http.server` rejects lines of more than 64 KiB and
@@ -14,15 +14,15 @@ returns bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 # The longest line that is read, in bytes: twice an X-Ray cause of 1 MB.
 _MAX_LINE: Final = 2 * 1024 * 1024
 _MAX_HEADERS: Final = 200
-# Unwanted bytes are read and dropped in pieces of this size.
-_SKIP_BYTES: Final = 1024 * 1024
+# The most bytes of one piece of a body.
+_PIECE_BYTES: Final = 64 * 1024
 _HEADERS_OF_BROWSERS: Final = ("origin", "referer", "sec-fetch-site")
 # A container reaches this machine by the second name:
 # https://docs.docker.com/desktop/features/networking/
@@ -46,31 +46,32 @@ class Stream(Protocol):
     """A buffered stream of bytes, as `socket.makefile("rb")` returns it."""
 
     def readline(self, limit: int, /) -> bytes: ...
-    def read(self, size: int, /) -> bytes: ...
+    def read1(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A complete request.
+    """A request without its body.
 
     Attributes:
         method: `GET`, `POST`, …
         path: the request's target as it was sent.
-        headers: headers and trailers, with their names in lower case.
-        body: the body, cut at the limit that the reader was given.
-        body_bytes: the size of the body as it was sent.
+        headers: the headers, with their names in lower case.
     """
 
     method: str
     path: str
     headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False, default=b"")
-    body_bytes: int = 0
 
     @property
     def keep_alive(self) -> bool:
         """True if the peer wants to send another request on this connection."""
         return self.headers.get("connection", "").lower() != "close"
+
+    @property
+    def waits_for_continue(self) -> bool:
+        """True if the peer sends the body only after `100 Continue`."""
+        return self.headers.get("expect", "").lower() == "100-continue"
 
     @property
     def is_of_web_page(self) -> bool:
@@ -87,15 +88,66 @@ class Request:
         return not is_local
 
 
-def read_request(
-    stream: Stream, *, body_limit: int, send_continue: Callable[[], None]
-) -> Request | None:
-    """Read one request. Return None if the peer has closed the connection before it.
+class Body:
+    """The body of one request, which is read as it arrives. Read it once: with one method.
 
     Args:
-        stream: the connection.
-        body_limit: the number of bytes of the body to keep. The rest is read and dropped.
-        send_continue: sends `100 Continue`. Called when the peer waits for that.
+        stream: the connection, after the request's headers.
+        request: the request.
+    """
+
+    def __init__(self, stream: Stream, request: Request) -> None:
+        self._stream = stream
+        self._headers = request.headers
+        # The number of bytes that were read so far.
+        self.size = 0
+        # The trailers, with their names in lower case. Empty until all of the body is read.
+        self.trailers: Mapping[str, str] = {}
+
+    def pieces(self) -> Iterator[bytes]:
+        """Return the pieces of the body, each as soon as it is there.
+
+        Raises:
+            BadRequestError: the body is not HTTP/1.1, or the connection ended in the middle of it.
+        """
+        if "chunked" not in self._headers.get("transfer-encoding", "").lower():
+            size = _parse_length(self._headers.get("content-length", "0"), base=10)
+            yield from self._read(size)
+            return
+        while True:
+            # The length of a chunk may be followed by extensions, which are ignored.
+            length = self._stream.readline(_MAX_LINE).split(b";")[0].strip()
+            size = _parse_length(length.decode("latin-1"), base=16)
+            if size == 0:
+                self.trailers = _read_headers(self._stream)
+                return
+            yield from self._read(size)
+            self._stream.readline(_MAX_LINE)  # the line break after the chunk
+
+    def read(self, limit: int) -> bytes:
+        """Return the body up to this number of bytes. The rest is read and dropped.
+
+        Raises:
+            BadRequestError: as `pieces` does.
+        """
+        kept = bytearray()
+        for piece in self.pieces():
+            kept += piece[: limit - len(kept)]
+        return bytes(kept)
+
+    def _read(self, size: int) -> Iterator[bytes]:
+        left = size
+        while left > 0:
+            piece = self._stream.read1(min(left, _PIECE_BYTES))
+            if not piece:
+                raise BadRequestError("the connection ended inside a body")
+            left -= len(piece)
+            self.size += len(piece)
+            yield piece
+
+
+def read_head(stream: Stream) -> Request | None:
+    """Read a request up to its body. Return None if the peer has closed the connection before it.
 
     Raises:
         BadRequestError: the request is not HTTP/1.1, or the connection ended in the middle of it.
@@ -106,17 +158,7 @@ def read_request(
     parts = start.decode("latin-1").split()
     if len(parts) != 3 or not parts[2].startswith("HTTP/1."):  # noqa: PLR2004 - method, target, version
         raise BadRequestError("not an HTTP/1.1 request line")
-    headers = _read_headers(stream)
-    if headers.get("expect", "").lower() == "100-continue":
-        send_continue()
-    if "chunked" in headers.get("transfer-encoding", "").lower():
-        body, size, trailers = _read_chunks(stream, body_limit)
-        headers |= trailers
-    else:
-        size = _parse_length(headers.get("content-length", "0"), base=10)
-        body = stream.read(min(size, body_limit))
-        _skip(stream, size - len(body))
-    return Request(parts[0], parts[1], headers, body, size)
+    return Request(parts[0], parts[1], _read_headers(stream))
 
 
 def format_response(
@@ -148,23 +190,6 @@ def _read_headers(stream: Stream) -> dict[str, str]:
         found[name.decode("latin-1").strip().lower()] = value.decode("utf-8", "replace").strip()
 
 
-def _read_chunks(stream: Stream, limit: int) -> tuple[bytes, int, dict[str, str]]:
-    """Read a chunked body. Return its first `limit` bytes, its full size, and the trailers."""
-    kept = bytearray()
-    total = 0
-    while True:
-        # The length of a chunk may be followed by extensions, which are ignored.
-        length = stream.readline(_MAX_LINE).split(b";")[0].strip()
-        size = _parse_length(length.decode("latin-1"), base=16)
-        if size == 0:
-            return bytes(kept), total, _read_headers(stream)
-        total += size
-        wanted = min(size, max(0, limit - len(kept)))
-        kept += stream.read(wanted)
-        _skip(stream, size - wanted)
-        stream.readline(_MAX_LINE)  # the line break after the chunk
-
-
 def _parse_length(text: str, base: int) -> int:
     try:
         size = int(text, base)
@@ -173,12 +198,3 @@ def _parse_length(text: str, base: int) -> int:
     if size < 0:
         raise BadRequestError("a negative length")
     return size
-
-
-def _skip(stream: Stream, size: int) -> None:
-    """Read `size` bytes and drop them."""
-    while size > 0:
-        dropped = len(stream.read(min(size, _SKIP_BYTES)))
-        if dropped == 0:
-            raise BadRequestError("the connection ended inside a body")
-        size -= dropped

@@ -1,9 +1,9 @@
 """Lambda's Runtime API (version 2018-06-01) on 127.0.0.1, from which workers get their invocations.
 
-It translates HTTP requests to calls of the `WorkerClient` that was registered for the worker. It
-decides nothing itself: the relay's pool or the sandbox decides which worker gets which invocation.
-Paths, headers and status codes are those of
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html.
+It accepts connections, and finds the `WorkerClient` that was registered for the worker; `calls.py`
+translates requests to calls of it. It decides nothing itself: the relay's pool or the sandbox
+decides which worker gets which invocation.
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
 A worker finds its Runtime API in `AWS_LAMBDA_RUNTIME_API`, which has one of two forms:
 `127.0.0.1:PORT/SECRET` on the port that all workers share (for terralive's own bootstraps; no other
@@ -12,43 +12,37 @@ program on this machine can guess the secret), or `127.0.0.1:PORT` on a port of 
 of this machine are refused (`loopback.py`), and requests of web pages in the user's own browser.
 
 It must never log an event, a response, an error's message or a worker's secret, and never make a
-worker wait for anything but its next invocation.
+worker wait for anything but its next invocation and the reader of its streamed response.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
+import io
 import logging
 import secrets
 import selectors
 import socket
 import threading
-import time
-from enum import IntEnum
-from typing import Final, Protocol
+from typing import Final
 
-from terralive_stub.protocol.invocation import Invocation
-from terralive_stub.protocol.limits import RESPONSE_BYTES
 from terralive_workers import loopback
 from terralive_workers.guardian import Guardian
-from terralive_workers.http_messages import (
+from terralive_workers.runtime_api import calls
+from terralive_workers.runtime_api.http_messages import (
     BadRequestError,
-    Request,
+    Body,
     Stream,
     format_response,
-    read_request,
+    read_head,
 )
+from terralive_workers.runtime_api.worker_client import WorkerClient
 
 _log = logging.getLogger("terralive.workers")
 
-_VERSION: Final = "/2018-06-01/runtime"
-# Request headers, in lower case.
-_ERROR_TYPE: Final = "lambda-runtime-function-error-type"
-_XRAY_CAUSE: Final = "lambda-runtime-function-xray-error-cause"
-_ERROR_BODY: Final = "lambda-runtime-function-error-body"
 _JOIN_SECONDS: Final = 5.0
+# A connection is read in pieces of this size.
+_READ_BYTES: Final = 64 * 1024
 _FORBIDDEN: Final = format_response(
     403,
     {"Content-Type": "text/plain"},
@@ -61,47 +55,6 @@ _FORBIDDEN_TO_PAGES: Final = format_response(
     b"A web page has no access to this function.",
     keep_alive=False,
 )
-
-
-class PostResult(IntEnum):
-    """Result of an outcome that a worker posts. The values are the Runtime API's status codes."""
-
-    ACCEPTED = 202
-    UNKNOWN_REQUEST = 400
-    WRONG_STATE = 403
-
-
-_POST_DOCUMENTS: Final = {
-    PostResult.ACCEPTED: {"status": "OK"},
-    PostResult.UNKNOWN_REQUEST: {
-        "errorMessage": "Invalid request ID",
-        "errorType": "InvalidRequestID",
-    },
-    PostResult.WRONG_STATE: {
-        "errorMessage": "State transition is not allowed",
-        "errorType": "InvalidStateTransition",
-    },
-}
-
-
-class WorkerClient(Protocol):
-    """Receives the calls of one worker. The threads of that worker's connections call it."""
-
-    def next_invocation(self) -> Invocation | None:
-        """Block until there is an invocation. Return None when the worker is to end."""
-        ...
-
-    def respond(self, request_id: str, body: bytes) -> PostResult:
-        """Take the handler's response to this invocation."""
-        ...
-
-    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
-        """Take the error of this invocation. `body` is the runtime's JSON document of it."""
-        ...
-
-    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:
-        """Take the error of a worker that cannot start. `cause` is its X-Ray cause (JSON text)."""
-        ...
 
 
 class RuntimeApi:
@@ -233,7 +186,7 @@ class RuntimeApi:
                 _log.debug("a connection to a worker's port is refused: it is another user's")
                 connection.sendall(_FORBIDDEN)
                 return
-            with connection.makefile("rb", buffering=64 * 1024) as stream:
+            with io.BufferedReader(connection.makefile("rb", buffering=0), _READ_BYTES) as stream:
                 goes_on = True
                 while goes_on:
                     goes_on = self._serve_one(connection, stream, worker_id)
@@ -251,17 +204,16 @@ class RuntimeApi:
 
         `worker_id` is "" on the shared port, where the path begins with the worker's secret.
         """
-        request = read_request(
-            stream,
-            # One byte above the limit, so that a response that is too large shows as such.
-            body_limit=RESPONSE_BYTES + 1,
-            send_continue=lambda: connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n"),
-        )
+        request = read_head(stream)
         if request is None:
             return False
+        if request.waits_for_continue:
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = Body(stream, request)
         path = request.path
         if worker_id and request.is_of_web_page:
             _log.debug("a request to a worker's port is refused: it is a web page's")
+            body.read(0)
             connection.sendall(_FORBIDDEN_TO_PAGES)
             return False
         if not worker_id:
@@ -271,120 +223,14 @@ class RuntimeApi:
             client = self._clients.get(worker_id)
         if client is None:
             _log.debug("a request to the Runtime API comes from no registered worker: 404")
-            answer: bytes | None = _not_found(request)
+            body.read(0)
+            answer: bytes | None = calls.not_found(request)
         else:
-            answer = _route(client, path, request)
+            answer = calls.answer(client, path, request, body)
         if answer is None:
             return False
         connection.sendall(answer)
         return request.keep_alive
-
-
-def _route(client: WorkerClient, path: str, request: Request) -> bytes | None:
-    """Return the response to one request, or None to end the connection without a response."""
-    if not path.startswith(_VERSION):
-        return _not_found(request)
-    match path[len(_VERSION) :].strip("/").split("/"):
-        case ["invocation", "next"] if request.method == "GET":
-            return _next(client)
-        case ["invocation", request_id, "response"] if request.method == "POST":
-            return _take_outcome(client, request_id, request, is_error=False)
-        case ["invocation", request_id, "error"] if request.method == "POST":
-            return _take_outcome(client, request_id, request, is_error=True)
-        case ["init", "error"] if request.method == "POST":
-            return _fail_init(client, request)
-        case _:
-            return _not_found(request)
-
-
-def _next(client: WorkerClient) -> bytes | None:
-    """Wait for the next invocation. As in Lambda, empty headers are left out."""
-    invocation = client.next_invocation()
-    if invocation is None:
-        return None
-    _log.debug("invocation %s goes to a worker", invocation.request_id)
-    deadline_ms = invocation.deadline.epoch_ms(now=time.monotonic(), wall_now=time.time())
-    headers = {
-        "Content-Type": "application/json",
-        "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
-        "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
-        "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
-    }
-    if invocation.trace_id:
-        headers["Lambda-Runtime-Trace-Id"] = invocation.trace_id
-    if invocation.client_context:
-        headers["Lambda-Runtime-Client-Context"] = invocation.client_context
-    if invocation.cognito_identity:
-        headers["Lambda-Runtime-Cognito-Identity"] = invocation.cognito_identity
-    return format_response(200, headers, invocation.event)
-
-
-def _take_outcome(
-    client: WorkerClient, request_id: str, request: Request, *, is_error: bool
-) -> bytes:
-    if request.body_bytes > RESPONSE_BYTES:
-        return _too_large(client, request_id, request)
-    error_type = request.headers.get(_ERROR_TYPE)
-    if is_error:
-        result = client.fail(request_id, error_type or "Unhandled", request.body)
-    elif error_type:
-        # The runtime streamed a response and failed on the way: the error is in the trailers.
-        result = client.fail(request_id, error_type, _trailing_error(request, error_type))
-    else:
-        result = client.respond(request_id, request.body)
-    _log.debug("invocation %s: error type %s: %d", request_id, error_type, result)
-    return _post_response(request, result)
-
-
-def _fail_init(client: WorkerClient, request: Request) -> bytes:
-    error_type = request.headers.get(_ERROR_TYPE, "")
-    cause = request.headers.get(_XRAY_CAUSE, "")
-    result = client.fail_init(error_type, request.body, cause)
-    _log.debug("a worker cannot start: an error of type %s: %d", error_type, result)
-    return _post_response(request, result)
-
-
-def _too_large(client: WorkerClient, request_id: str, request: Request) -> bytes:
-    """End the invocation with the error that Lambda gives to a response above its limit."""
-    error_type = "Function.ResponseSizeTooLarge"
-    message = (
-        f"Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES} bytes)."
-    )
-    result = client.fail(request_id, error_type, _error_document(error_type, message))
-    _log.debug("invocation %s: %d bytes are too large: %d", request_id, request.body_bytes, result)
-    if result is not PostResult.ACCEPTED:
-        return _post_response(request, result)
-    document = {"errorMessage": message, "errorType": "RequestEntityTooLarge"}
-    return _json_response(request, 413, document)
-
-
-def _error_document(error_type: str, message: str) -> bytes:
-    """Format an error that the service itself makes, not the runtime in the worker."""
-    return json.dumps({"errorType": error_type, "errorMessage": message}).encode()
-
-
-def _trailing_error(request: Request, error_type: str) -> bytes:
-    """Return the error document from the trailers, or a document without a message."""
-    try:
-        document = base64.b64decode(request.headers.get(_ERROR_BODY, ""), validate=True)
-    except ValueError:  # also binascii.Error
-        document = b""
-    return document or _error_document(error_type, "")
-
-
-def _post_response(request: Request, result: PostResult) -> bytes:
-    return _json_response(request, int(result), _POST_DOCUMENTS[result])
-
-
-def _not_found(request: Request) -> bytes:
-    document = {"errorMessage": "no such resource", "errorType": "NotFound"}
-    return _json_response(request, 404, document)
-
-
-def _json_response(request: Request, status: int, document: dict[str, str]) -> bytes:
-    body = json.dumps(document).encode()
-    headers = {"Content-Type": "application/json"}
-    return format_response(status, headers, body, keep_alive=request.keep_alive)
 
 
 def _listen() -> socket.socket:

@@ -1,0 +1,1 @@
+"""Lambda's Runtime API, from which workers get their invocations."""
