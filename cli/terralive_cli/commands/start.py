@@ -180,6 +180,9 @@ def _until_the_end(
 ) -> signal.Signals | None:
     """Wait while the relay serves; return the signal that ends this, or None for another end.
 
+    Output that nobody reads any more counts as a closed terminal: the terminal takes nothing some
+    time before the shell passes the signal on.
+
     Raises:
         KeyboardInterrupt: a signal has come while saved changes were looked at, or applied.
     """
@@ -193,7 +196,7 @@ def _until_the_end(
         if refusals is not None:
             _show_refusals(ui, refusals)
         if ui.output_gone:
-            break
+            return signal.SIGHUP
         # It may run Terraform, which an interrupt stops.
         with interrupts.raised():
             changes.look()

@@ -3,6 +3,11 @@
 Ctrl-C, `kill` and a closed terminal all raise KeyboardInterrupt, so that every `finally` runs,
 Terraform is asked to stop and is waited for, and no child process stays. While `start` only waits,
 they are queued instead (`Interrupts`). The message never claims more than is known.
+
+A second Ctrl-C or `kill` means that the user does not want to wait. A closed terminal never means
+that: the shell and the system may both send its SIGHUP, and the user may close it after Ctrl-C.
+https://www.gnu.org/software/bash/manual/html_node/Signals.html
+https://pubs.opengroup.org/onlinepubs/9699919799/functions/_exit.html
 """
 
 from __future__ import annotations
@@ -22,8 +27,9 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.output.events import Stopped
 from terralive_terraform.runs.arguments import shown_arguments
 
-# A `kill`, and a closed terminal. Python itself handles Ctrl-C.
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+# Ctrl-C, a `kill`, and a closed terminal.
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_Handler = Callable[[int, FrameType | None], object] | int | None
 # Until a finalizer has ended in which an interrupt was dropped.
 _AGAIN_SECONDS: Final = 0.05
 _DEPLOYING: Final = ("start", "apply")
@@ -32,14 +38,20 @@ _UNDOING: Final = ("restore", "destroy")
 
 @contextmanager
 def as_keyboard_interrupt() -> Iterator[None]:
-    """Turn `kill` and a closed terminal into KeyboardInterrupt.
+    """Turn Ctrl-C, `kill` and a closed terminal into KeyboardInterrupt.
 
-    A signal that is ignored stays ignored, as with `nohup`. An interrupt that comes while Python
-    runs a finalizer is not raised there, but reported and dropped
-    (https://docs.python.org/3/library/sys.html#sys.unraisablehook). It is sent once more then.
+    After another signal, a closed terminal raises nothing. A signal that is ignored stays ignored,
+    as with `nohup`. An interrupt that comes while Python runs a finalizer is not raised there, but
+    reported and dropped (https://docs.python.org/3/library/sys.html#sys.unraisablehook). It is sent
+    once more then.
     """
+    is_interrupted = False
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        nonlocal is_interrupted
+        if is_interrupted and number == signal.SIGHUP:
+            return
+        is_interrupted = True
         raise KeyboardInterrupt
 
     before = sys.unraisablehook
@@ -69,14 +81,8 @@ def _interrupt_this_process() -> None:
 def _handled(
     numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
-    """Handle signals in another way while the context lasts; ignored ones stay ignored."""
-    # Handlers before, to put them back at the end.
-    former = {}
-    for number in numbers:
-        known = signal.getsignal(number)
-        if known is not signal.SIG_IGN:
-            former[number] = known
-            signal.signal(number, handler)
+    """Handle signals in another way while the context lasts."""
+    former = _handle(numbers, handler)
     try:
         yield
     finally:
@@ -84,10 +90,28 @@ def _handled(
             signal.signal(number, known)
 
 
+def _handle(
+    numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]
+) -> dict[signal.Signals, _Handler]:
+    """Handle signals in another way from now on; ignored ones stay ignored.
+
+    Returns:
+        The handlers before, to put them back.
+    """
+    former: dict[signal.Signals, _Handler] = {}
+    for number in numbers:
+        known = signal.getsignal(number)
+        if known is not signal.SIG_IGN:
+            former[number] = known
+            signal.signal(number, handler)
+    return former
+
+
 class Interrupts:
     """Ctrl-C, `kill` and a closed terminal while a command only waits: queued, and not raised.
 
-    The main thread uses it, as a context.
+    The main thread uses it, as a context. The command ends after that, so a terminal that is closed
+    then is no interrupt any more.
     """
 
     def __init__(self) -> None:
@@ -98,10 +122,14 @@ class Interrupts:
         self._is_raised = False
         # The last one that was raised.
         self.last = signal.SIGINT
-        self._handlers = _handled((signal.SIGINT, *_SIGNALS), self._take)
+        # Whether one has come.
+        self._has_come = False
+        self._handlers = _handled((signal.SIGINT, signal.SIGTERM), self._take)
 
     def __enter__(self) -> Self:
         self._handlers.__enter__()
+        # It stays after the context, and then only drops the signal.
+        _handle((signal.SIGHUP,), self._take)
         return self
 
     def __exit__(
@@ -129,6 +157,9 @@ class Interrupts:
             self._is_raised = False
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
+        if self._has_come and number == signal.SIGHUP:
+            return
+        self._has_come = True
         if self._is_raised:
             self.last = signal.Signals(number)
             raise KeyboardInterrupt

@@ -79,15 +79,21 @@ class Ui:
         return self.typed(question) or ""
 
     def typed(self, question: str) -> str | None:
-        """Ask a person for a text; None where nobody can answer any more (the input has ended)."""
+        """Ask a person for a text; None where nobody can answer any more.
+
+        The input has ended then, or the terminal was closed.
+        """
         # The question is written by this thread, so the events before it must be on the screen.
         self.flush()
         if not self.takes_typed_ahead:
             with contextlib.suppress(OSError, ValueError, termios.error):
                 termios.tcflush(self._answers.fileno(), termios.TCIFLUSH)
-        self._questions.write(f"{_wrapped(question)} ")
-        self._questions.flush()
-        line = self._answers.readline()
+        try:
+            self._questions.write(f"{_wrapped(question)} ")
+            self._questions.flush()
+            line = self._answers.readline()
+        except OSError:  # the terminal was closed
+            return None
         if not line:
             return None
         return line.strip()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
+import shutil
 import subprocess
 import sys
 import termios
@@ -19,6 +21,14 @@ from terralive_testing.drivers.command import Event, clean_environment
 from terralive_testing.machine.waiting import eventually
 
 _QUESTION: Final = b"[y/N]"
+_LOOK_SECONDS: Final = 0.1
+# Runs a command whose terminal is its own.
+_CONTROLLING: Final = """
+import fcntl, os, sys, termios
+
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 @dataclass(frozen=True)
@@ -115,6 +125,8 @@ class Terminal:
         self._shown = bytearray()
         # The number of bytes that `wait_for` has found already.
         self._seen = 0
+        # Whether its window is closed.
+        self._closed = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -128,8 +140,38 @@ class Terminal:
             yield terminal
         finally:
             os.close(theirs)
-            terminal._reader.join(10)
-            os.close(ours)
+            terminal.close()
+
+    @contextmanager
+    def shell(self, cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """Run an interactive shell in it, whose commands are typed.
+
+        Args:
+            cwd: the shell's folder.
+        """
+        words = [shutil.which("bash") or "sh", "-i"]
+        process = subprocess.Popen(
+            [sys.executable, "-c", _CONTROLLING, *words],
+            cwd=cwd,
+            env=clean_environment(),
+            stdin=self.theirs,
+            stdout=self.theirs,
+            stderr=self.theirs,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def close(self) -> None:
+        """Close its window. The shell in it gets SIGHUP, and nothing can be read or written."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._reader.join(10)
+        os.close(self._ours)
 
     def type(self, text: str) -> None:
         """Type a text."""
@@ -164,7 +206,11 @@ class Terminal:
         return modes & usual == usual
 
     def _read(self) -> None:
-        while True:
+        while not self._closed.is_set():
+            # A window is not closed while somebody reads there.
+            ready, _, _ = select.select([self._ours], [], [], _LOOK_SECONDS)
+            if not ready:
+                continue
             try:
                 part = os.read(self._ours, 65536)
             except OSError:  # Linux's way to say that the other end is closed

@@ -6,6 +6,8 @@ The tests run in order, on one stage.
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +17,7 @@ from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.plain_app import SECOND, SECOND_SETTINGS, left, plain_project, start
 from terralive_testing.drivers.project import Project
 from terralive_testing.drivers.terminal import Terminal
+from terralive_testing.machine.processes import descendants, running
 from terralive_testing.machine.waiting import eventually
 
 pytestmark = pytest.mark.timeout(600)
@@ -72,7 +75,8 @@ def test_a_pipelines_apply_is_named_and_so_is_the_return_of_the_stub(project: Pr
         built = project.root / "greet.zip"
         deployed = built.read_bytes()
         write_zip({"app.py": b"nobody deploys this"}, built)
-        live.interrupt()
+        # As a runner of CI ends it.
+        live.process.terminate()
         assert live.finish(300) == 130, live.story()
         built.write_bytes(deployed)
 
@@ -205,3 +209,19 @@ def test_a_start_says_why_it_plans(project: Project) -> None:
     project.client("lambda").update_function_code(FunctionName="plain-greet", ZipFile=code)
     with start(project) as command:
         assert reason(command) == "plain-greet does not carry this stage's stub"
+
+
+def test_a_terminal_that_is_closed_restores_where_the_user_wants_that(project: Project) -> None:
+    """Its shell passes SIGHUP on. Nothing can be read or written in it any more."""
+    words = [sys.executable, "-m", "terralive_cli", "start", "--sandbox", "--yes"]
+    with Terminal.opened() as terminal, terminal.shell(project.root) as process:
+        terminal.type(f"{shlex.join([*words, '--on-exit', 'restore'])}\n")
+        terminal.wait_for("Press Ctrl-C to stop", timeout_s=300)
+        children = descendants(process.pid)
+        assert invoke(project) == "edited"
+        terminal.close()
+        process.wait(60)
+        eventually(lambda: not running(children), "the end of the restore", seconds=120)
+    assert invoke(project) == "deployed"
+    nothing = run(["restore", "--sandbox", "--yes"], project.root, timeout_s=300)
+    assert "Nothing to restore" in nothing.of_type("note")[-1]["message"], nothing.story()

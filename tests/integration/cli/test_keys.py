@@ -1,13 +1,23 @@
-"""Keys of a real terminal: they are read at once, and the terminal is as before at every end."""
+"""Keys and questions in a real terminal.
+
+Keys are read at once, and the terminal is as before at every end.
+"""
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from terralive_cli.configuration.values import Output
+from terralive_cli.output.renderer import Renderer
+from terralive_cli.output.ui import Ui
 from terralive_testing.drivers.terminal import Terminal
 from terralive_testing.machine.waiting import eventually
 
@@ -96,3 +106,19 @@ def test_in_the_background_nothing_is_read_and_the_command_is_not_stopped() -> N
         terminal.wait_for("interrupted")
         terminal.wait_for("ended with 0")
         assert "keys" not in terminal.shown
+
+
+def test_a_question_in_a_closed_terminal_has_no_answer() -> None:
+    with (
+        Renderer.start(Output.PLAIN, io.StringIO()) as renderer,
+        Terminal.opened() as terminal,
+        os.fdopen(os.dup(terminal.theirs), encoding="utf-8") as answers,
+    ):
+        questions = os.fdopen(os.dup(terminal.theirs), "w", encoding="utf-8")
+        ui = Ui(renderer, questions=questions, answers=answers, interactive=True, assume_yes=False)
+        terminal.close()
+        assert ui.typed("Restore?") is None
+        assert not ui.confirm("Change 2 functions?")
+        # What was written is still there, and cannot be written.
+        with pytest.raises(OSError, match="error"):
+            questions.close()

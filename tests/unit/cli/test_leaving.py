@@ -87,7 +87,7 @@ def test_while_a_start_waits_a_signal_is_queued_and_raises_nothing() -> None:
     with as_keyboard_interrupt():
         with Interrupts() as interrupts:
             assert interrupts.wait(0) is None
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
                 os.kill(os.getpid(), number)
                 assert interrupts.wait(60) == number
             # Terraform, which applies a saved change meanwhile, is interrupted.
@@ -100,9 +100,50 @@ def test_while_a_start_waits_a_signal_is_queued_and_raises_nothing() -> None:
             _interrupted_at_once()
 
 
-def _interrupted_at_once() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+def _interrupted_at_once(number: signal.Signals = signal.SIGINT) -> None:
+    os.kill(os.getpid(), number)
     threading.Event().wait(60)
+
+
+def _close_terminal() -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
+    # Python runs the signal's handler before the next instructions.
+    sum(range(1000))
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_terminal_that_is_closed_after_an_interrupt_is_no_second_one(
+    first: signal.Signals,
+) -> None:
+    with as_keyboard_interrupt():
+        with pytest.raises(KeyboardInterrupt):
+            _interrupted_at_once(first)
+        _close_terminal()
+        # A second Ctrl-C is one.
+        with pytest.raises(KeyboardInterrupt):
+            _interrupted_at_once()
+
+
+def test_a_terminal_that_is_closed_while_a_start_ends_does_not_hurry_it() -> None:
+    with as_keyboard_interrupt():
+        with Interrupts() as interrupts:
+            _close_terminal()
+            _close_terminal()
+            assert interrupts.wait(60) == signal.SIGHUP
+            assert interrupts.wait(0) is None
+            with interrupts.raised():
+                _close_terminal()
+        _close_terminal()
+        with pytest.raises(KeyboardInterrupt):
+            _interrupted_at_once()
+
+
+def test_a_saved_change_that_is_applied_is_interrupted_once_by_a_closed_terminal() -> None:
+    with as_keyboard_interrupt(), Interrupts() as interrupts, interrupts.raised():
+        with pytest.raises(KeyboardInterrupt):
+            _interrupted_at_once(signal.SIGHUP)
+        _close_terminal()
+    assert interrupts.last == signal.SIGHUP
 
 
 class _Finalized:
