@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from terralive_sandbox.info import attach
-from terralive_terraform.artifacts import STUB_HANDLER
+from terralive_terraform.artifacts import STUB_HANDLER, write_zip
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.marker import StageName, live_description
 from terralive_testing.deployers.sandbox import code
@@ -40,6 +40,25 @@ SETTINGS = """
 [functions."aws_lambda_function.shipped"]
 path = "functions/shipped"
 """
+# Of another runtime, which Terraform does not ignore.
+SCRIPT = """
+resource "aws_lambda_function" "script" {
+  function_name = "plain-script"
+  role          = aws_iam_role.greet.arn
+  runtime       = "nodejs22.x"
+  handler       = "app.handler"
+  timeout       = 11
+  filename      = "${path.module}/script.zip"
+  lifecycle {
+    ignore_changes = [filename]
+  }
+}
+"""
+SCRIPT_SETTINGS = """
+[functions."aws_lambda_function.script"]
+path = "functions/script"
+"""
+IGNORED = ("plain-shipped", "plain-script")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +66,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project with a running sandbox."""
     made = plain_project(tmp_path_factory.mktemp("by-hand") / "plain")
     with_shipped_function(made)
+    with_script(made)
     with Command(["sandbox"], made.root) as command:
         made.sandbox = command.wait_for_type("ready")["sandbox"]
         yield made
@@ -70,6 +90,24 @@ def with_shipped_function(project: Project) -> None:
     shutil.copytree(project.root / "functions" / "greet", project.root / "functions" / "shipped")
 
 
+def with_script(project: Project) -> None:
+    add(project, SCRIPT)
+    with (project.root / "terralive.toml").open("a", encoding="utf-8") as file:
+        file.write(SCRIPT_SETTINGS)
+    write_script(project, "edited")
+    write_zip({"app.js": script("deployed")}, project.root / "script.zip")
+
+
+def write_script(project: Project, answer: str) -> None:
+    folder = project.root / "functions" / "script"
+    folder.mkdir(exist_ok=True)
+    (folder / "app.js").write_bytes(script(answer))
+
+
+def script(answer: str) -> bytes:
+    return f'exports.handler = async () => "{answer}";\n'.encode()
+
+
 def invoke(project: Project, function: str = "plain-greet") -> bytes:
     answer = project.client("lambda").invoke(FunctionName=function)
     payload: bytes = answer["Payload"].read()
@@ -81,8 +119,10 @@ def configured(project: Project, name: str, function: str = "plain-greet") -> ob
     return client.get_function_configuration(FunctionName=function).get(name)
 
 
-def settings(configuration: Mapping[str, object]) -> dict[str, object]:
+def deployed(project: Project, function: str) -> dict[str, object]:
     """Return what a function is, without what every change of it changes."""
+    client = project.client("lambda")
+    configuration = client.get_function(FunctionName=function)["Configuration"]
     changing = {"LastModified", "RevisionId"}
     return {name: item for name, item in configuration.items() if name not in changing}
 
@@ -148,26 +188,33 @@ def test_the_state_of_an_apply_by_hand_is_used_and_a_stub_that_it_does_not_know_
     pipeline = project.client("lambda")
     shipped = code('def handler(event, context): return "shipped"')
     pipeline.update_function_code(FunctionName="plain-shipped", ZipFile=shipped)
-    own = pipeline.get_function(FunctionName="plain-shipped")["Configuration"]
+    own = {name: deployed(project, name) for name in IGNORED}
 
     with start(project) as command:
         ready = command.wait_for_type("ready", timeout_s=200)
         assert invoke(project) == b'"edited"'
         changes = actions(plan(terraform, tmp_path))
-        assert changes == [("update", "aws_lambda_function.greet")], "the state is the user's"
+        # The state is the user's.
+        updated = ["aws_lambda_function.greet", "aws_lambda_function.script"]
+        assert sorted(changes) == [("update", address) for address in updated]
 
-        # Terraform ignores the code of this function, so Lambda's API has put the stub there.
-        assert by_api(command) == ["aws_lambda_function.shipped"]
-        assert invoke(project, "plain-shipped") == b'"edited"'
+        # Terraform ignores the code of these functions, so Lambda's API has put the stub there.
+        targets = ["aws_lambda_function.script", "aws_lambda_function.shipped"]
+        assert sorted(by_api(command)) == targets
+        for name in IGNORED:
+            assert invoke(project, name) == b'"edited"'
         main = project.root / "main.tf"
         own_text = main.read_text("utf-8")
-        target = ["aws_lambda_function.shipped"]
         main.write_text(own_text.replace("= 11", "= 12"), "utf-8")
-        terraform.apply(terraform.plan(tmp_path / "shipped.tfplan", targets=target).file)
-        assert configured(project, "Timeout", "plain-shipped") == 12
+        terraform.apply(terraform.plan(tmp_path / "ignored.tfplan", targets=targets).file)
+        # Handler and code belong together, whatever the apply has changed.
+        for name in IGNORED:
+            assert configured(project, "Timeout", name) == 12
         assert invoke(project, "plain-shipped") == b'"edited"'
+        assert configured(project, "Runtime", "plain-script") == "nodejs22.x"
+        assert invoke(project, "plain-script") == b'"deployed"'
         main.write_text(own_text, "utf-8")
-        terraform.apply(terraform.plan(tmp_path / "shipped.tfplan", targets=target).file)
+        terraform.apply(terraform.plan(tmp_path / "ignored.tfplan", targets=targets).file)
 
     # Nobody is connected.
     assert invoke(project) == b'"deployed"'
@@ -179,8 +226,8 @@ def test_the_state_of_an_apply_by_hand_is_used_and_a_stub_that_it_does_not_know_
     assert restored.of_type("note")[-1]["message"] == "Every live function has its own code back."
     assert invoke(project) == b'"deployed"'
     assert invoke(project, "plain-shipped") == b'"shipped"'
-    now = pipeline.get_function(FunctionName="plain-shipped")["Configuration"]
-    assert settings(now) == settings(own)
+    assert invoke(project, "plain-script") == b'"deployed"'
+    assert {name: deployed(project, name) for name in IGNORED} == own
     assert actions(plan(terraform, tmp_path)) == []
     assert "versions" not in left(project)
 
