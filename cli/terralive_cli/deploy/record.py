@@ -45,14 +45,24 @@ def debug_stack(work: Path) -> Path:
 
 def begin_change(work: Path) -> None:
     """Note that a command changes the functions now. It may fail, or be killed, half-way."""
+    begin_planning(work)
+    forget_last_start(work)
+
+
+def begin_planning(work: Path) -> None:
+    """Note that a command plans from now on. It has changed nothing yet."""
     work.mkdir(parents=True, exist_ok=True)
-    last_start(work).unlink(missing_ok=True)
     # Written anew, because its time counts.
     (work / _CHANGING).write_bytes(b"")
 
 
+def forget_last_start(work: Path) -> None:
+    """Note that functions are about to change: the next start has to plan."""
+    last_start(work).unlink(missing_ok=True)
+
+
 def begun_ns(work: Path) -> int | None:
-    """Return the time of the last `begin_change` by the file system's clock, in nanoseconds.
+    """Return the time of the last `begin_planning` by the file system's clock, in nanoseconds.
 
     It is None where nothing has begun since the functions were forgotten.
     """

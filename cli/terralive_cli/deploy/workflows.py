@@ -114,6 +114,7 @@ def _asked_and_deployed(
     stage = debug_stack.stage
     with debug_stack.planned() as first:
         approval.ask_deployment(stage, ui, first.plan, live)
+        record.forget_last_start(stage.target.work)
         with StaleOnce(debug_stack, "debug-stack"):
             return debug_stack, debug_stack.apply(first, deployed)
     # Another one may have deployed all of it.

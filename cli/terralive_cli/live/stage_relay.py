@@ -8,8 +8,9 @@ known:
     2. before the app is applied, also with those of the plan,
     3. after that, with the functions that are live.
 
-A failure in the first two steps does not end the start, except if another user holds the stage.
-Nothing of the app has been changed then.
+A failure in the first step does not end the start, except if another user holds the stage. The
+second step comes before any function is replaced, and a relay that cannot connect ends the start
+there: nobody would answer the stubs.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from terralive_workers.function import LocalFunction
 
 _CONNECT_SECONDS: Final = 60.0
 _EARLY_SECONDS: Final = 15.0
+_UNCHANGED: Final = "The relay connects before functions are changed, so none was changed."
 _log: Final = logging.getLogger("terralive.cli")
 
 
@@ -110,14 +112,24 @@ class StageRelay:
     def serve_planned(
         self, outputs: DebugStackOutputs, expected: tuple[LocalFunction, ...]
     ) -> None:
-        """Serve the functions of a plan, too, as far as they are known.
+        """Connect before functions are replaced, and serve those of the plan that are known, too.
+
+        A relay that has served a live app stays as it is where this fails.
 
         Raises:
             StageHeldError: another relay holds the stage.
+            ConfigurationError: a function of the plan cannot run here.
+            TerraliveError: the relay cannot connect; see `Relay.wait_connected`.
         """
         functions = {function.arn: function for function in self._functions}
         functions.update({function.arn: function for function in expected})
-        self._serve_early(outputs, tuple(functions.values()))
+        try:
+            self._serve(outputs, tuple(functions.values()), _CONNECT_SECONDS)
+        except TerraliveError as error:
+            if not self._is_kept:
+                self.stop()
+            error.hint = f"{error.hint} {_UNCHANGED}".strip()
+            raise
 
     def serve(self, outputs: DebugStackOutputs, functions: tuple[LocalFunction, ...]) -> None:
         """Serve the live functions, and wait until the relay is connected.

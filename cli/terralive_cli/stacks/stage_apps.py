@@ -48,8 +48,8 @@ class StageApps:
         stage: the stage.
         guard: refuses what must not be touched, before anything is planned or applied.
         debugging: the functions to debug.
-        serve: serves functions before they are applied, as far as they are known: Terraform may
-            invoke them meanwhile. None where nobody is connected.
+        serve: connects before functions are applied, and serves them as far as they are known:
+            Terraform may invoke them meanwhile. None where nobody is connected.
     """
 
     def __init__(
@@ -166,12 +166,14 @@ class StageApps:
         Raises:
             ConfigurationError, TerraformError: see `StageApp.apply_live`.
             StageHeldError: another user holds the stage.
+            TerraliveError: the relay cannot connect. Nothing of the stack has changed then.
         """
         outputs = plan.outputs
         if self._serve is not None and outputs is not None and plan.has_changes:
             # It may invoke the functions of stacks that are live already.
             expected = [of_stack(function, app.stack) for function in plan.expected]
-            self._serve(outputs, self._finished([*self._functions(), *expected]))
+            with plan.ready.phase.step("connect"):
+                self._serve(outputs, self._finished([*self._functions(), *expected]))
         self._live[app.stack] = app.apply_live(plan)
         if outputs is not None:
             # The other stacks may be live from the last session.

@@ -226,6 +226,9 @@ def _with_programs(
 
 
 def begin(start: Start) -> None:
-    """Forget the last start: the functions are made live anew."""
-    work_files.begin_change(start.stage.target.work)
+    """Begin to make the functions live anew. The record of the last start stays until they change.
+
+    A start that is declined, or that fails before it changes anything, leaves that record.
+    """
+    work_files.begin_planning(start.stage.target.work)
     start.heard.forget()

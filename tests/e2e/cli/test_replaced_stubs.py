@@ -187,7 +187,9 @@ def test_the_first_ctrl_c_in_a_terminal_asks_and_serves_meanwhile(project: Proje
         assert "1 function of stage dev-ana keeps its stub" in " ".join(asked.noise)
 
 
-def test_a_start_says_why_it_plans(project: Project) -> None:
+def test_a_start_says_why_it_plans_and_one_that_changes_nothing_leaves_the_record(
+    project: Project,
+) -> None:
     (record,) = (project.root / ".terralive" / "sandbox").glob("*/*/unchanged.json")
     last_start = record.read_bytes()
     main = project.root / "main.tf"
@@ -197,18 +199,25 @@ def test_a_start_says_why_it_plans(project: Project) -> None:
     with start(project) as command:
         assert reason(command) == "main.tf has changed"
     main.write_bytes(text)
-    with start(project) as command:
-        assert reason(command) == "the last command did not finish"
 
-    record.write_bytes(last_start)
+    with start(project, "--only", "plain-gret") as command:
+        command.finish(300)
+    (failed,) = command.of_type("error")
+    assert failed["reference"] == "function-unknown"
+    assert 'Did you mean "plain-greet"?' in failed["message"]
+    assert record.read_bytes() == last_start
+
     with start(project, environment={"TF_VAR_size": "1"}) as command:
         assert reason(command) == "the environment variable TF_VAR_size has changed"
 
-    record.write_bytes(last_start)
     code = (project.root / "greet.zip").read_bytes()
     project.client("lambda").update_function_code(FunctionName="plain-greet", ZipFile=code)
     with start(project) as command:
         assert reason(command) == "plain-greet does not carry this stage's stub"
+
+    record.unlink()
+    with start(project) as command:
+        assert reason(command) == "the last command did not finish"
 
 
 def test_a_terminal_that_is_closed_restores_where_the_user_wants_that(project: Project) -> None:

@@ -13,8 +13,9 @@ from terralive_cli.deploy import record
 from terralive_cli.deploy.debug_stack import NO_SECRET, DebugStackOutputs
 from terralive_cli.live import last_session
 from terralive_cli.live.stage_relay import StageRelay
-from terralive_relay.stage_errors import held_by, not_connected
+from terralive_relay.stage_errors import forbidden, held_by, not_connected
 from terralive_stub.errors import ConfigurationError, StageHeldError, TerraliveError
+from terralive_stub.shared.trust_store import UNTRUSTED
 from terralive_workers.function import LocalFunction
 
 OUTPUTS = DebugStackOutputs("wss://stub", "wss://relay", "table", "broker", b"secret")
@@ -90,10 +91,20 @@ def machine(tmp_path: Path) -> Machine:
 def test_where_nothing_was_live_here_nobody_connects_before_the_end(machine: Machine) -> None:
     relay = machine.relay()
     relay.resume(OUTPUTS)
-    relay.serve_planned(OUTPUTS, ())
     assert machine.relays == []
     relay.serve(OUTPUTS, (machine.function("orders"),))
     assert [made.served for made in machine.relays] == [[(machine.function("orders"),)]]
+
+
+def test_a_relay_connects_before_functions_are_changed_also_where_none_of_them_is_known(
+    machine: Machine,
+) -> None:
+    relay = machine.relay()
+    relay.resume(OUTPUTS)
+    relay.serve_planned(OUTPUTS, ())
+    assert relay.is_running
+    relay.serve(OUTPUTS, (machine.function("orders"),))
+    assert [made.served for made in machine.relays] == [[(), (machine.function("orders"),)]]
 
 
 def test_one_relay_serves_what_the_last_session_knew_then_the_plans_functions_then_the_live_ones(
@@ -119,8 +130,9 @@ def test_a_relay_that_serves_a_live_app_stays_where_the_debug_stack_cannot_be_re
     relay = machine.relay()
     relay.serve(OUTPUTS, (kept,))
     (made,) = machine.relays
-    made.failure = not_connected(15, "wss://relay", "no network")
-    relay.serve_planned(OUTPUTS, (new,))
+    made.failure = not_connected(60, "wss://relay", "no network")
+    with pytest.raises(TerraliveError, match="no network"):
+        relay.serve_planned(OUTPUTS, (new,))
     assert relay.is_running
     assert not made.stopped
     made.failure = None
@@ -156,24 +168,55 @@ def test_a_stage_that_is_taken_over_before_the_apply_is_not_changed(machine: Mac
         relay.serve_planned(OUTPUTS, (machine.function("orders"),))
 
 
-def test_a_debug_stack_that_cannot_be_reached_stops_a_start_at_its_end_only(
-    machine: Machine,
+@pytest.mark.parametrize(
+    "failure",
+    [
+        not_connected(60, OUTPUTS.relay_url, "the proxy refused"),
+        not_connected(60, OUTPUTS.relay_url, f"{UNTRUSTED}: unknown authority"),
+        forbidden(403, "no permission"),
+        forbidden(401, "its time is 400 s off"),
+    ],
+    ids=["proxy", "certificates", "permission", "clock"],
+)
+def test_a_debug_stack_that_cannot_be_reached_stops_a_start_before_a_function_is_changed(
+    machine: Machine, failure: TerraliveError
 ) -> None:
+    message, hint = failure.message, failure.hint
     machine.remember(machine.function("orders"))
-    machine.failure = not_connected(15, OUTPUTS.relay_url, "")
+    machine.failure = failure
     relay = machine.relay()
     relay.resume(OUTPUTS)
     assert [made.stopped for made in machine.relays] == [True]
-    with pytest.raises(TerraliveError, match="15"):
-        relay.serve(OUTPUTS, (machine.function("orders"),))
+    with pytest.raises(type(failure)) as caught:
+        relay.serve_planned(OUTPUTS, (machine.function("orders"),))
+    assert caught.value.message == message
+    assert caught.value.hint == (
+        f"{hint} The relay connects before functions are changed, so none was changed."
+    )
+    assert [made.stopped for made in machine.relays] == [True, True]
+    assert not relay.is_running
 
 
-def test_a_runtime_that_cannot_run_here_any_more_stops_nothing(machine: Machine) -> None:
-    machine.remember(machine.function("orders"))
-    machine.cannot_run = "python3.12"
+def test_a_runtime_of_the_last_session_that_cannot_run_here_any_more_stops_nothing(
+    machine: Machine,
+) -> None:
+    new = machine.function("new")
+    machine.remember(replace(machine.function("old"), runtime="nodejs22.x"))
+    machine.cannot_run = "nodejs22.x"
     relay = machine.relay()
     relay.resume(OUTPUTS)
-    relay.serve_planned(OUTPUTS, (machine.function("orders"),))
+    assert machine.relays == []
+    relay.serve_planned(OUTPUTS, (new,))
+    assert [made.served for made in machine.relays] == [[(new,)]]
+
+
+def test_a_runtime_of_the_plan_that_cannot_run_here_stops_a_start_before_anything_is_changed(
+    machine: Machine,
+) -> None:
+    machine.cannot_run = "python3.12"
+    relay = machine.relay()
+    with pytest.raises(ConfigurationError):
+        relay.serve_planned(OUTPUTS, (machine.function("orders"),))
     assert machine.relays == []
 
 

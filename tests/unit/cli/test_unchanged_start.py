@@ -161,6 +161,21 @@ def test_a_command_that_changes_functions_removes_the_record(tmp_path: Path) -> 
     assert work_files.begun_ns(tmp_path) is not None
 
 
+def test_a_command_that_only_plans_leaves_the_record_until_functions_change(
+    tmp_path: Path,
+) -> None:
+    file = work_files.last_start(tmp_path)
+    written = last(tmp_path)
+    record.write(file, written)
+    work_files.begin_planning(tmp_path)
+    assert work_files.begun_ns(tmp_path) is not None
+    assert record.read(file) == written
+    work_files.forget_last_start(tmp_path)
+    assert record.read(file) is None
+    # A command that ends now has not finished.
+    assert work_files.begun_ns(tmp_path) is not None
+
+
 def test_the_warnings_of_a_start_are_kept_each_of_them_once() -> None:
     shown: list[Event] = []
     heard = Heard(lambda *events: shown.extend(events))
