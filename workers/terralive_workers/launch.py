@@ -16,6 +16,7 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError
 from terralive_workers.function import LocalFunction
+from terralive_workers.typescript import typescript_of
 
 PYTHON_BOOTSTRAP: Final = Path(__file__).parent / "bootstraps" / "python_bootstrap.py"
 NODE_BOOTSTRAP: Final = PYTHON_BOOTSTRAP.with_name("node_bootstrap.mjs")
@@ -41,7 +42,11 @@ class Launch:
 
 
 def launch_of(
-    function: LocalFunction, command: Sequence[str] | None = None, debug_port: int = 0
+    function: LocalFunction,
+    command: Sequence[str] | None = None,
+    debug_port: int = 0,
+    *,
+    live: bool = True,
 ) -> Launch:
     """Return the command line that starts a worker of `function`.
 
@@ -50,6 +55,8 @@ def launch_of(
         command: a program that speaks the Runtime API. It takes precedence over the function's own.
         debug_port: the port on which the worker itself waits for a debugger, if the function has
             one.
+        live: true for a developer's code, which may be TypeScript; false for deployed code in the
+            sandbox.
 
     Raises:
         ConfigurationError: terralive cannot run this runtime without a `command`.
@@ -57,14 +64,15 @@ def launch_of(
     command = command or function.command
     if command:
         return Launch(tuple(command), own_port=True)
+    debug = _debug_settings(function, debug_port)
     if function.runtime.startswith("python"):
-        return _bootstrap_launch(
-            function, function.python, _PYTHON_DEBUG_OPTION, PYTHON_BOOTSTRAP, debug_port
-        )
+        python = [str(function.python), str(PYTHON_BOOTSTRAP), function.handler]
+        if debug is not None:
+            python.insert(1, _PYTHON_DEBUG_OPTION)
+            python.append(json.dumps(debug))
+        return Launch(tuple(python))
     if function.runtime.startswith("nodejs"):
-        return _bootstrap_launch(
-            function, function.node, _NODE_DEBUG_OPTION, NODE_BOOTSTRAP, debug_port
-        )
+        return _node_launch(function, debug, live=live)
     if function.runtime.startswith("provided"):
         # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
         return Launch((str(function.path / "bootstrap"),), own_port=True)
@@ -77,21 +85,34 @@ def launch_of(
     )
 
 
-def _bootstrap_launch(
-    function: LocalFunction, program: Path, debug_option: str, bootstrap: Path, debug_port: int
-) -> Launch:
-    """Return the command line of one of terralive's bootstraps.
+def _node_launch(function: LocalFunction, debug: dict[str, object] | None, *, live: bool) -> Launch:
+    """Return the command line of the Node.js bootstrap, with its settings as the last argument."""
+    command = [str(function.node), str(NODE_BOOTSTRAP), function.handler]
+    settings: dict[str, object] = {}
+    if debug is not None:
+        command.insert(1, _NODE_DEBUG_OPTION)
+        settings["debug"] = debug
+    typescript = None
+    if live:
+        typescript = typescript_of(function)
+    if typescript is not None and typescript.can_run:
+        settings["typescript"] = {
+            "file": str(typescript.file),
+            "esbuild": str(typescript.esbuild or ""),
+        }
+    if settings:
+        command.append(json.dumps(settings))
+    return Launch(tuple(command))
 
-    For a debugged function, a JSON object as the last argument says how.
-    """
-    command = (str(program), str(bootstrap), function.handler)
+
+def _debug_settings(function: LocalFunction, port: int) -> dict[str, object] | None:
+    """Return how a bootstrap accepts debuggers; None where the function is not debugged."""
     debugger = function.debugger
     if debugger is None:
-        return Launch(command)
-    settings = {
-        "port": debug_port,
+        return None
+    return {
+        "port": port,
         "wait": debugger.wait,
         "freeze_time": debugger.freeze_time,
         "debugpy": str(debugger.debugpy or ""),
     }
-    return Launch((command[0], debug_option, *command[1:], json.dumps(settings)))

@@ -11,7 +11,7 @@ from terralive_cli.app.source import app_of
 from terralive_cli.configuration.values import FILE, Config
 from terralive_cli.deploy import record
 from terralive_cli.deploy.target import FOLDER, work_folder
-from terralive_cli.functions import vscode as vs_code
+from terralive_cli.editors import vscode as vs_code
 from terralive_cli.functions.debugging import ports_of
 from terralive_cli.functions.mapping import map_functions
 from terralive_cli.live import last_session

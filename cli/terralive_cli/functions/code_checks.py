@@ -18,6 +18,7 @@ from terralive_cli.configuration.tables import FunctionSettings
 from terralive_cli.functions import interpreters
 from terralive_stub.errors import ConfigurationError
 from terralive_workers.function import LocalCode
+from terralive_workers.typescript import javascript_files, typescript_of
 
 _MAX_PATHS: Final = 3  # files that an error lists
 
@@ -68,7 +69,7 @@ def require_handler(code: LocalCode) -> None:
         case "python":
             _require_file(code, "Python", _python_files(code), "**/*.py")
         case "nodejs":
-            _require_file(code, "JavaScript", _node_files(code), "**/*.*js")
+            _require_javascript(code)
         case "provided":
             _require_bootstrap(code)
 
@@ -95,15 +96,9 @@ def _python_files(code: LocalCode) -> list[Path]:
     return [code.path / relative.with_suffix(".py"), code.path / relative / "__init__.py"]
 
 
-def _node_files(code: LocalCode) -> list[Path]:
-    """Return the files that Node's runtime looks for.
-
-    They are those of `folder/module.function`, and a package of that name.
-    """
-    folder, _, rest = code.handler.rpartition("/")
-    stem = code.path / folder / rest.partition(".")[0]
-    files = [stem.with_name(stem.name + suffix) for suffix in (".js", ".mjs", ".cjs", "")]
-    return [*files, code.path / "node_modules" / stem.name]
+def _require_javascript(code: LocalCode) -> None:
+    if typescript_of(code) is None:
+        _require_file(code, "JavaScript", javascript_files(code), "**/*.*js")
 
 
 def _require_file(code: LocalCode, language: str, candidates: Sequence[Path], glob: str) -> None:
@@ -115,10 +110,7 @@ def _require_file(code: LocalCode, language: str, candidates: Sequence[Path], gl
         if item.is_file() and "node_modules" not in relative.parts:
             present.append(relative.as_posix())
     listed = f" (there is no {language} file at all)."
-    source = _typescript(candidates)
-    if source is not None:
-        listed = f" ({source.name} is there, and nothing has built it)."
-    elif present:
+    if present:
         listed = f" (there are: {', '.join(sorted(present)[:_MAX_PATHS])}, …)."
     raise ConfigurationError(
         "handler-missing",
@@ -126,15 +118,6 @@ def _require_file(code: LocalCode, language: str, candidates: Sequence[Path], gl
         hint="Correct the function's handler, or set handler or path in the table "
         f"[functions.'{code.address}'] of terralive.toml.",
     )
-
-
-def _typescript(candidates: Sequence[Path]) -> Path | None:
-    """Return the TypeScript that a missing JavaScript file may be built of."""
-    for file in candidates:
-        source = file.with_suffix(".ts")
-        if file.suffix == ".js" and source.is_file():
-            return source
-    return None
 
 
 def _require_bootstrap(code: LocalCode) -> None:

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Final
 
 from terralive_terraform.runs import node
+from terralive_workers import typescript
 from terralive_workers.function import LocalCode
 
 OLDEST_NODE: Final = 18
 NO_NODE: Final = Path("node")  # a name that PATH does not know
 _FAMILIES: Final = ("python", "nodejs", "provided")
 _LANGUAGES: Final = {"python": "Python", "nodejs": "Node.js"}
-_VERSION_SECONDS: Final = 20
 
 
 def runtime_family(runtime: str) -> str | None:
@@ -93,26 +91,12 @@ def is_bundled(program: Path) -> bool:
     return str(program) == node.from_pypi()
 
 
-@cache
 def version_of(program: Path) -> str | None:
-    """Ask an interpreter for its version (`3.12.4`); None where it does not answer."""
+    """Return an interpreter's version (`3.12.4`); None where it does not tell it."""
     if program == Path(sys.executable):
         # No process has to be started for the Python that runs terralive.
         return ".".join(str(part) for part in sys.version_info[:3])
-    try:
-        ended = subprocess.run(
-            [program, "--version"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_VERSION_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r"\d+(\.\d+)+", ended.stdout)
-    if found is None:
-        return None
-    return found[0]
+    return typescript.version_of(program)
 
 
 def mismatch(runtime: str, program: Path, version: str | None) -> str | None:

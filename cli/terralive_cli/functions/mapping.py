@@ -19,8 +19,8 @@ from typing import Final
 
 from terralive_cli.configuration.tables import FunctionSettings
 from terralive_cli.configuration.values import FILE, Config
-from terralive_cli.functions import code_checks, interpreters, reasons
-from terralive_cli.functions.builds import archive_missing
+from terralive_cli.functions import code_checks, interpreters, reasons, typescript
+from terralive_cli.functions.builds import archive_missing, build_lines
 from terralive_cli.functions.image_code import ImageCode, image_code, with_other_images
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import instance_key, without_keys
@@ -154,10 +154,12 @@ def _mapped_instances(
     found_by: dict[str, str] = {}
     for instance in planned:
         address, name = instance.address, instance.name or ""
+        settings = config.function_for(address, name) or _NO_SETTINGS
         place = located.get(address)
+        if settings.path is None and settings.build is None:
+            place = _with_typescript(config, function, instance, place)
         alone = _alone(function, instance, place)
         own = _local_code(config, alone, address, name)
-        settings = config.function_for(address, name) or _NO_SETTINGS
         if isinstance(own, NotLive):
             if settings.path is None and isinstance(place, CodeNotFound):
                 to_add = reasons.lines_of_all(function, planned, located, address)
@@ -170,7 +172,26 @@ def _mapped_instances(
             image = image_code(config.project, settings, alone, instance_key(address))
             found_by[address] = image.found_by
     known = {at: place for at, place in located.items() if found_by.get(at) != FILE}
-    return MappedFunction(code, {}, instances, found_by, reasons.notes(function, planned, known))
+    notes = {**reasons.notes(function, planned, known), **typescript.notes(code)}
+    return MappedFunction(code, {}, instances, found_by, notes)
+
+
+def _with_typescript(
+    config: Config,
+    function: DeclaredFunction,
+    instance: PlannedFunction,
+    place: FoundCode | CodeNotFound | None,
+) -> FoundCode | CodeNotFound | None:
+    """Return the TypeScript of code that is not built, if something here runs it.
+
+    Otherwise, the reason also says what to install.
+    """
+    if not isinstance(place, CodeNotFound) or place.typescript is None:
+        return place
+    alone = _alone(function, instance, place.typescript)
+    if isinstance(_local_code(config, alone, instance.address, instance.name or ""), LocalCode):
+        return place.typescript
+    return replace(place, reason=f"{place.reason.rstrip('.')}. {typescript.INSTALL}")
 
 
 def _all_not_live(
@@ -353,6 +374,10 @@ def _checked(project: Path, decided: LocalCode, settings: FunctionSettings) -> L
     reason = code_checks.node_missing(code)
     if reason is not None:
         return NotLive(code.address, reason)
+    reason = typescript.missing(code)
+    if reason is not None:
+        lines = build_lines(project, code.path)
+        return NotLive(code.address, reason, lines=(f"[functions.'{code.address}']", *lines))
     _log.debug("%s runs %s in %s", code.address, code.handler or "its own program", code.path)
     return code
 

@@ -22,7 +22,7 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import record as work_files
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.target import Stage
-from terralive_cli.functions import code_checks, interpreters
+from terralive_cli.functions import code_checks, interpreters, typescript
 from terralive_cli.functions.debugging import Debugging
 from terralive_cli.live import holder
 from terralive_cli.live.stage_stub import stub_of
@@ -205,7 +205,7 @@ def _checked(start: Start, shown: Shown, function: LocalFunction) -> LocalFuncti
         code = _with_programs(config, settings, function)
         code_checks.require_folder(code)
         code_checks.require_handler(code)
-        _require(code_checks.node_missing(code) or "")
+        _require(code_checks.node_missing(code) or typescript.missing(code) or "")
         if function.arn in shown.ports:
             return start.debugging.again(code, shown.ports[function.arn])
     except ConfigurationError as error:

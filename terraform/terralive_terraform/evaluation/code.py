@@ -23,6 +23,7 @@ from terralive_terraform.evaluation.shared_zips import (
     UnknownCode,
     taken_folders,
     without_shared_evidence,
+    without_shared_typescript,
     zips_by_handler,
 )
 from terralive_terraform.evaluation.sources.archives import Archive, Archives
@@ -106,6 +107,7 @@ def find_code(
         taken = taken_folders(zips, function.handler, own)
         guessed[function.address] = finder.by_handler(function, unknown[function.address], taken)
     found.update(_without_shared(remaining, unknown, guessed))
+    found.update(without_shared_typescript(several, found))
     return {item.address: _with_wrapped(item, found[item.address]) for item in several}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from terralive_terraform.evaluation.planned import PlannedFunction
@@ -98,4 +98,25 @@ def without_shared_evidence(
         if len(set(several.values())) > 1:
             reason = f"{found_by} is the code of only one of several zips, and nothing tells which"
             refused.update(dict.fromkeys(several, CodeNotFound(reason)))
+    return refused
+
+
+def without_shared_typescript(
+    functions: Iterable[PlannedFunction], found: Mapping[str, FoundCode | CodeNotFound]
+) -> dict[str, CodeNotFound]:
+    """Return the functions of several zips that would have the same TypeScript, without it."""
+    sources: dict[str, dict[str, tuple[str, str]]] = {}
+    for function in functions:
+        code = found.get(function.address)
+        if isinstance(code, CodeNotFound) and code.typescript is not None:
+            several = sources.setdefault(code.typescript.found_by, {})
+            several[function.address] = zip_of(function)
+    refused: dict[str, CodeNotFound] = {}
+    for several in sources.values():
+        if len(set(several.values())) < 2:  # noqa: PLR2004  # one zip
+            continue
+        for address in several:
+            code = found[address]
+            if isinstance(code, CodeNotFound):
+                refused[address] = replace(code, typescript=None)
     return refused

@@ -5,6 +5,7 @@ Both run the same handlers. The tests compare what they send to the Runtime API 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import re
@@ -543,15 +544,33 @@ def test_no_frame_of_the_bootstrap_is_shown(
     assert "node_bootstrap" not in ours.stdout + str(ours.calls)
 
 
+MAP = json.dumps({"version": 3, "sources": ["app.ts"], "names": [], "mappings": ";;;;AASA"})
+INLINE = "data:application/json;base64," + base64.b64encode(MAP.encode()).decode()
+THROWS = "exports.handler = async () => {\n\n\n\nthrow new Error('x') }\n//# sourceMappingURL="
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"app.js": f"{THROWS}app.js.map\n", "app.js.map": MAP},
+        {"app.js": f"{THROWS}{INLINE}\n"},
+        {
+            "app.js": "exports.handler = require('./chunks/a').handler\n",
+            "chunks/a.js": f"{THROWS}a.js.map\n",
+            "chunks/a.js.map": MAP,
+        },
+        {
+            "dist/app.mjs": "export { handler } from '../lib/a.mjs'\n",
+            "lib/a.mjs": f"{THROWS.replace('exports.', 'export const ')}{INLINE}\n",
+        },
+    ],
+    ids=["external", "inline", "external, of a chunk", "inline, of a chunk"],
+)
 def test_a_stack_trace_shows_lines_of_typescript_if_there_is_a_source_map(
-    api: RuntimeApi, tmp_path: Path
+    api: RuntimeApi, tmp_path: Path, files: dict[str, str]
 ) -> None:
-    mapping = {"version": 3, "sources": ["app.ts"], "names": [], "mappings": ";;;;AASA"}
-    code = "exports.handler = async () => {\n\n\n\nthrow new Error('x') }\n"
-    built = f"{code}//# sourceMappingURL=app.js.map\n"
-    ours, _ = both(
-        api, tmp_path, {"app.js": built, "app.js.map": json.dumps(mapping)}, [invocation({})]
-    )
+    handler = next(iter(files)).rpartition(".")[0] + ".handler"
+    ours, _ = both(api, tmp_path, files, [invocation({})], handler=handler)
     assert any("app.ts:10" in line for line in json.loads(ours.calls[0][2])["trace"])
 
 

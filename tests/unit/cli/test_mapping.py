@@ -17,6 +17,7 @@ from terralive_cli.functions.mapping import (
     instances,
     map_functions,
 )
+from terralive_cli.functions.typescript import notes
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.code import CodeNotFound, FoundCode
@@ -24,6 +25,7 @@ from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import Build, LocalCode, LocalFunction
+from terralive_workers.typescript import TypeScript, strips_types, typescript_of
 
 FN = "aws_lambda_function.fn"
 
@@ -353,9 +355,9 @@ def refused(
     return error.reference, error.message
 
 
-def executable(path: Path) -> Path:
+def executable(path: Path, version: str = "20.11.1") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("#!/bin/sh\necho v20.11.1\n")
+    path.write_text(f"#!/bin/sh\ncase $* in *--version) echo v{version};; esac\n")
     path.chmod(0o755)
     return path
 
@@ -385,12 +387,109 @@ def test_a_node_handler_without_a_file_is_told_with_the_files_that_are_there(
     assert "node_modules" not in message
 
 
-def test_typescript_in_the_place_of_a_node_handler_is_named(tmp_path: Path) -> None:
+def test_typescript_that_nothing_runs_is_told_with_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "app.ts").write_text("")
     (tmp_path / "other.js").write_text("")
-    reference, message = refused(tmp_path, "nodejs22.x", node=executable(tmp_path / "node"))
-    assert reference == "handler-missing"
-    assert message.endswith("(app.ts is there, and nothing has built it).")
+    text = mapped(tmp_path, "nodejs22.x", node=executable(tmp_path / "node"))
+    assert isinstance(text, str)
+    assert text.startswith("app.ts is TypeScript, nothing has built it, Node.js 20.11.1 does not")
+    assert "`npm i -D esbuild`" in text
+    assert 'build = "…"' in text
+
+
+def with_esbuild(folder: Path) -> Path:
+    package = folder / "node_modules" / "esbuild"
+    package.mkdir(parents=True)
+    (package / "package.json").write_text('{"version": "0.25.1"}')
+    return package
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mts", "cts", "tsx"])
+@pytest.mark.parametrize("above", [0, 1])
+def test_typescript_runs_by_esbuild_of_the_nearest_packages(
+    tmp_path: Path, suffix: str, above: int
+) -> None:
+    folder = tmp_path / "api" / "code"
+    folder.mkdir(parents=True)
+    (folder / f"app.{suffix}").write_text("")
+    package = with_esbuild((folder, tmp_path)[above])
+    code = mapped(folder, "nodejs22.x", node=executable(tmp_path / "node"))
+    assert isinstance(code, LocalCode)
+    assert typescript_of(code) == TypeScript(folder / f"app.{suffix}", package)
+    assert notes({FN: code}) == {
+        FN: f"esbuild 0.25.1 makes JavaScript of app.{suffix} in memory: no build is needed."
+    }
+    (folder / "app.js").write_text("")
+    assert typescript_of(code) is None  # what is built runs
+
+
+@pytest.mark.parametrize(
+    ("version", "strips"),
+    [
+        ("20.20.2", False),
+        ("22.17.1", False),
+        ("22.18.0", True),
+        ("23.5.0", False),
+        ("23.6.0", True),
+        ("24.0.0", True),
+        ("26.1.0", True),
+        (None, False),
+    ],
+)
+def test_node_removes_types_from_its_releases_without_a_flag_on(
+    version: str | None, *, strips: bool
+) -> None:
+    assert strips_types(version) is strips
+
+
+@pytest.mark.parametrize(
+    ("settings", "by_node"),
+    [
+        ("{}", False),
+        ('{"compilerOptions": {"erasableSyntaxOnly": true}}', False),
+        ('{"erasableSyntaxOnly": true, "allowImportingTsExtensions": true}', True),
+        ('{"erasableSyntaxOnly":true, "rewriteRelativeImportExtensions": true}', True),
+        ('{"erasableSyntaxOnly": false, "allowImportingTsExtensions": true}', False),
+    ],
+)
+def test_node_itself_runs_the_sources_that_tsconfig_makes_for_it(
+    tmp_path: Path, settings: str, *, by_node: bool
+) -> None:
+    (tmp_path / "app.ts").write_text("")
+    (tmp_path / "tsconfig.json").write_text(settings)
+    with_esbuild(tmp_path)
+    code = mapped(tmp_path, "nodejs24.x", node=executable(tmp_path / "node", "24.1.0"))
+    assert isinstance(code, LocalCode)
+    found = typescript_of(code)
+    assert found is not None
+    assert found.by_node is by_node
+    assert ("Node.js 24.1.0 runs app.ts itself" in notes({FN: code})[FN]) is by_node
+
+
+def test_typescript_of_a_build_that_is_not_there_runs_where_something_runs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executable(tmp_path / "bin" / "node")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    project = tmp_path / "project"
+    (project / "src").mkdir(parents=True)
+    (project / "src" / "index.ts").write_text("")
+    source = FoundCode(project, "TypeScript src/index.ts", "src/index.handler")
+    place = CodeNotFound("dist does not exist", ('path = "dist"', 'build = "make"'), source)
+    declared = DeclaredFunction(FN, "fn", handler="index.handler", runtime="nodejs22.x")
+    planned = PlannedFunction(FN, "fn", runtime="nodejs22.x", handler="index.handler")
+    function = replace(declared, instances=(planned,))
+    own = Config(project, "orders", "dev", "ana", TerraformConfig(project))
+
+    text = map_functions(own, [function], {FN: place}).unmapped[FN].text
+    assert text.startswith("dist does not exist. With esbuild, terralive runs the TypeScript as it")
+    assert 'build = "make"' in text
+
+    with_esbuild(project)
+    found = map_functions(own, [function], {FN: place})
+    assert (found.code[FN].path, found.code[FN].handler) == (project, "src/index.handler")
+    assert found.found_by == {FN: "TypeScript src/index.ts"}
+    assert found.notes[FN].startswith("esbuild 0.25.1 makes JavaScript of index.ts")
 
 
 def test_what_a_build_makes_need_not_be_there_before_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.functions.vscode import attaching, merged
+from terralive_cli.editors.vscode import attaching, merged
 from terralive_stub.errors import ConfigurationError
 from terralive_workers.function import LocalCode
 

@@ -516,6 +516,7 @@ def test_code_that_an_apply_builds_comes_with_the_command(tmp_path: Path) -> Non
         "archive_file data.archive_file.code is made of server, which has no dist/index.js yet: "
         "`npm --prefix server run build` may build it",
         ('path = "server"', 'build = "npm --prefix server run build"', 'watch = ["src/**"]'),
+        FoundCode(tmp_path / "server", "TypeScript server/src/index.ts", "src/index.handler"),
     )
     write(tmp_path / "server" / "dist" / "index.js", "exports.handler = async () => 1\n")
     code = found(plan, tmp_path)

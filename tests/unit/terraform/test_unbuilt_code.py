@@ -108,6 +108,37 @@ def test_each_package_of_a_monorepo_has_its_own_build(tmp_path: Path) -> None:
             f'path = "packages/{name}/dist"',
             f'build = "npm --prefix packages/{name} run build"',
         )
+        shown = f"TypeScript packages/{name}/src/index.ts"
+        folder = tmp_path / "packages" / name
+        assert code.typescript == FoundCode(folder, shown, "src/index.handler")
+
+
+@pytest.mark.parametrize("is_archive", [True, False])
+def test_the_only_typescript_of_a_handler_may_run_as_it_is(
+    tmp_path: Path, *, is_archive: bool
+) -> None:
+    write(tmp_path / "infra" / "main.tf")
+    write(tmp_path / "api" / "src" / "http" / "index.mts", TYPESCRIPT)
+    write(tmp_path / "other" / "index.ts", "export const nothing = 1\n")
+    scripts(tmp_path / "api", build="tsc --outDir dist")
+    plan = of_zip("api.zip")
+    if is_archive:
+        plan.data(CODE, {"output_path": "api.zip", "source_dir": "../api/dist"})
+    code = found(plan, tmp_path, project="infra")
+    assert isinstance(code, CodeNotFound)
+    assert code.settings[1] == 'build = "npm --prefix ../api run build"'
+    shown = "TypeScript ../api/src/http/index.mts"
+    assert code.typescript == FoundCode(tmp_path / "api", shown, "src/http/index.handler")
+
+
+def test_typescript_that_several_zips_may_be_made_of_is_the_code_of_none(tmp_path: Path) -> None:
+    write(tmp_path / "src" / "index.ts", TYPESCRIPT)
+    plan = PlanDocument()
+    for name in ("first", "second"):
+        plan.managed(f"aws_lambda_function.{name}", {**NODE, "filename": f"{name}.zip"})
+    code = found(plan, tmp_path, "aws_lambda_function.second")
+    assert isinstance(code, CodeNotFound)
+    assert code.typescript is None
 
 
 def test_an_archive_of_a_folder_that_is_not_built_comes_with_the_build(tmp_path: Path) -> None:

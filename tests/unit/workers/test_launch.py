@@ -65,7 +65,8 @@ def test_a_debugged_worker_gets_the_port_and_the_settings_of_its_debugger(
 ) -> None:
     *command, argument = launch_of(replace(function, debugger=DEBUGGER), debug_port=41000).command
     assert command[1] == option
-    assert json.loads(argument) == {
+    settings = json.loads(argument)
+    assert settings.get("debug", settings) == {
         "port": 41000,
         "wait": True,
         "freeze_time": True,

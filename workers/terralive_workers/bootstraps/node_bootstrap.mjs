@@ -2,7 +2,8 @@
  * Run a Node.js Lambda handler on this machine as Lambda's managed Node.js runtime does.
  *
  * Terralive starts it with the project's own interpreter: `node node_bootstrap.mjs
- * folder/module.function`. It is one file, uses no packages, and runs on Node.js 18 and later. It
+ * folder/module.function`. It uses no packages, and runs on Node.js 18 and later. TypeScript is run by
+ * node_typescript.mjs, which is read only then. It
  * gets invocations from the Runtime API at `AWS_LAMBDA_RUNTIME_API`, calls the handler, and answers
  * exactly as `aws-lambda-ric` does (tests/contract/workers/test_node_runtime.py compares the two).
  * The model is version 3 of that client, which the runtimes up to nodejs22.x contain, with
@@ -435,12 +436,35 @@ function importFromNodePath() {
   module.register(`data:text/javascript,${encodeURIComponent(RESOLVER)}`, { data: others });
 }
 
-/** Let stack traces show the lines of TypeScript files, if there is a source map. */
-function useSourceMaps(stem) {
-  for (const file of [`${stem}.js`, `${stem}.mjs`, `${stem}.cjs`]) {
-    if (fs.existsSync(file) && hasSourceMap(file)) {
-      process.setSourceMapsEnabled(true);
-      return;
+// So many JavaScript files are looked at for a source map.
+const MOST_FILES = 500;
+
+/**
+ * Let stack traces show the lines of TypeScript files, if a file of the code has a source map.
+ *
+ * The handler's own file may have none: a bundler may put everything into chunks that it imports.
+ */
+function useSourceMaps(root, stem) {
+  let left = MOST_FILES;
+  const folders = [path.dirname(stem), root];
+  for (const folder of folders) {
+    let entries = [];
+    try {
+      entries = fs.readdirSync(folder, { withFileTypes: true });
+    } catch {
+      continue; // it is gone, or not ours to read
+    }
+    for (const entry of entries) {
+      const file = path.join(folder, entry.name);
+      const isHidden = entry.name === "node_modules" || entry.name.startsWith(".");
+      if (entry.isDirectory() && !isHidden && !folders.includes(file)) folders.push(file);
+      if (!entry.isFile() || !/\.[cm]?js$/.test(entry.name)) continue;
+      if (hasSourceMap(file)) {
+        process.setSourceMapsEnabled(true);
+        return;
+      }
+      left -= 1;
+      if (left === 0) return;
     }
   }
 }
@@ -451,15 +475,19 @@ function hasSourceMap(file) {
 }
 
 /** Import the handler's module. The order of the attempts is that of the managed runtime. */
-async function importModule(root, folder, name) {
+async function importModule(root, folder, name, typescript) {
   const stem = path.resolve(root, folder, name);
   const required = (file) => (fs.existsSync(file) ? require(file) : undefined);
   const imported = async (file) => {
     if (!fs.existsSync(file)) return undefined;
     return await import(pathToFileURL(file).href);
   };
-  useSourceMaps(stem);
   importFromNodePath();
+  if (typescript) {
+    const { importTypeScript } = await import("./node_typescript.mjs");
+    return await importTypeScript(typescript.file, typescript.esbuild);
+  }
+  useSourceMaps(path.resolve(root), stem);
   const bare = required(stem);
   if (bare) return bare;
   const isEsModule = fs.existsSync(`${stem}.js`) && isModule(path.dirname(stem));
@@ -478,6 +506,7 @@ async function importModule(root, folder, name) {
  * it ends with that error, so another Node.js is asked to check the file.
  */
 function placeOf(error, stem) {
+  if (error.place) return [...error.place, ...linesOf(String(error))];
   const lines = linesOf(error.stack);
   const file = [`${stem}.mjs`, `${stem}.js`].find((each) => fs.existsSync(each));
   if (!lines[0].startsWith(error.name) || !file) return lines;
@@ -486,11 +515,11 @@ function placeOf(error, stem) {
 }
 
 /** Import the handler, or throw an error with a name of the Runtime API. */
-async function load(root, handler) {
+async function load(root, handler, typescript) {
   const [folder, name, inside] = partsOf(handler);
   let module;
   try {
-    module = await importModule(root, folder, name);
+    module = await importModule(root, folder, name, typescript);
   } catch (error) {
     if (error instanceof SyntaxError) {
       const fault = new UserCodeSyntaxError(error);
@@ -667,9 +696,10 @@ function crash(title, error, status) {
   process.exit(status);
 }
 
-async function main(handlerName, debug) {
+async function main(handlerName, given = "{}") {
+  const { debug, typescript } = JSON.parse(given);
   setUpLogging();
-  if (debug) openDebugPort(JSON.parse(debug));
+  if (debug) openDebugPort(debug);
   const api = await RuntimeApi.connect(process.env.AWS_LAMBDA_RUNTIME_API);
   onCrash = (error) => api.failInit(error);
   process.on("uncaughtException", (error) => crash("Uncaught Exception", error, 129));
@@ -682,7 +712,7 @@ async function main(handlerName, debug) {
     streamifyResponse: (handler) => Object.assign(handler, { [STREAMING]: "response" }),
     HttpResponseStream: { from: refuseStreaming },
   };
-  new Runtime(api, await load(process.cwd(), handlerName)).goOn();
+  new Runtime(api, await load(process.cwd(), handlerName, typescript)).goOn();
 }
 
 await main(...process.argv.slice(2));

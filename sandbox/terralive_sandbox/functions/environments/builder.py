@@ -87,7 +87,7 @@ class EnvironmentBuilder:
         group = function.logs_group_name
         log = FunctionLog(place, group, stream, documents, self.log_writer.write)
         scratch = self.workspace.new_folder("tmp-")
-        launch = launch_of(code.local)
+        launch = launch_of(code.local, live=False)
         environment = ExecutionEnvironment(self.api, log, scratch, own_port=launch.own_port)
         # The sandbox's own environment variables that a function may see.
         own = {

@@ -40,10 +40,12 @@ class CodeNotFound:
     Attributes:
         reason: why, in one sentence.
         settings: lines of terralive.toml that would make it live, for the function's table.
+        typescript: its TypeScript, where that is certain. It is the code if something here runs it.
     """
 
     reason: str
     settings: tuple[str, ...] = ()
+    typescript: FoundCode | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Functions whose source is in the repository, and whose code is not built yet.
 
-They stay as they are, because terralive runs no build that the user has not agreed to. The reason
-has the lines of terralive.toml with which terralive builds them.
+terralive runs no build that the user has not agreed to. The reason has the lines of terralive.toml
+with which terralive builds them, and the TypeScript that may run as it is.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from terralive_terraform.evaluation.sources.handlers import (
     handler_files,
     is_custom,
     is_javascript,
+    mentions,
+    renamed,
 )
-from terralive_terraform.evaluation.sources.layouts import CodeNotFound
+from terralive_terraform.evaluation.sources.layouts import CodeNotFound, FoundCode
 from terralive_terraform.evaluation.sources.repository import BUILT, Repository, is_below
 
 # https://www.cargo-lambda.info/commands/build.html
@@ -56,10 +58,12 @@ class Unbuilt:
         names = handler_files(function.handler, function.runtime)
         builder: Builder | None = None
         sources: list[Path] = []
+        typescript: FoundCode | None = None
         if is_custom(function.runtime):
             builder, sources = self._of_program(function, (folder / "code.zip",), folder)
         elif is_javascript(function.runtime):
             builder = builder_of(self._repository, folder)
+            typescript = self._of_typescript(function, folder, builder)
         if builder is None:
             return None
         inside = builder.folder
@@ -70,9 +74,8 @@ class Unbuilt:
             f"{shown} is made of {self._repository.shown(folder)}, which has no {names[0]} yet: "
             f"`{builder.command}` may build it"
         )
-        return CodeNotFound(
-            reason, lines(self._repository, builder, folder, sources, is_known=False)
-        )
+        settings = lines(self._repository, builder, folder, sources, is_known=False)
+        return CodeNotFound(reason, settings, typescript)
 
     def of_handler(
         self, function: PlannedFunction, zips: Collection[Path], reason: str
@@ -97,20 +100,57 @@ class Unbuilt:
         if chosen is not None:
             shown = [self._repository.shown(chosen.file)]
         text = f"{reason}, and the TypeScript of its handler is not built: {', '.join(shown[:5])}"
+        typescript = self._source(function, chosen)
         if chosen is None or builder is None:
-            return CodeNotFound(text)
+            return CodeNotFound(text, typescript=typescript)
         folder = _code_folder(builder, function)
         settings = lines(self._repository, builder, folder, [chosen.file], is_known=False)
-        return CodeNotFound(f"{text}. `{builder.command}` may build it", settings)
+        return CodeNotFound(f"{text}. `{builder.command}` may build it", settings, typescript)
+
+    def _of_typescript(
+        self, function: PlannedFunction, folder: Path, builder: Builder | None
+    ) -> FoundCode | None:
+        """Return the TypeScript from which a build makes a folder, where that is certain."""
+        zips = (folder / "code.zip",)
+        several = tuple(self._typescript(function, zips))
+        if builder is not None:
+            several = tuple(item for item in several if is_below(item.file, builder.folder))
+        return self._source(function, choose(function, several, zips, self._directory).chosen)
+
+    def _source(self, function: PlannedFunction, chosen: Candidate | None) -> FoundCode | None:
+        """Return a TypeScript file as the code of a function; None where it has no such handler.
+
+        The code's folder is the one of its package, which has the files that it imports.
+        """
+        if chosen is None or not self._has_handler(function, chosen.file):
+            return None
+        folder = chosen.folder
+        for above in (chosen.folder, *chosen.folder.parents):
+            if not is_below(above, self._repository.top):
+                break
+            if (above / "package.json").is_file():
+                folder = above
+                break
+        file = chosen.file.relative_to(folder).as_posix()
+        own = renamed(function.handler or "", function.runtime, file)
+        return FoundCode(folder, f"TypeScript {self._repository.shown(chosen.file)}", own)
 
     def _typescript(self, function: PlannedFunction, zips: Collection[Path]) -> Iterator[Candidate]:
-        """Yield the TypeScript that a handler may be made of, by its file's name or its zip's."""
+        """Yield the TypeScript that a handler may be made of, by its file's name or its zip's.
+
+        Files without its function count where no file has it.
+        """
         found = self._files.typescript(function)
         if not found and is_javascript(function.runtime):
             for file in zips:
                 found = self._repository.files_named(f"{file.stem}.ts")
-        for file in found:
+        exporting = tuple(file for file in found if self._has_handler(function, file))
+        for file in exporting or found:
             yield Candidate(file.parent, file)
+
+    def _has_handler(self, function: PlannedFunction, file: Path) -> bool:
+        content = self._repository.content(file)
+        return mentions(function.handler or "", content, function.runtime)
 
     def _of_custom(
         self, function: PlannedFunction, zips: Collection[Path], reason: str

@@ -1,0 +1,1 @@
+"""Configurations of editors, with which a developer attaches to debugged functions."""
