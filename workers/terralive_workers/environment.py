@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from terralive_workers.function import LocalFunction
+from terralive_workers.layers.paths import extend
 from terralive_workers.variables import names
 from terralive_workers.variables.paths import search_path_of_deployed
 from terralive_workers.variables.verdict import judge
@@ -64,6 +65,7 @@ _OF_THE_LOADER: Final = ("LD_", "DYLD_")
 _FROM_THIS_MACHINE_PREFIXES: Final = ("LC_", *_OF_THE_LOADER)
 # The search paths of deployed code: those that Lambda's runtimes set.
 _SEARCH_PATHS: Final = ("PYTHONPATH", "NODE_PATH")
+NO_SEARCH_PATHS: Final[Mapping[str, Sequence[str]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def worker_environment(
     *,
     live: bool = True,
     layers: Path | None = None,
+    search_paths: Mapping[str, Sequence[str]] = NO_SEARCH_PATHS,
 ) -> dict[str, str]:
     """Return the environment of a worker's process.
 
@@ -107,6 +110,7 @@ def worker_environment(
         live: true for a developer's code in the place of a deployed function, which then gets
             `TERRALIVE=1`; false for the deployed code itself in the sandbox.
         layers: the folder with the content of deployed code's layers, if it has any.
+        search_paths: the folders that search paths of live code end with, by variable.
     """
     if live:
         from_lambda = _live_variables(remote, function)
@@ -134,6 +138,7 @@ def worker_environment(
     environment["AWS_LAMBDA_INITIALIZATION_TYPE"] = "on-demand"
     environment["AWS_LAMBDA_RUNTIME_API"] = runtime_api
     environment["LAMBDA_TASK_ROOT"] = str(function.path)
+    extend(environment, search_paths)
     if live:
         environment["TERRALIVE"] = "1"
     return environment
@@ -149,12 +154,17 @@ def left_out(
     environment = worker_environment(remote, function, "", local)
     unused: list[str] = []
     in_lambda: list[str] = []
+    local_names = {name for name, _ in function.variables}
     for name, value in sorted(remote.items()):
+        if name in local_names:
+            continue
         if name in function.allow_variables or environment.get(name) == value:
             continue
         if judge(name, value, function.path).left_out:
             unused.append(name)
     for name, value in sorted(remote.items()):
+        if name in local_names:
+            continue
         if judge(name, value, function.path).names_lambda_folder:
             in_lambda.append(name)
     return LeftOut(tuple(unused), tuple(in_lambda))
@@ -185,6 +195,7 @@ def _live_variables(remote: Mapping[str, str], function: LocalFunction) -> dict[
             taken = judge(name, value, function.path).value
         if taken is not None:
             found[name] = taken
+    found.update(function.variables)
     found.pop("TERRALIVE", None)  # set by `worker_environment`, and by nothing else
     return found
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from terralive_stub.shared.arns import place_of
@@ -19,6 +19,21 @@ class Build:
 
     command: str
     folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPart:
+    """A local file or folder of a function's layers.
+
+    Attributes:
+        local: the file or folder, absolute.
+        target: its path below `/opt` in Lambda; "" for a folder whose content is at the top.
+        arn: the ARN of the layer version that is downloaded into it; "" for the team's own files.
+    """
+
+    local: Path
+    target: str = ""
+    arn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,11 @@ class LocalCode:
         max_workers: how many invocations may run at once.
         allow_variables: environment variables of the function in Lambda that are taken over,
             although they can make programs run code here.
+        variables: names and values of environment variables that only exist here, or that have
+            another value here.
+        roots: folders that a Python handler also imports modules from.
+        layers: what its layers are made of, in their order.
+        also_watched: folders and files outside `path` whose changes make workers stale.
     """
 
     address: str
@@ -74,6 +94,10 @@ class LocalCode:
     build: Build | None = None
     max_workers: int = 16
     allow_variables: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    roots: tuple[Path, ...] = ()
+    layers: tuple[LayerPart, ...] = ()
+    also_watched: tuple[Path, ...] = ()
 
     def deployed_as(
         self, name: str, address: str, *, arn: str, reserved: int | None = None

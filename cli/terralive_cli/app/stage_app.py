@@ -313,7 +313,7 @@ class StageApp:
             selection = app.discovered(live).evaluated(evaluated.planned, evaluated.aliases)
             selection = selection.with_placeholders(evaluated.builds.substitutions())
         wanted = (*selection.functions, *selection.by_api)
-        mapped = map_functions(self._stage.config, wanted, evaluated.located)
+        mapped = map_functions(self._stage.config, wanted, evaluated.located, evaluated.layers)
         if mapped.unmapped:
             self._unmapped.update(mapped.unmapped)
             self._not_found.update(mapped.unmapped)

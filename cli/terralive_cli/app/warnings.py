@@ -13,7 +13,9 @@ from terralive_cli.functions.warnings import (
     new_resource_warnings,
     version_warnings,
 )
+from terralive_cli.layers.local import layer_warnings
 from terralive_relay.events import Warned
+from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.output.shown_plan import ShownPlan
 from terralive_terraform.output.state import versions_after
@@ -63,6 +65,8 @@ class Warnings:
         versions.update(versions_after(shown))
         self.emit(version_warnings(functions, evaluated.aliases, evaluated.edge, versions))
         self.emit(new_resource_warnings(evaluated.new, shown))
+        live = addresses_of(functions)
+        layers = {at: item for at, item in evaluated.layers.items() if without_keys(at) in live}
+        self.emit(layer_warnings(layers))
         if self._stage.target.sandbox is not None:
-            live = addresses_of(functions)
             self.emit(sandbox_warnings(evaluated.made.evaluation, evaluated.planned, live))

@@ -46,6 +46,14 @@ class FallbackChoice(StrEnum):
     NEVER = "false"
 
 
+class DownloadChoice(StrEnum):
+    """Whether layers are downloaded that the configuration names by ARN."""
+
+    ASK = "ask"  # a question on a terminal, once for each layer
+    ALWAYS = "true"
+    NEVER = "false"
+
+
 @dataclass(frozen=True, slots=True)
 class TerraformConfig:
     """The Terraform program.

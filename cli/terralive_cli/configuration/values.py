@@ -29,6 +29,7 @@ from terralive_cli.configuration.tables import (
     AccountSettings,
     BackendConfig,
     DebugStackConfig,
+    DownloadChoice,
     FallbackChoice,
     FunctionSettings,
     StubImages,
@@ -205,6 +206,17 @@ class Config:
         commands=_LIVE_COMMANDS,
         env="TERRALIVE_EXCEPT",
         shown_default="none",
+    )
+    download_layers: DownloadChoice = setting(
+        ChoiceOrSwitch(DownloadChoice),
+        "Whether `start` downloads layers that the configuration names by ARN, so that their code "
+        "runs in workers: `ask` asks on a terminal, once for each layer, `true` downloads them, "
+        "`false` does not. A layer that is not downloaded is named, and handlers run without it. "
+        "`--yes` is no answer to this question.",
+        default=DownloadChoice.ASK,
+        flag="--download-layers",
+        commands=("start",),
+        env="TERRALIVE_DOWNLOAD_LAYERS",
     )
     fallback: FallbackChoice = setting(
         ChoiceOrSwitch(FallbackChoice),

@@ -18,6 +18,7 @@ from terralive_cli.configuration.tables import FunctionSettings
 from terralive_cli.functions import interpreters
 from terralive_stub.errors import ConfigurationError
 from terralive_workers.function import LocalCode
+from terralive_workers.layers.paths import folders_below
 from terralive_workers.typescript import javascript_files, typescript_of
 
 _MAX_PATHS: Final = 3  # files that an error lists
@@ -91,9 +92,20 @@ def node_missing(code: LocalCode) -> str | None:
 
 
 def _python_files(code: LocalCode) -> list[Path]:
-    """Return the files that a Python handler's module may be in."""
+    """Return the files that a Python handler's module may be in.
+
+    They are in the code's folder, in an import root, or in a layer.
+    """
     relative = Path(code.handler.rpartition(".")[0].replace(".", "/"))
-    return [code.path / relative.with_suffix(".py"), code.path / relative / "__init__.py"]
+    folders = [code.path, *code.roots]
+    for part in code.layers:
+        if not part.target:
+            below = folders_below(code.runtime).get("PYTHONPATH", ())
+            folders += [part.local / name for name in below]
+    files: list[Path] = []
+    for folder in folders:
+        files += [folder / relative.with_suffix(".py"), folder / relative / "__init__.py"]
+    return files
 
 
 def _require_javascript(code: LocalCode) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from terralive_cli.configuration.source import repository_top
+from terralive_cli.layers.local import LocalLayers, local_layers
+from terralive_cli.layers.store import users_store
 from terralive_terraform.discovery.files import Module
 from terralive_terraform.evaluation.aliases import (
     PlannedAlias,
@@ -16,6 +18,7 @@ from terralive_terraform.evaluation.aliases import (
 from terralive_terraform.evaluation.code import CodeNotFound, FoundCode, find_code
 from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.evaluation.functions import planned_functions
+from terralive_terraform.evaluation.layers import find_layers
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.triggers.limits import with_triggers
 from terralive_terraform.missing_builds.placeholders import MissingBuilds
@@ -35,6 +38,7 @@ class EvaluatedApp:
         edge: the CloudFront distribution that runs a function at the edge, by the function's
             address without instance keys.
         located: where the code of each instance is, by address.
+        layers: the layers of each instance that has any, by address.
         new: the addresses of all resources that are not deployed yet.
     """
 
@@ -45,6 +49,7 @@ class EvaluatedApp:
     aliases: tuple[PlannedAlias, ...] = ()
     edge: Mapping[str, str] = field(default_factory=dict)
     located: Mapping[str, FoundCode | CodeNotFound] = field(default_factory=dict)
+    layers: Mapping[str, LocalLayers] = field(default_factory=dict)
     new: tuple[str, ...] = ()
 
     @property
@@ -97,6 +102,8 @@ def evaluated_app(
     for module in modules:
         words.update(module.words)
     planned = with_triggers(planned_functions(evaluation), evaluation)
+    top = repository_top(project) or project
+    layers = find_layers(evaluation, top, project=project, words=words)
     return EvaluatedApp(
         made,
         deployed,
@@ -104,8 +111,7 @@ def evaluated_app(
         builds,
         aliases=tuple(planned_aliases(evaluation)),
         edge=edge_distributions(evaluation),
-        located=find_code(
-            evaluation, planned, repository_top(project) or project, project=project, words=words
-        ),
+        located=find_code(evaluation, planned, top, project=project, words=words),
+        layers=local_layers(layers, users_store()),
         new=evaluation.new_addresses(),
     )

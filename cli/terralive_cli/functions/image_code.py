@@ -192,3 +192,13 @@ def _existing(settings: FunctionSettings, dockerfile: Path) -> Path:
         f"The Dockerfile of {settings.pattern} does not exist: {file}",
         hint=f"Correct dockerfile in the table [functions.'{settings.pattern}'] of terralive.toml.",
     )
+
+
+def with_image(function: DeclaredFunction, image: ImageCode) -> DeclaredFunction:
+    """Return a function with what its Dockerfile says, where the configuration says nothing."""
+    return replace(
+        function,
+        path=function.path or image.path,
+        runtime=function.runtime or image.runtime or None,
+        handler=function.handler or image.handler or None,
+    )

@@ -21,7 +21,8 @@ from terralive_cli.configuration.tables import FunctionSettings
 from terralive_cli.configuration.values import FILE, Config
 from terralive_cli.functions import code_checks, interpreters, reasons, typescript
 from terralive_cli.functions.builds import archive_missing, build_lines
-from terralive_cli.functions.image_code import ImageCode, image_code, with_other_images
+from terralive_cli.functions.image_code import ImageCode, image_code, with_image, with_other_images
+from terralive_cli.layers.local import NO_LAYERS, LocalLayers
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import instance_key, without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
@@ -33,6 +34,7 @@ from terralive_workers.function import Build, LocalCode, LocalFunction, with_lab
 
 _log: Final = logging.getLogger("terralive.cli")
 _NO_SETTINGS: Final = FunctionSettings(pattern="")
+NO_LAYERS_AT_ALL: Final[Mapping[str, LocalLayers]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ def map_functions(
     config: Config,
     functions: Sequence[DeclaredFunction],
     located: reasons.Places = reasons.NO_PLACES,
+    layers: Mapping[str, LocalLayers] = NO_LAYERS_AT_ALL,
 ) -> Mapped:
     """Find the local code of functions.
 
@@ -112,6 +115,7 @@ def map_functions(
         config: the configuration.
         functions: the functions.
         located: what a plan says of the code of their instances, by address with instance keys.
+        layers: the layers of their instances, by address with instance keys.
     """
     found: dict[str, MappedFunction] = {}
     unmapped: dict[str, NotLive] = {}
@@ -122,7 +126,7 @@ def map_functions(
             if function.instances is None:
                 mapped = _mapped(config, function)
             else:
-                mapped = _mapped_instances(config, function, function.instances, located)
+                mapped = _mapped_instances(config, function, function.instances, located, layers)
         except ConfigurationError as error:
             errors[address] = error
             reason = f"{error.message.rstrip('.')}. {error.hint}".strip()
@@ -140,6 +144,7 @@ def _mapped_instances(
     function: DeclaredFunction,
     planned: Sequence[PlannedFunction],
     located: reasons.Places,
+    layers: Mapping[str, LocalLayers],
 ) -> MappedFunction | NotLive:
     """Find the local code of each instance.
 
@@ -159,7 +164,7 @@ def _mapped_instances(
         if settings.path is None and settings.build is None:
             place = _with_typescript(config, function, instance, place)
         alone = _alone(function, instance, place)
-        own = _local_code(config, alone, address, name)
+        own = _local_code(config, alone, address, name, layers.get(address, NO_LAYERS))
         if isinstance(own, NotLive):
             if settings.path is None and isinstance(place, CodeNotFound):
                 to_add = reasons.lines_of_all(function, planned, located, address)
@@ -215,7 +220,7 @@ def _alone(
     place: FoundCode | CodeNotFound | None,
 ) -> DeclaredFunction:
     """Return one instance of a function as if it were a function of its own."""
-    path, handler = function.path, instance.handler
+    path, handler = function.path, instance.unwrapped().handler
     if isinstance(place, FoundCode):
         path = place.path
         handler = place.handler or handler
@@ -318,7 +323,11 @@ def instances(
 
 
 def _local_code(
-    config: Config, function: DeclaredFunction, address: str, name: str
+    config: Config,
+    function: DeclaredFunction,
+    address: str,
+    name: str,
+    layers: LocalLayers = NO_LAYERS,
 ) -> LocalCode | NotLive:
     """Find the code of a function or of one of its instances.
 
@@ -330,7 +339,7 @@ def _local_code(
     image = ImageCode()
     if function.is_image:
         image = image_code(config.project, settings, function, instance_key(address))
-        function = _with_image(function, image)
+        function = with_image(function, image)
     path = settings.path or function.path
     if path is None:
         return _unknown_code(settings, function, address, image)
@@ -343,7 +352,8 @@ def _local_code(
     decided = _decide(config.project, settings, function, address, path.resolve())
     if isinstance(decided, NotLive):
         return decided
-    return _checked(config.project, decided, settings)
+    code = replace(decided, layers=layers.parts, also_watched=layers.watched)
+    return _checked(config.project, code, settings)
 
 
 def _unknown_code(
@@ -405,16 +415,6 @@ def _decide(
         build=build,
         max_workers=settings.max_workers,
         allow_variables=settings.allow_variables,
-    )
-
-
-def _with_image(function: DeclaredFunction, image: ImageCode) -> DeclaredFunction:
-    """Return a function with what its Dockerfile says, where the configuration says nothing."""
-    return replace(
-        function,
-        path=function.path or image.path,
-        runtime=function.runtime or image.runtime or None,
-        handler=function.handler or image.handler or None,
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json, as_object, items, read_object, text
-from terralive_workers.function import Build, LocalFunction
+from terralive_workers.function import Build, LayerPart, LocalFunction
 
 _log: Final = logging.getLogger("terralive.cli")
 # Files with another format are not used.
@@ -105,6 +105,12 @@ def described(function: LocalFunction) -> dict[str, Json]:
         "build": build,
         "max_workers": function.max_workers,
         "allow_variables": list(function.allow_variables),
+        "roots": [str(root) for root in function.roots],
+        "layers": [
+            {"local": str(part.local), "target": part.target, "arn": part.arn}
+            for part in function.layers
+        ],
+        "also_watched": [str(path) for path in function.also_watched],
     }
 
 
@@ -136,7 +142,18 @@ def function_of(document: Mapping[str, Json]) -> LocalFunction | None:
         build=build,
         max_workers=max_workers,
         allow_variables=_texts(document, "allow_variables"),
+        roots=_paths(document, "roots"),
+        layers=tuple(_layer_part(as_object(item)) for item in items(document, "layers")),
+        also_watched=_paths(document, "also_watched"),
     )
+
+
+def _layer_part(document: Mapping[str, Json]) -> LayerPart:
+    return LayerPart(Path(text(document, "local")), text(document, "target"), text(document, "arn"))
+
+
+def _paths(document: Mapping[str, Json], name: str) -> tuple[Path, ...]:
+    return tuple(Path(path) for path in _texts(document, name))
 
 
 def _texts(document: Mapping[str, Json], name: str) -> tuple[str, ...]:

@@ -10,6 +10,9 @@ from terralive_cli.configuration.values import LEAVES_OUT
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
+from terralive_cli.layers.download import download_missing
+from terralive_cli.layers.literal_paths import literal_path_warnings
+from terralive_cli.layers.store import users_store
 from terralive_cli.live.stage_relay import StageRelay
 from terralive_cli.live.stage_stub import stub_of
 from terralive_cli.live.stub_watch import StubWatch
@@ -63,6 +66,8 @@ class ServedApp:
         self.pause_watch()
         self._served = (outputs, live)
         _warn(self._ui, live)
+        choice = self._stage.config.download_layers
+        download_missing(live.functions, choice, live.accounts, self._ui, users_store())
         self._relay.serve(outputs, live.functions)
         self._ui.emit(_ready(self._stage, live))
         self.watch()
@@ -95,6 +100,7 @@ def _warn(ui: Ui, live: LiveApp) -> None:
         for reference, text in found.items():
             if text is not None:
                 warnings.append(Warned(reference=reference, message=text, function=code.address))
+    warnings += literal_path_warnings(live.code.values())
     # Together, so that the same warning for several functions is shown once.
     ui.emit(*warnings)
 

@@ -21,6 +21,7 @@ _KEY: Final = b"terralive unchanged start"
 _WITHOUT_EFFECT: Final = (
     "allow_protected",
     "debug",
+    "download_layers",
     "forward_logs",
     "given_regions",
     "on_exit",

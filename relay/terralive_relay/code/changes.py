@@ -72,8 +72,10 @@ def changed_code(function: LocalFunction, paths: Iterable[Path]) -> tuple[str, .
     for path in paths:
         if _is_ignored_file(path.name):
             continue
-        if has_outside_globs or path.is_relative_to(function.path):
-            relative = Path(os.path.relpath(path, function.path)).as_posix()
+        relative = Path(os.path.relpath(path, function.path)).as_posix()
+        if _is_watched_beside(function, path):
+            counting.add(relative)
+        elif has_outside_globs or path.is_relative_to(function.path):
             if _counts(relative, globs):
                 counting.add(relative)
     return tuple(sorted(counting))
@@ -98,6 +100,23 @@ def normalized_globs(function: LocalFunction) -> tuple[str, ...]:
 def leads_out(path: str) -> bool:
     """Return whether a relative path or glob leads out of the code root."""
     return path.startswith("../")
+
+
+def _is_watched_beside(function: LocalFunction, path: Path) -> bool:
+    """Return whether a path counts because of a folder that is watched beside the code root.
+
+    In a layer, a folder `node_modules` has code of the team's as well.
+    """
+    layers = {part.local for part in function.layers}
+    for folder in function.also_watched:
+        if not path.is_relative_to(folder):
+            continue
+        ignored = IGNORED_FOLDERS
+        if folder in layers:
+            ignored -= {"node_modules"}
+        if ignored.isdisjoint(path.relative_to(folder).parts):
+            return True
+    return False
 
 
 def _is_ignored_file(name: str) -> bool:

@@ -41,8 +41,8 @@ def seen_folders(
 ) -> tuple[SeenFolder, ...]:
     """Return the folders that a function sees.
 
-    These are its code root, the folders to which its globs lead, and every folder that is linked
-    from there. Folders that do not exist are left out.
+    These are its code root, the folders to which its globs lead, those that are watched
+    beside it, and every folder that is linked from there. Folders that do not exist are left out.
 
     Args:
         function: the function.
@@ -52,6 +52,11 @@ def seen_folders(
     for glob in normalized_globs(function):
         if leads_out(glob):
             roots.append(_folder_of_glob(function.path, glob))
+    for path in function.also_watched:
+        folder = path
+        if path.is_file():
+            folder = path.parent
+        roots.append(str(folder))
     found: list[SeenFolder] = []
     for root in roots:
         real = os.path.realpath(root)

@@ -6,7 +6,9 @@ It must never log or publish an environment.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from terralive_relay.events import LogLine, Sink, Warned
@@ -15,6 +17,7 @@ from terralive_relay.pool.debug_port import DebugPort
 from terralive_workers.environment import left_out, worker_environment
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
+from terralive_workers.layers.view import search_paths
 from terralive_workers.process import Process
 from terralive_workers.runtime_api.server import RuntimeApi
 from terralive_workers.runtime_api.worker_client import WorkerClient
@@ -55,6 +58,8 @@ class Launcher:
         self._told: set[str] = set()
         # Open as long as the pool is, where the function is debugged.
         self._debug_port: DebugPort | None = None
+        # Has the folders of links to parts of layers. Made for the first one.
+        self._links: tempfile.TemporaryDirectory[str] | None = None
         if function.debugger is not None:
             self._debug_port = DebugPort(function.shown_name, function.debugger.port)
 
@@ -84,7 +89,13 @@ class Launcher:
         return Process(
             launch.command,
             cwd=self._function.path,
-            environment=worker_environment(environment, self._function, runtime_api, os.environ),
+            environment=worker_environment(
+                environment,
+                self._function,
+                runtime_api,
+                os.environ,
+                search_paths=search_paths(self._function, self._new_folder),
+            ),
             guardian=self._api.guardian,
             emit=self._publish,
             on_exit=exited,
@@ -103,6 +114,14 @@ class Launcher:
         """Close the debugger's port. All workers have ended."""
         if self._debug_port is not None:
             self._debug_port.close()
+        if self._links is not None:
+            self._links.cleanup()
+
+    def _new_folder(self) -> Path:
+        """Make an empty folder for links to parts of layers."""
+        if self._links is None:
+            self._links = tempfile.TemporaryDirectory(prefix="terralive-layers-")
+        return Path(tempfile.mkdtemp(dir=self._links.name))
 
     def _publish(self, request_id: str, line: str, stream: str) -> None:
         # Python's runtime separates the lines of a stack trace with carriage returns, so that the

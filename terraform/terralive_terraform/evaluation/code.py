@@ -34,6 +34,7 @@ from terralive_terraform.evaluation.sources.by_handler import (
     Choice,
     HandlerFiles,
     choose,
+    with_named_handler,
 )
 from terralive_terraform.evaluation.sources.contents import (
     cdktf_asset,
@@ -88,7 +89,7 @@ def find_code(
         excluded: folders that are not the team's.
     """
     finder = _Finder(evaluation, Repository(top, excluded, project), words)
-    several = tuple(function.unwrapped() for function in functions)
+    several = tuple(finder.unwrapped(function) for function in functions)
     found: _Found = {}
     unknown: dict[str, UnknownCode] = {}
     for function in several:
@@ -135,6 +136,10 @@ class _Finder:
         # The functions whose code was found by what their zip depends on.
         self.named: set[str] = set()
         self._unbuilt = Unbuilt(repository, self._handler_files, self._directory)
+
+    def unwrapped(self, function: PlannedFunction) -> PlannedFunction:
+        """Return a function with the team's own handler, where a layer's handler calls it."""
+        return with_named_handler(function, self._handler_files).unwrapped()
 
     def by_package(self, function: PlannedFunction) -> FoundCode | CodeNotFound | UnknownCode:
         """Find the code by the function's package."""

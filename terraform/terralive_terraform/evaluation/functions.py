@@ -12,14 +12,33 @@ from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.evaluation.document import Evaluated, Evaluation, call_names
 from terralive_terraform.evaluation.planned import PlannedFunction
 
-# Words of the handlers that layers of vendors bring -> the variable that names the team's handler.
+# Words of the handlers that layers of vendors bring -> the variables that name the team's handler.
+# Where a word says more than another one, it comes first.
 _WRAPPERS: Final = {
-    "datadog_lambda": "DD_LAMBDA_HANDLER",
-    "datadog-lambda-js": "DD_LAMBDA_HANDLER",
-    "newrelic_lambda_wrapper": "NEW_RELIC_LAMBDA_HANDLER",
-    "newrelic-lambda-wrapper": "NEW_RELIC_LAMBDA_HANDLER",
-    "newrelic-esm-lambda-wrapper": "NEW_RELIC_LAMBDA_HANDLER",
+    # https://docs.datadoghq.com/serverless/aws_lambda/installation/
+    "datadog_lambda": ("DD_LAMBDA_HANDLER",),
+    "datadog-lambda-js": ("DD_LAMBDA_HANDLER",),
+    # https://docs.newrelic.com/docs/serverless-function-monitoring/aws-lambda-monitoring/
+    "newrelic_lambda_wrapper": ("NEW_RELIC_LAMBDA_HANDLER",),
+    "newrelic-lambda-wrapper": ("NEW_RELIC_LAMBDA_HANDLER",),
+    "newrelic-esm-lambda-wrapper": ("NEW_RELIC_LAMBDA_HANDLER",),
+    # https://github.com/lumigo-io/serverless-lumigo-plugin
+    "lumigo-auto-instrument": ("LUMIGO_ORIGINAL_HANDLER",),
+    "lumigo_tracer": ("LUMIGO_ORIGINAL_HANDLER",),
+    # https://docs.sentry.io/platforms/python/integrations/aws-lambda/manual-layer/
+    "init_serverless_sdk": ("SENTRY_INITIAL_HANDLER", "INITIAL_HANDLER"),
+    # https://www.ibm.com/docs/en/instana-observability/current?topic=lambda-aws-native-tracing-nodejs
+    "instana-aws-lambda-auto-wrap": ("LAMBDA_HANDLER",),
+    "instana.lambda_handler": ("LAMBDA_HANDLER",),
+    # https://github.com/thundra-io/serverless-plugin-thundra
+    "thundra.handler": ("thundra_agent_lambda_handler", "THUNDRA_AGENT_LAMBDA_HANDLER"),
+    # https://github.com/epsagon/epsagon-python
+    "epsagon.": ("EPSAGON_HANDLER",),
+    # https://github.com/open-telemetry/opentelemetry-lambda
+    "otel_wrapper": ("ORIG_HANDLER",),
 }
+# A part of the names of variables that other layers may use for the same.
+_HANDLER: Final = "HANDLER"
 
 _IGNORE_HASH: Final = "ignore_source_code_hash"
 
@@ -46,6 +65,7 @@ def _planned(item: Evaluated, directory: Path, block: Mapping[str, Json]) -> Pla
         name=_known(values, "function_name"),
         handler=handler or _image_command(values),
         wrapped_handler=_wrapped_handler(handler or "", item),
+        named_handlers=_named_handlers(item),
         region=_known(values, "region"),
         provider=text(block, "provider_config_key"),
         runtime=_known(values, "runtime"),
@@ -110,17 +130,30 @@ def _architecture(values: Mapping[str, Json]) -> str | None:
 def _wrapped_handler(handler: str, item: Evaluated) -> str | None:
     """Return the team's own handler, which a variable names for a layer's handler; None for none.
 
-    https://docs.datadoghq.com/serverless/aws_lambda/installation/
-    https://docs.newrelic.com/docs/serverless-function-monitoring/aws-lambda-monitoring/
+    `AWS_LAMBDA_EXEC_WRAPPER` names no handler: such a layer leaves the function's own.
     """
-    for name, variable in _WRAPPERS.items():
+    values = _variables(item)
+    for name, variables in _WRAPPERS.items():
         if name not in handler:
             continue
-        for block in items(item.values, "environment"):
-            wrapped = text(section(as_object(block), "variables"), variable)
+        for variable in variables:
+            wrapped = text(values, variable)
             if wrapped:
                 return wrapped
     return None
+
+
+def _named_handlers(item: Evaluated) -> tuple[str, ...]:
+    """Return the values of variables that may name a handler for a layer's."""
+    values = _variables(item)
+    return tuple(text(values, name) for name in values if _HANDLER in name.upper())
+
+
+def _variables(item: Evaluated) -> Mapping[str, Json]:
+    """Return the environment variables of a function, as far as they are known."""
+    for block in items(item.values, "environment"):
+        return section(as_object(block), "variables")
+    return {}
 
 
 def _image_command(values: Mapping[str, Json]) -> str | None:

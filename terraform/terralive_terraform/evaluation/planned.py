@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +40,7 @@ class PlannedFunction:
             where the plan does not tell it.
         handler: its handler; an image's command where that is one word.
         wrapped_handler: the team's own handler, where `handler` is a layer's that calls it.
+        named_handlers: the values of environment variables that may name a handler.
         runtime: its runtime.
         package_type: `Zip` or `Image`.
         architecture: `x86_64` or `arm64`; None also where AWS's default is to be used.
@@ -69,6 +70,7 @@ class PlannedFunction:
     provider: str = ""
     handler: str | None = None
     wrapped_handler: str | None = None
+    named_handlers: tuple[str, ...] = field(default=(), repr=False)
     runtime: str | None = None
     package_type: str | None = None
     architecture: str | None = None

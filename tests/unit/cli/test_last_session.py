@@ -11,7 +11,7 @@ import pytest
 
 from terralive_cli.live import last_session
 from terralive_stub.shared.json_documents import Json
-from terralive_workers.function import Build, Debugger, LocalFunction
+from terralive_workers.function import Build, Debugger, LayerPart, LocalFunction
 
 URL = "wss://relay.example.com/relay"
 
@@ -32,6 +32,9 @@ def function(folder: Path, name: str = "orders") -> LocalFunction:
         build=Build("make code", folder),
         max_workers=3,
         allow_variables=("NODE_OPTIONS",),
+        roots=(folder / "packages" / "core",),
+        layers=(LayerPart(folder / "layer"), LayerPart(folder / "a.py", "python/a.py", "arn")),
+        also_watched=(folder / "layer",),
     )
 
 

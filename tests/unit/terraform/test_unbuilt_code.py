@@ -235,6 +235,17 @@ def test_a_rust_program_that_is_not_built_comes_with_its_build(tmp_path: Path) -
     [
         ("datadog_lambda.handler.handler", "DD_LAMBDA_HANDLER"),
         ("newrelic_lambda_wrapper.handler", "NEW_RELIC_LAMBDA_HANDLER"),
+        ("/opt/python/lumigo_tracer._handler", "LUMIGO_ORIGINAL_HANDLER"),
+        (
+            "sentry_sdk.integrations.init_serverless_sdk.sentry_lambda_handler",
+            "SENTRY_INITIAL_HANDLER",
+        ),
+        ("instana.lambda_handler", "LAMBDA_HANDLER"),
+        ("thundra.handler.wrapper", "THUNDRA_AGENT_LAMBDA_HANDLER"),
+        ("epsagon.wrapper", "EPSAGON_HANDLER"),
+        ("otel_wrapper.lambda_handler", "ORIG_HANDLER"),
+        # Of a vendor that nobody here has heard of.
+        ("tracewell.entry.run", "TRACEWELL_USER_HANDLER"),
     ],
 )
 def test_the_handler_that_a_vendors_layer_calls_runs_here(
@@ -243,13 +254,47 @@ def test_the_handler_that_a_vendors_layer_calls_runs_here(
     write(tmp_path / "src" / "app.py", HANDLER)
     plan = PlanDocument()
     environment: list[Json] = [{"variables": {variable: "app.handler"}}]
-    values: dict[str, Json] = {"handler": handler, "runtime": "python3.13"}
+    values: dict[str, Json] = {"handler": handler, "runtime": "python3.13", "layers": ["arn"]}
     plan.managed(API, {**values, "filename": "code.zip", "environment": environment})
     plan.data(CODE, {"output_path": "code.zip", "source_dir": "src"})
     code = found(plan, tmp_path)
     assert isinstance(code, FoundCode)
     assert (code.path, code.handler) == (tmp_path / "src", "app.handler")
     assert code.note == "a layer's handler calls it on AWS, and does not run here"
+
+
+@pytest.mark.parametrize(
+    ("handler", "variable"),
+    [
+        ("lumigo-auto-instrument.handler", "LUMIGO_ORIGINAL_HANDLER"),
+        ("/opt/nodejs/node_modules/datadog-lambda-js/handler.handler", "DD_LAMBDA_HANDLER"),
+        ("instana-aws-lambda-auto-wrap-esm.handler", "LAMBDA_HANDLER"),
+        ("tracewell/entry.run", "TRACEWELL_USER_HANDLER"),
+    ],
+)
+def test_the_handler_that_a_vendors_node_layer_calls_runs_here(
+    tmp_path: Path, handler: str, variable: str
+) -> None:
+    write(tmp_path / "src" / "index.js", "exports.main = async () => 1")
+    plan = PlanDocument()
+    environment: list[Json] = [{"variables": {variable: "index.main", "EVENT_HANDLER": "kitchen"}}]
+    values: dict[str, Json] = {"handler": handler, "runtime": "nodejs22.x", "layers": ["arn"]}
+    plan.managed(API, {**values, "filename": "code.zip", "environment": environment})
+    plan.data(CODE, {"output_path": "code.zip", "source_dir": "src"})
+    code = found(plan, tmp_path)
+    assert isinstance(code, FoundCode)
+    assert (code.path, code.handler) == (tmp_path / "src", "index.main")
+
+
+def test_a_variable_never_takes_the_place_of_a_handler_that_is_here(tmp_path: Path) -> None:
+    for name in ("app", "other"):
+        write(tmp_path / "src" / f"{name}.py", HANDLER)
+    plan = PlanDocument()
+    environment: list[Json] = [{"variables": {"ERROR_HANDLER": "other.handler"}}]
+    values: dict[str, Json] = {**PYTHON, "filename": "code.zip", "layers": ["arn"]}
+    plan.managed(API, {**values, "environment": environment})
+    plan.data(CODE, {"output_path": "code.zip", "source_dir": "src"})
+    assert found(plan, tmp_path) == FoundCode(tmp_path / "src", f"archive_file {CODE}")
 
 
 def test_a_file_that_an_apply_writes_is_the_file_with_its_content(tmp_path: Path) -> None:

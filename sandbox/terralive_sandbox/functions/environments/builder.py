@@ -17,7 +17,7 @@ from moto.awslambda.models import LambdaFunction
 
 from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.functions.environments import layers, runtimes
+from terralive_sandbox.functions.environments import runtimes
 from terralive_sandbox.functions.environments.environment import ExecutionEnvironment
 from terralive_sandbox.functions.environments.workspace import Workspace
 from terralive_sandbox.functions.invoke_api import stopping
@@ -26,6 +26,7 @@ from terralive_sandbox.places import Place
 from terralive_workers.environment import worker_environment
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
+from terralive_workers.layers import paths
 from terralive_workers.runtime_api.server import RuntimeApi
 from terralive_workers.variables.paths import path_of_deployed
 
@@ -144,10 +145,10 @@ def _extend_search_paths(variables: dict[str, str], code: DeployedCode) -> None:
     """
     runtime = code.local.runtime
     if code.layers is not None:
-        layers.extend(variables, layers.search_paths(code.layers, runtime))
+        paths.extend(variables, paths.search_paths([code.layers], runtime))
     if runtime.startswith("nodejs"):
         folders = [*runtimes.node_packages(), code.local.path]
-        layers.extend(variables, {"NODE_PATH": [str(folder) for folder in folders]})
+        paths.extend(variables, {"NODE_PATH": [str(folder) for folder in folders]})
 
 
 def log_settings(function: LambdaFunction) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Layers: their content in one folder, and the variables by which runtimes find it.
+"""Layers: their content in one folder, which `terralive_workers.layers.paths` has runtimes find.
 
 In Lambda the folder is `/opt`. Here it is another one, which variables name. Where this machine
 allows mounts, code that names `/opt` finds it, too (`workspace`).
@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -46,24 +45,3 @@ def unpack(function: LambdaFunction, folder: Path) -> None:
     if extensions.is_dir():
         names = ", ".join(sorted(file.name for file in extensions.iterdir()))
         raise not_emulated(f"extensions in layers ({names})")
-
-
-def search_paths(folder: Path, runtime: str) -> dict[str, list[str]]:
-    """Return the folders of layers that each search path ends with.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html#packaging-layers-paths
-    """
-    paths = {"PATH": ["bin"], "LD_LIBRARY_PATH": ["lib"]}
-    if runtime.startswith("python"):
-        paths["PYTHONPATH"] = [f"python/lib/{runtime}/site-packages", "python"]
-    if runtime.startswith("nodejs"):
-        version = runtime.removeprefix("nodejs").partition(".")[0]
-        paths["NODE_PATH"] = [f"nodejs/node{version}/node_modules", "nodejs/node_modules"]
-    return {name: [str(folder / below) for below in folders] for name, folders in paths.items()}
-
-
-def extend(variables: dict[str, str], paths: Mapping[str, list[str]]) -> None:
-    """Add folders to the ends of search paths."""
-    for name, folders in paths.items():
-        before = variables.get(name, "").split(os.pathsep)
-        variables[name] = os.pathsep.join([*filter(None, before), *folders])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -269,3 +269,22 @@ def _contains(name: tuple[str, ...], words: tuple[str, ...]) -> bool:
     """Tell whether words stand beside each other in a name."""
     count = len(words)
     return any(name[at : at + count] == words for at in range(len(name) - count + 1))
+
+
+def with_named_handler(function: PlannedFunction, files: HandlerFiles) -> PlannedFunction:
+    """Return a function with the handler that a variable names for one that a layer has.
+
+    A layer may have a handler that no file of the repository has, and that nobody builds.
+    """
+    has_layers = "layers" in function.is_set | function.unknown
+    if function.wrapped_handler or not has_layers or files.candidates(function):
+        return function
+    if files.typescript(function):
+        return function
+    known: set[str] = set()
+    for handler in function.named_handlers:
+        if files.candidates(replace(function, handler=handler)):
+            known.add(handler)
+    if len(known) != 1:
+        return function
+    return replace(function, wrapped_handler=known.pop())

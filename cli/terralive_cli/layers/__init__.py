@@ -1,0 +1,1 @@
+"""Layers of functions on this machine: the team's own files, and layers that are downloaded."""

@@ -1,0 +1,3 @@
+"""What a layer brings, here and on Lambda."""
+
+WHERE = "wrapped"
