@@ -121,12 +121,18 @@ def _apply() -> None:
 
 
 @command(
-    "init", "Write a first terralive.toml, or files for VS Code.", program=False, protected=False
+    "init", "Write a first terralive.toml, or files for editors.", program=False, protected=False
 )
 @click.option(
     "--vscode",
     is_flag=True,
     help="Write .vscode/launch.json, which attaches to functions of `start --debug`.",
+)
+@click.option(
+    "--jetbrains",
+    is_flag=True,
+    help="Write run configurations to .run/ for WebStorm and others, which attach to Node.js "
+    "functions of `start --debug`.",
 )
 @click.option(
     "--stub-image",

@@ -1,9 +1,10 @@
-"""`terralive init`: write a first terralive.toml, VS Code's launch.json, or a Dockerfile."""
+"""`terralive init`: write a first terralive.toml, files for editors, or a Dockerfile."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from terralive_cli.app.source import app_of
 from terralive_cli.configuration.values import FILE, Config
 from terralive_cli.deploy import record
 from terralive_cli.deploy.target import FOLDER, work_folder
+from terralive_cli.editors import jetbrains as jet_brains
 from terralive_cli.editors import vscode as vs_code
 from terralive_cli.functions.debugging import ports_of
 from terralive_cli.functions.mapping import map_functions
@@ -49,13 +51,24 @@ _BUILDING: Final = """\
 Read more in docs/CONFIGURATION.md, "Functions that are container images"."""
 
 
-def run(config: Config, ui: Ui, *, vscode: bool = False, stub_image: Path | None = None) -> int:
+def run(
+    config: Config,
+    ui: Ui,
+    *,
+    vscode: bool = False,
+    jetbrains: bool = False,
+    stub_image: Path | None = None,
+) -> int:
     """Write files that are missing; replace no file that terralive has not written itself."""
     if stub_image is not None:
         return _stub_image(stub_image, ui)
     config.require_program()
-    if vscode:
-        return _vscode(config, ui)
+    if vscode or jetbrains:
+        if vscode:
+            _vscode(config, ui)
+        if jetbrains:
+            _jetbrains(config, ui)
+        return 0
     return _first_configuration(config, ui)
 
 
@@ -87,30 +100,66 @@ def _stub_image(folder: Path, ui: Ui) -> int:
     return 0
 
 
-def _vscode(config: Config, ui: Ui) -> int:
+def _vscode(config: Config, ui: Ui) -> None:
+    several = _debuggable(config)
+    wanted = [vs_code.attaching(code, port, config.project) for port, code in several.items]
+    file = config.project / ".vscode" / "launch.json"
+    _merge(file, wanted)
+    names = ", ".join(str(item["name"]) for item in wanted) or "no function can be debugged"
+    text = f"{file}: {names}. Run `terralive start --debug FUNCTION`, then attach in VS Code."
+    ui.emit(Message(message=text + several.missing))
+
+
+def _jetbrains(config: Config, ui: Ui) -> None:
+    """Write the run configurations of Node.js functions, each of them in a file of its own."""
+    several = _debuggable(config)
+    files = jet_brains.run_configurations(several.items)
+    folder = config.project / jet_brains.FOLDER
+    for name, content in files.items():
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / name, content.encode())
+    names = ", ".join(files) or "no Node.js function"
+    text = (
+        f"{folder}: {names}. Run `terralive start --debug FUNCTION`, then debug the configuration."
+    )
+    if len(files) < len(several.items):
+        text += " PyCharm cannot attach to debugpy, so there are none for Python functions."
+    ui.emit(Message(message=text + several.missing))
+
+
+@dataclass(frozen=True, slots=True)
+class _Debuggable:
+    """Functions that an editor can attach to.
+
+    Attributes:
+        items: the port and the local code of each.
+        missing: a sentence about functions whose code is not known yet; "" for none.
+    """
+
+    items: tuple[tuple[int, LocalCode], ...]
+    missing: str
+
+
+def _debuggable(config: Config) -> _Debuggable:
     declared, found = _without_a_plan(config)
     known = _last_session(config)
     found = [*_without(found, known), *known]
     blocks = {without_keys(code.address) for code in found}
     # As in a start, functions that are not live have no port.
     ports = ports_of([function for function in declared if function.address in blocks], found)
-    wanted = []
+    several: list[tuple[int, LocalCode]] = []
     for code in found:
         port = ports.get(without_keys(code.address))
         if port is not None:
-            wanted.append(vs_code.attaching(code, port, config.project))
-    file = config.project / ".vscode" / "launch.json"
-    _merge(file, wanted)
-    names = ", ".join(str(item["name"]) for item in wanted) or "no function can be debugged"
-    text = f"{file}: {names}. Run `terralive start --debug FUNCTION`, then attach in VS Code."
+            several.append((port, code))
     others = [function.address for function in declared if function.address not in blocks]
+    missing = ""
     if others:
-        text += (
+        missing = (
             f" Only a plan tells the code of {listed(others, _SHOWN)}: run this command again after"
             " the first start, if they are live then."
         )
-    ui.emit(Message(message=text))
-    return 0
+    return _Debuggable(tuple(several), missing)
 
 
 def _merge(file: Path, wanted: Sequence[Mapping[str, Json]]) -> None:

@@ -22,16 +22,26 @@ _COMMENT: Final = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?\*/", re.DOTALL)
 _TRAILING_COMMA: Final = re.compile(rf"({_STRING})|,(?=\s*[\]}}])", re.DOTALL)
 _CONFIGURATIONS: Final = re.compile(r'"configurations"\s*:\s*\[')
 _ADDRESS: Final = "127.0.0.1"
+_JAVASCRIPT: Final = ("js", "mjs", "cjs")
+_NOT_PACKAGES: Final = "!**/node_modules/**"
 
 
 def attaching(code: LocalCode, port: int, project: Path) -> dict[str, Json]:
-    """Return the configuration that attaches to a function on its port."""
+    """Return the configuration that attaches to a function on its port.
+
+    For Node.js, it names the JavaScript whose source maps lead to TypeScript elsewhere, and allows
+    source maps of the whole code folder. Both would otherwise end at the workspace's folder:
+    https://code.visualstudio.com/docs/nodejs/nodejs-debugging#_source-maps
+    """
     folder = str(code.path)
     if code.path.is_relative_to(project):
         folder = f"${{workspaceFolder}}/{code.path.relative_to(project)}"
     roots: dict[str, Json] = {"localRoot": folder, "remoteRoot": str(code.path)}
-    name = f"terralive: {code.address.removeprefix('aws_lambda_function.')}"
+    name = shown_name(code)
     if code.runtime.startswith("nodejs"):
+        out_files: list[Json] = [f"{folder}/**/*.{suffix}" for suffix in _JAVASCRIPT]
+        out_files.append(_NOT_PACKAGES)
+        sources: list[Json] = [f"{folder}/**", _NOT_PACKAGES]
         return {
             "name": name,
             "type": "node",
@@ -40,6 +50,9 @@ def attaching(code: LocalCode, port: int, project: Path) -> dict[str, Json]:
             "address": _ADDRESS,
             "port": port,
             **roots,
+            "sourceMaps": True,
+            "outFiles": out_files,
+            "resolveSourceMapLocations": sources,
         }
     return {
         "name": name,
@@ -50,6 +63,11 @@ def attaching(code: LocalCode, port: int, project: Path) -> dict[str, Json]:
         "pathMappings": [roots],
         "justMyCode": True,
     }
+
+
+def shown_name(code: LocalCode) -> str:
+    """Return the name of a function's configuration."""
+    return f"terralive: {code.address.removeprefix('aws_lambda_function.')}"
 
 
 def merged(before: str, wanted: Sequence[Mapping[str, Json]], file: Path) -> str:

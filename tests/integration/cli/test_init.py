@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from terralive_cli.deploy import record
 from terralive_cli.live import last_session
 from terralive_cli.main import main
-from terralive_testing.drivers.plain_app import plain_project
+from terralive_testing.drivers.plain_app import add, plain_project
 from terralive_workers.function import LocalCode
 
 
@@ -39,6 +40,47 @@ def test_launch_configurations_are_written_once_and_terraform_files_stay_alone(
     (made,) = json.loads(file.read_text("utf-8"))["configurations"]
     assert made["pathMappings"][0]["localRoot"] == "${workspaceFolder}/functions/greet"
     assert sorted(path.name for path in tmp_path.glob("*.tf*")) == ["main.tf"]
+
+
+NODE = """
+resource "aws_lambda_function" "web" {
+  function_name = "web"
+  runtime       = "nodejs22.x"
+  handler       = "app.handler"
+}
+"""
+
+
+def test_jetbrains_editors_get_a_run_configuration_for_each_node_function(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = plain_project(tmp_path)
+    add(project, NODE)
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "app.js").write_text("exports.handler = async () => 1\n")
+    with (tmp_path / "terralive.toml").open("a", encoding="utf-8") as settings:
+        settings.write('[functions."aws_lambda_function.web"]\npath = "web"\n')
+    for _ in range(2):
+        assert main(["init", "--jetbrains", "--vscode", "--project", str(project.root)]) == 0
+    assert "none for Python functions" in capsys.readouterr().out
+    (file,) = (tmp_path / ".run").iterdir()
+    configuration = ET.parse(file).getroot()[0]  # noqa: S314  # terralive has written it
+    (launch,) = [
+        item
+        for item in json.loads((tmp_path / ".vscode" / "launch.json").read_text("utf-8"))[
+            "configurations"
+        ]
+        if item["type"] == "node"
+    ]
+    assert configuration.attrib == {
+        "default": "false",
+        "name": "terralive: web",
+        "type": "ChromiumRemoteDebugType",
+        "factoryName": "Chromium Remote",
+        "host": "127.0.0.1",
+        "port": str(launch["port"]),
+        "restartOnDisconnect": "true",
+    }
 
 
 IN_A_MODULE = """

@@ -55,6 +55,23 @@ def test_node_functions_are_attached_to_by_their_inspector() -> None:
     assert (made["localRoot"], made["remoteRoot"]) == ("/elsewhere", "/elsewhere")
 
 
+def test_breakpoints_in_typescript_are_found_by_the_maps_of_the_code_folder() -> None:
+    code = replace(CODE, runtime="nodejs22.x", path=PROJECT / "dist")
+    made = attaching(code, 9229, PROJECT)
+    assert made["outFiles"] == [
+        "${workspaceFolder}/dist/**/*.js",
+        "${workspaceFolder}/dist/**/*.mjs",
+        "${workspaceFolder}/dist/**/*.cjs",
+        "!**/node_modules/**",
+    ]
+    assert made["resolveSourceMapLocations"] == [
+        "${workspaceFolder}/dist/**",
+        "!**/node_modules/**",
+    ]
+    outside = attaching(replace(code, path=Path("/elsewhere/dist")), 9229, PROJECT)
+    assert "/elsewhere/dist/**" in str(outside["resolveSourceMapLocations"])
+
+
 def test_what_is_there_stays_to_the_letter_comments_too() -> None:
     after = merged(COMMENTED, [OURS], FILE)
     at = COMMENTED.index("\n        { ")
