@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from terralive_cli.output.formats.words import listed
 from terralive_relay.events import Warned
+from terralive_sandbox.apigateway.openapi.gaps import missing_parts
 from terralive_stub.shared.json_documents import Json, as_object, items, text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.evaluation.document import Evaluation
@@ -132,8 +133,6 @@ _GAPS: Final = (
         ),
     ),
     _Gap("aws_apigatewayv2_route", f"kept; requests are {_NO_REQUESTS}", _has("api_key_required")),
-    _Gap("aws_api_gateway_rest_api", "refused because of their OpenAPI document", _has("body")),
-    _Gap("aws_apigatewayv2_api", "refused because of their OpenAPI document", _has("body")),
     _Gap("aws_apigatewayv2_api", "refused because of their target", _has("target")),
     _Gap("aws_api_gateway_gateway_response", _REFUSED, _always),
     _Gap("aws_lambda_event_source_mapping", f"{_REFUSED}: Kafka", _has("topics")),
@@ -215,6 +214,7 @@ def sandbox_warnings(
         addresses = [item.address for item in found if gap.applies(item.values)]
         if addresses:
             yield _warning(addresses, gap.missing)
+    yield from _document_warnings(evaluation)
     not_run = [
         item.address
         for item in functions
@@ -222,6 +222,21 @@ def sandbox_warnings(
     ]
     if not_run:
         yield _warning(not_run, "not run: their runtime is not in the sandbox")
+
+
+def _document_warnings(evaluation: Evaluation) -> Iterator[Warned]:
+    """Yield a warning for each API whose OpenAPI document has something that the sandbox lacks."""
+    for kind in ("aws_api_gateway_rest_api", "aws_apigatewayv2_api"):
+        for item in evaluation.instances(kind):
+            of_http_api = kind == "aws_apigatewayv2_api"
+            missing = missing_parts(text(item.values, "body"), of_http_api=of_http_api)
+            if missing:
+                yield Warned(
+                    reference="sandbox-lacks",
+                    message=f"In the sandbox these are kept, and requests to them are "
+                    f"{_NO_REQUESTS}: {listed(missing, _NAMED)}. They are in the OpenAPI document "
+                    f"of {item.address}.",
+                )
 
 
 def _runs(function: PlannedFunction) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,15 +19,42 @@ ARN = "arn:aws:{}:eu-west-1:123456789012:x"
 MAPPING = "aws_lambda_event_source_mapping"
 INVOKE_CONFIG = "aws_lambda_function_event_invoke_config"
 SCHEDULE = "aws_scheduler_schedule"
+HTTP_API = "aws_apigatewayv2_api"
+REST_API = "aws_api_gateway_rest_api"
+
+
+def document(integration: dict[str, Json], **operation: Json) -> dict[str, Json]:
+    """The attribute `body` of an API with one operation."""
+    declared = {"x-amazon-apigateway-integration": integration, **operation}
+    schemes = {
+        "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+        "jwt": {"type": "oauth2", "x-amazon-apigateway-authorizer": {"type": "jwt"}},
+        "pool": {
+            "type": "apiKey",
+            "x-amazon-apigateway-authorizer": {"type": "cognito_user_pools"},
+        },
+    }
+    described = {
+        "openapi": "3.0.1",
+        "paths": {"/a": {"get": declared}},
+        "components": {"securitySchemes": schemes},
+    }
+    return {"body": json.dumps(described)}
+
+
+PROXY: dict[str, Json] = {"type": "aws_proxy", "httpMethod": "POST"}
 # What the sandbox says -> resources of a plan that it says it of.
 SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
     "f'{kind} authorizers'": (
         ("aws_apigatewayv2_authorizer", {"authorizer_type": "JWT"}),
         ("aws_api_gateway_authorizer", {"type": "COGNITO_USER_POOLS"}),
+        (HTTP_API, document(PROXY, security=[{"jwt": []}])),
+        (REST_API, document(PROXY, security=[{"pool": []}])),
     ),
     "'API keys'": (
         ("aws_api_gateway_method", {"api_key_required": True}),
         ("aws_apigatewayv2_route", {"api_key_required": True}),
+        (REST_API, document(PROXY, security=[{"key": []}])),
     ),
     "f'{kind} integrations'": (
         ("aws_apigatewayv2_integration", {"integration_type": "HTTP_PROXY"}),
@@ -34,21 +62,19 @@ SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
             "aws_apigatewayv2_integration",
             {"integration_type": "AWS_PROXY", "integration_subtype": "SQS-SendMessage"},
         ),
+        (HTTP_API, document({"type": "http_proxy"})),
+        (HTTP_API, document({**PROXY, "integrationSubtype": "SQS-SendMessage"})),
     ),
     "'parameter mappings of HTTP APIs'": (
         ("aws_apigatewayv2_integration", {"request_parameters": {"append:header.a": "b"}}),
         ("aws_apigatewayv2_integration", {"response_parameters": [{"status_code": "200"}]}),
+        (HTTP_API, document({**PROXY, "requestParameters": {"append:header.a": "b"}})),
     ),
     "f'{integration.integration_type} integrations of REST APIs'": (
         ("aws_api_gateway_integration", {"type": "AWS"}),
-    ),
-    "'OpenAPI documents of REST APIs; declare resources, methods and integrations'": (
-        ("aws_api_gateway_rest_api", {"body": "{}"}),
+        (REST_API, document({"type": "aws"})),
     ),
     "'gateway responses of REST APIs'": (("aws_api_gateway_gateway_response", {}),),
-    "'OpenAPI documents of HTTP APIs; declare routes and integrations'": (
-        ("aws_apigatewayv2_api", {"body": "{}"}),
-    ),
     "'quick create of HTTP APIs; declare their route, integration and stage'": (
         ("aws_apigatewayv2_api", {"target": ARN.format("lambda")}),
     ),
@@ -101,6 +127,7 @@ NOT_SHOWN = {
     "f'an integration with {uri}'": "an ARN that a plan of a new app does not know",
     "'MOCK integrations that do more than answer a preflight'": "templates of several resources",
     "f'{parameter} = {value} of a MOCK integration'": "templates of several resources",
+    "f'basepath={base_path} of OpenAPI documents'": "an argument of one request",
     "f\"an update of {operation['path']}\"": "one request of a later change",
     "'resharding of a Kinesis stream that a function reads'": "one request of a later change",
     "'this trigger of a Lambda function'": "moto's own way of invoking, which nothing uses",

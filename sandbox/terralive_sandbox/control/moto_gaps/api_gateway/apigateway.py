@@ -22,14 +22,14 @@ from moto.apigateway.models import (
 from moto.apigateway.responses import APIGatewayResponse
 
 from terralive_sandbox.apigateway.rest.validation import BUILT_IN_MODELS
+from terralive_sandbox.control.moto_gaps.api_gateway import rest_documents
+from terralive_sandbox.control.moto_gaps.api_gateway.rest_documents import complete_integration
 from terralive_sandbox.control.moto_gaps.errors import not_emulated, not_emulated_method
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
-from terralive_stub.protocol.limits import INTEGRATION_SECONDS
 
 _Operations: TypeAlias = list[dict[str, Any]]
 _JsonAnswer: TypeAlias = tuple[int, dict[str, str], str]
 
-_DEFAULT_TIMEOUT_MILLISECONDS: Final = INTEGRATION_SECONDS * 1000
 _BINARY_MEDIA_TYPES: Final = "binaryMediaTypes"
 
 
@@ -105,6 +105,7 @@ def declare(replacements: Replacements) -> None:
     _replace_put_integration(replacements)
     _replace_authorizers(replacements)
     _replace_tags(replacements)
+    rest_documents.declare(replacements)
 
 
 def _replace_what_is_left_out(replacements: Replacements) -> None:
@@ -112,12 +113,7 @@ def _replace_what_is_left_out(replacements: Replacements) -> None:
 
     An API without its own gateway responses would answer what AWS never answers.
     """
-    documents = not_emulated_method(
-        "OpenAPI documents of REST APIs; declare resources, methods and integrations"
-    )
     gateway_responses = not_emulated_method("gateway responses of REST APIs")
-    replacements.replace(APIGatewayBackend, "import_rest_api", documents)
-    replacements.replace(APIGatewayBackend, "put_rest_api", documents)
     replacements.replace(APIGatewayBackend, "put_gateway_response", gateway_responses)
 
 
@@ -248,20 +244,14 @@ def _add_updates(replacements: Replacements) -> None:
 
 
 def _replace_put_integration(replacements: Replacements) -> None:
-    """Give integrations AWS's defaults: 29 seconds, a cache's namespace and its keys.
-
-    https://docs.aws.amazon.com/apigateway/latest/api/API_Integration.html
-    """
+    """Give integrations AWS's defaults, and the keys of a cache."""
     moto_put_integration = APIGatewayResponse.put_integration
 
     def put_integration(self: APIGatewayResponse) -> _JsonAnswer:
         status, headers, _ = moto_put_integration(self)
         parts = self.path.split("/")
         integration: Integration = self.backend.get_integration(parts[2], parts[4], parts[6])
-        if not integration.timeout_in_millis:
-            integration.timeout_in_millis = _DEFAULT_TIMEOUT_MILLISECONDS  # type: ignore[assignment] # a number
-        if not integration.cache_namespace:
-            integration.cache_namespace = parts[4]
+        complete_integration(integration, parts[4])
         integration.cache_key_parameters = self._get_param("cacheKeyParameters") or []
         return status, headers, json.dumps(integration.to_json())
 

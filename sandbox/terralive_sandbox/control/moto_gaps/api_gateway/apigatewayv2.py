@@ -19,10 +19,11 @@ from weakref import WeakKeyDictionary
 from moto.apigateway import urls as apigateway_urls
 from moto.apigatewayv2 import urls as apigatewayv2_urls
 from moto.apigatewayv2.exceptions import BadRequestException
-from moto.apigatewayv2.models import Api, ApiGatewayV2Backend, Stage
+from moto.apigatewayv2.models import Api, Stage
 from moto.apigatewayv2.responses import ApiGatewayV2Response
 
-from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated, not_emulated_method
+from terralive_sandbox.control.moto_gaps.api_gateway import http_documents
+from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 
 _Answer: TypeAlias = tuple[int, dict[str, str], str]
@@ -56,6 +57,7 @@ def declare(replacements: Replacements) -> None:
     _add_deployments(replacements)
     _replace_authorizers(replacements)
     _add_list_of_authorizers(replacements)
+    http_documents.declare(replacements, _check_authorizer)
 
 
 def _add_path(replacements: Replacements, path: str) -> None:
@@ -65,11 +67,7 @@ def _add_path(replacements: Replacements, path: str) -> None:
 
 
 def _replace_what_is_left_out(replacements: Replacements) -> None:
-    """Refuse quick create and OpenAPI documents.
-
-    Moto drops the target of quick create, and reads little of what an OpenAPI document says of a
-    route.
-    """
+    """Refuse quick create, whose target moto drops."""
     moto_create_api = ApiGatewayV2Response.create_api
 
     def create_api(self: ApiGatewayV2Response) -> Any:
@@ -79,11 +77,7 @@ def _replace_what_is_left_out(replacements: Replacements) -> None:
             )
         return moto_create_api(self)
 
-    reimport_api = not_emulated_method(
-        "OpenAPI documents of HTTP APIs; declare routes and integrations"
-    )
     replacements.replace(ApiGatewayV2Response, "create_api", create_api)
-    replacements.replace(ApiGatewayV2Backend, "reimport_api", reimport_api)
 
 
 def _add_list_of_authorizers(replacements: Replacements) -> None:

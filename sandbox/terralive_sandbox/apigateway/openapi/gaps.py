@@ -1,0 +1,51 @@
+"""Parts of an OpenAPI document that the sandbox does not emulate. A plan names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from terralive_sandbox.apigateway.openapi import operations
+from terralive_sandbox.apigateway.openapi.document import Document, DocumentError, read
+from terralive_sandbox.apigateway.openapi.operations import Operation
+from terralive_stub.shared.json_documents import section, text
+
+_EMULATED: Final = {"NONE", "AWS_IAM", "CUSTOM"}
+
+
+def missing_parts(content: str, *, of_http_api: bool) -> list[str]:
+    """Return what the sandbox answers with 501 in an API with this document.
+
+    Each text names the feature and an operation. A document that cannot be read has none.
+    """
+    try:
+        document = read(content)
+        return list(_missing(document, of_http_api=of_http_api))
+    except (DocumentError, ImportError):
+        return []
+
+
+def _missing(document: Document, *, of_http_api: bool) -> Iterator[str]:
+    for operation in operations.operations_of(document, of_http_api=of_http_api):
+        for what in _missing_of(operation, of_http_api=of_http_api):
+            yield f"{what} ({operation.route_key})"
+
+
+def _missing_of(operation: Operation, *, of_http_api: bool) -> Iterator[str]:
+    if operation.authorization.needs_key:
+        yield "API keys"
+    if operation.authorization.type not in _EMULATED:
+        yield f"{operation.authorization.type} authorizers"
+    if operation.integration is None:
+        return
+    kind = text(operation.integration, "type").upper()
+    subtype = text(operation.integration, "integrationSubtype")
+    if subtype:
+        yield f"{subtype} integrations"
+    elif kind != "AWS_PROXY" and (of_http_api or kind != "MOCK"):
+        yield f"{kind} integrations"
+    if of_http_api and (
+        section(operation.integration, "requestParameters")
+        or section(operation.integration, "responseParameters")
+    ):
+        yield "parameter mappings of HTTP APIs"
