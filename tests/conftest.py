@@ -26,6 +26,9 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # CDKTF programs run on this Python, as in a shell in which its virtual environment is active.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+if sys.prefix != sys.base_prefix:
+    # Handlers, too: other interpreters of this machine lack what examples import.
+    os.environ["VIRTUAL_ENV"] = sys.prefix
 
 # Tests run Terraform without a registry, too.
 use_mirror()

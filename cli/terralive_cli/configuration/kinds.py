@@ -290,6 +290,13 @@ class CodeFolder(Text):
         return (context.project / Path(value).expanduser()).resolve()
 
 
+class CodeFolders(Texts):
+    """Folders of code that exist. The completed value is a tuple of their absolute paths."""
+
+    def complete(self, value: tuple[str, ...], context: Context) -> object:
+        return tuple(Folder().complete(name, context) for name in value)
+
+
 class Files(Texts):
     """Files that exist. The completed value is a tuple of their absolute paths."""
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Final
 
+from terralive_workers.variables import names
+
 # Names of AWS resources hold at most 64 characters, and these names are part of them
 # (`resource_name` of the debug stack's settings shortens longer ones).
 NAME_CHARACTERS: Final = 40
@@ -36,6 +38,12 @@ _BASE_IMAGE: Final = re.compile(
 _IMAGE: Final = re.compile(
     r"\d{12}\.dkr\.ecr(-fips)?\.([a-z0-9-]+|\{region\})\.amazonaws\.com(\.cn)?"
     r"/[a-z0-9][a-z0-9._/-]*(:[\w.-]+|@sha256:[0-9a-f]{64})"
+)
+
+# Variables that describe a worker. A function cannot have them, either:
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+_OF_WORKERS: Final = frozenset(
+    {"AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "_HANDLER", "TERRALIVE"}
 )
 
 # AWS allows 50 tags for a resource, and terralive adds six:
@@ -173,6 +181,15 @@ def tags(values: Mapping[str, str]) -> str:
         wrong = _wrong_tag(key, value)
         if wrong:
             return wrong
+    return ""
+
+
+def variables(values: Mapping[str, str]) -> str:
+    for name in values:
+        if not names.is_name(name):
+            return f'"{name}" is no name of an environment variable.'
+        if name in _OF_WORKERS:
+            return f"{name} describes the worker, and terralive sets it itself."
     return ""
 
 

@@ -16,6 +16,7 @@ from terralive_cli.configuration.kinds import (
     BackendArguments,
     ChoiceOrSwitch,
     CodeFolder,
+    CodeFolders,
     Document,
     Files,
     Folder,
@@ -304,6 +305,7 @@ class FunctionSettings:
             terralive's own runtime.
         build: a shell command that makes the code in `path`; it runs in the project's folder.
         watch: glob patterns, relative to `path`.
+        roots: absolute folders.
         allow_variables: names of environment variables.
     """
 
@@ -350,7 +352,16 @@ class FunctionSettings:
         Program(),
         "Interpreter of a Python handler.",
         default=None,
-        shown_default="the project's venv, else the Python that runs terralive",
+        shown_default="the project's venv, else the active one, else the Python of the deployed "
+        "version (on `PATH`, of pyenv or uv) if it has the modules that the handler imports, else "
+        "the Python that runs terralive",
+    )
+    roots: tuple[Path, ...] = setting(
+        CodeFolders(),
+        "Folders that a Python handler also imports modules from, relative to the project's "
+        "folder (`packages/core/src`). An edit there reloads the handler.",
+        default=(),
+        shown_default="none",
     )
     node: Path | None = setting(
         Program(),
@@ -385,6 +396,15 @@ class FunctionSettings:
         Number(1, CONCURRENT_EXECUTIONS),
         "Number of invocations that may run at the same time.",
         default=16,
+    )
+    env: Mapping[str, str] = setting(
+        Labels(),
+        "Environment variables for local runs: others than the function has in Lambda, or with "
+        "other values. `terralive plan` shows their names.",
+        default_factory=dict,
+        shown_default="none",
+        rule=rules.variables,
+        repr=False,
     )
     allow_variables: tuple[str, ...] = setting(
         Texts(),

@@ -16,6 +16,7 @@ from typing import Final
 
 from terralive_cli.configuration.tables import FunctionSettings
 from terralive_cli.functions import interpreters
+from terralive_cli.python.versions import deployed_python
 from terralive_stub.errors import ConfigurationError
 from terralive_workers.function import LocalCode
 from terralive_workers.layers.paths import folders_below
@@ -39,9 +40,10 @@ def require_folder(code: LocalCode) -> None:
 
 
 def with_programs(code: LocalCode, settings: FunctionSettings, project: Path) -> LocalCode:
-    """Return the code with the absolute paths of the programs that its settings name.
+    """Return the code with the absolute paths of the programs that run it.
 
     A command's relative program is looked for below the code's folder, then below the project's.
+    Where there is no Python of the project's own, one of the deployed version is looked for.
 
     Raises:
         ConfigurationError: `program-missing`.
@@ -50,6 +52,8 @@ def with_programs(code: LocalCode, settings: FunctionSettings, project: Path) ->
     python, node, command = code.python, code.node, code.command
     if settings.python:
         python = _program(code.address, "python", str(settings.python))
+    elif not command and interpreters.is_stand_in(python, project):
+        python = deployed_python(code, _existing_file(_python_files(code))) or python
     if settings.node:
         node = _program(code.address, "node", str(settings.node))
     if command:
@@ -89,6 +93,10 @@ def node_missing(code: LocalCode) -> str | None:
     if version and int(version.partition(".")[0]) < oldest:
         return f"{code.node} is Node.js {version}; terralive needs {oldest} or newer to run it"
     return None
+
+
+def _existing_file(files: Sequence[Path]) -> Path | None:
+    return next((file for file in files if file.is_file()), None)
 
 
 def _python_files(code: LocalCode) -> list[Path]:

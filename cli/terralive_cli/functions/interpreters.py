@@ -5,6 +5,7 @@ It finds files and asks programs for their version. Callers decide what follows 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -12,11 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from terralive_cli.configuration.source import repository_top
 from terralive_terraform.runs import node
 from terralive_workers import typescript
 from terralive_workers.function import LocalCode
 
 OLDEST_NODE: Final = 18
+_ACTIVE: Final = "VIRTUAL_ENV"  # names the active virtual environment
 NO_NODE: Final = Path("node")  # a name that PATH does not know
 _FAMILIES: Final = ("python", "nodejs", "provided")
 _LANGUAGES: Final = {"python": "Python", "nodejs": "Node.js"}
@@ -64,17 +67,35 @@ def find(program: str, folders: Sequence[Path] = ()) -> Path | None:
 def python_of(project: Path, path: Path) -> Path:
     """Find the project's own Python.
 
-    It is the virtual environment in the code's folder or above it, up to the project; without one,
-    it is the Python that runs terralive.
+    It is the virtual environment in the code's folder or above it, up to the top of the repository
+    (a workspace has one for all of its packages), or else the active one. Without one, it is the
+    Python that runs terralive.
     """
-    folders = [path, *path.parents]
-    searched = folders[: folders.index(project) + 1] if project in folders else [path]
-    for folder in [*searched, project]:
-        for name in (".venv", "venv"):
-            candidate = folder / name / "bin" / "python"
-            if candidate.exists():
-                return candidate
+    top = repository_top(project) or project
+    folders = [folder for folder in (path, *path.parents) if folder.is_relative_to(top)]
+    above = [folder for folder in (project, *project.parents) if folder.is_relative_to(top)]
+    environments: list[Path] = []
+    for folder in [*(folders or [path]), *above]:
+        environments += [folder / name for name in (".venv", "venv")]
+    if os.environ.get(_ACTIVE):
+        environments.append(Path(os.environ[_ACTIVE]))
+    for environment in environments:
+        candidate = environment / "bin" / "python"
+        if candidate.exists():
+            return candidate
     return Path(sys.executable)
+
+
+def is_stand_in(python: Path, project: Path) -> bool:
+    """Tell whether a Python only stands in for the project's own, of which there is none.
+
+    The Python that runs terralive may be in a virtual environment of the project's.
+    """
+    if python != Path(sys.executable):
+        return False
+    prefix = Path(sys.prefix)
+    is_active = os.environ.get(_ACTIVE) == str(prefix)
+    return not is_active and not prefix.is_relative_to(repository_top(project) or project)
 
 
 def default_node() -> Path | None:

@@ -17,12 +17,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from terralive_cli.configuration.source import repository_top
 from terralive_cli.configuration.tables import FunctionSettings
 from terralive_cli.configuration.values import FILE, Config
 from terralive_cli.functions import code_checks, interpreters, reasons, typescript
 from terralive_cli.functions.builds import archive_missing, build_lines
 from terralive_cli.functions.image_code import ImageCode, image_code, with_image, with_other_images
 from terralive_cli.layers.local import NO_LAYERS, LocalLayers
+from terralive_cli.python.packages import with_packages
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import instance_key, without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
@@ -178,6 +180,7 @@ def _mapped_instances(
             found_by[address] = image.found_by
     known = {at: place for at, place in located.items() if found_by.get(at) != FILE}
     notes = {**reasons.notes(function, planned, known), **typescript.notes(code)}
+    notes = reasons.with_local_settings(notes, code)
     return MappedFunction(code, {}, instances, found_by, notes)
 
 
@@ -380,6 +383,7 @@ def _checked(project: Path, decided: LocalCode, settings: FunctionSettings) -> L
     """
     code_checks.require_folder(decided)
     code = code_checks.with_programs(decided, settings, project)
+    code = with_packages(code, repository_top(project) or project)
     code_checks.require_handler(code)
     reason = code_checks.node_missing(code)
     if reason is not None:
@@ -415,6 +419,8 @@ def _decide(
         build=build,
         max_workers=settings.max_workers,
         allow_variables=settings.allow_variables,
+        variables=tuple(settings.env.items()),
+        roots=settings.roots,
     )
 
 

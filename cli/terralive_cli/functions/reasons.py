@@ -13,6 +13,7 @@ from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.code import CodeNotFound, FoundCode
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.substitution.rules import NotLive
+from terralive_workers.function import LocalCode
 
 Places = Mapping[str, FoundCode | CodeNotFound]
 NO_PLACES: Final[Places] = {}
@@ -111,6 +112,22 @@ def notes(
         text = with_lines(text, table, place.settings)
         if text not in found.values():
             found[instance.address] = text
+    return found
+
+
+def with_local_settings(notes: Mapping[str, str], code: Mapping[str, LocalCode]) -> dict[str, str]:
+    """Add the names of what terralive.toml sets for local runs alone, never the values.
+
+    Args:
+        notes: notes by address.
+        code: the code of each instance by its address.
+    """
+    found = dict(notes)
+    for address, item in code.items():
+        if item.variables:
+            names = ", ".join(name for name, _ in item.variables)
+            note = f"{FILE} sets for local runs: {names}."
+            found[address] = f"{note} {found.get(address, '')}".strip()
     return found
 
 

@@ -220,6 +220,7 @@ def _with_programs(
         function,
         python=interpreters.python_of(config.project, function.path),
         node=interpreters.default_node() or interpreters.NO_NODE,
+        variables=tuple(settings.env.items()),
     )
     code = code_checks.with_programs(found, settings, config.project)
     return replace(found, python=code.python, node=code.node, command=code.command)

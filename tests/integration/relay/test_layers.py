@@ -88,6 +88,33 @@ def test_code_of_the_function_itself_comes_before_its_layers(tmp_path: Path, run
     assert run(replace(function, layers=(LayerPart(tmp_path / "layer"),))) == "function"
 
 
+def test_packages_of_a_workspace_are_imported_from_their_import_roots(
+    tmp_path: Path, run: Run
+) -> None:
+    write(tmp_path / "packages" / "core" / "src" / "core" / "__init__.py", "NAME = 'core'")
+    write(tmp_path / "packages" / "mail" / "mail.py", "NAME = 'mail'")
+    write(tmp_path / "code" / "app.py", "")
+    function = local_function(
+        tmp_path / "code",
+        "import core, mail\ndef handler(event, context): return [core.NAME, mail.NAME]",
+    )
+    roots = (tmp_path / "packages" / "core" / "src", tmp_path / "packages" / "mail")
+    assert run(replace(function, roots=roots)) == ["core", "mail"]
+
+
+def test_libraries_of_the_code_and_of_layers_are_found_by_the_loader(
+    tmp_path: Path, run: Run
+) -> None:
+    code, layer = tmp_path / "code", tmp_path / "layer"
+    for folder in (code / "lib", layer / "lib"):
+        write(folder / "libown.so.1", "")
+    function = local_function(
+        code, "import os\ndef handler(event, context): return os.environ['LD_LIBRARY_PATH']"
+    )
+    found = run(replace(function, layers=(LayerPart(layer),)))
+    assert str(found).split(":")[-2:] == [str(code / "lib"), str(layer / "lib")]
+
+
 def test_a_program_and_a_package_of_a_node_layer_are_found(tmp_path: Path, run: Run) -> None:
     node = shutil.which("node")
     if node is None:

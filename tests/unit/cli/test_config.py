@@ -155,6 +155,8 @@ def test_every_mistake_is_told_at_once_with_its_place_and_what_is_allowed(projec
         [functions."aws_lambda_function.api"]
         handlr = "app.handler"
         max_workers = 0
+        roots = ["nowhere/src"]
+        env = { "API-URL" = "x" }
         """,
     )
 
@@ -176,7 +178,9 @@ def test_every_mistake_is_told_at_once_with_its_place_and_what_is_allowed(projec
         'functions."aws_lambda_function.api".max_workers: it is 0, a whole number; allowed is'
         in message
     )
-    assert len(message.splitlines()) == 9
+    assert 'functions."aws_lambda_function.api".roots: there is no folder' in message
+    assert '"API-URL" is no name of an environment variable' in message
+    assert len(message.splitlines()) == 11
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,14 @@ from terralive_cli.functions.mapping import (
     map_functions,
 )
 from terralive_cli.functions.typescript import notes
+from terralive_cli.layers.local import LocalLayers
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.code import CodeNotFound, FoundCode
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.rules import NotLive
-from terralive_workers.function import Build, LocalCode, LocalFunction
+from terralive_workers.function import Build, LayerPart, LocalCode, LocalFunction
 from terralive_workers.typescript import TypeScript, strips_types, typescript_of
 
 FN = "aws_lambda_function.fn"
@@ -195,6 +196,27 @@ def test_terralive_toml_goes_before_what_a_plan_has_found(code: Path) -> None:
     mapped = map_functions(own, [planned(code, "api.handler")], located)
     assert mapped.code[f"{FN}[0]"].path == code
     assert mapped.found_by == {f"{FN}[0]": "terralive.toml"}
+
+
+def test_what_is_set_for_local_runs_is_named_and_its_values_are_not_shown(code: Path) -> None:
+    (code / "shared").mkdir()
+    layer = LayerPart(code / "layer")
+    settings = FunctionSettings(
+        FN, env={"API_URL": "http://localhost:8000", "TOKEN": "s3cret"}, roots=(code / "shared",)
+    )
+    own = Config(code, "orders", "dev", "ana", TerraformConfig(code), functions=(settings,))
+    located = {f"{FN}[0]": FoundCode(code, "archive_file data.archive_file.api", note="a note")}
+    layers = {f"{FN}[0]": LocalLayers((layer,), (layer.local,))}
+    mapped = map_functions(own, [planned(code, "api.handler")], located, layers)
+    found = mapped.code[f"{FN}[0]"]
+    assert dict(found.variables) == {"API_URL": "http://localhost:8000", "TOKEN": "s3cret"}
+    assert found.roots == (code / "shared",)
+    assert found.layers == (layer,)
+    assert found.also_watched == (layer.local, code / "shared")
+    assert mapped.notes == {
+        f"{FN}[0]": "terralive.toml sets for local runs: API_URL, TOKEN. A note."
+    }
+    assert "s3cret" not in repr((own, found))
 
 
 def test_a_function_stays_as_it_is_where_one_of_its_instances_has_no_code(code: Path) -> None:

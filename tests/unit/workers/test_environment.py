@@ -322,3 +322,30 @@ def test_deployed_code_in_the_sandbox_does_not_get_the_variable_of_live_code() -
 def test_an_environment_with_a_value_that_is_not_valid_text_has_a_key() -> None:
     """JSON can contain half a surrogate pair, for which the pool must not raise."""
     assert environment_key(LAMBDA | {"TABLE": "\ud800"}) != environment_key(LAMBDA)
+
+
+def test_what_the_project_sets_for_local_runs_wins_and_is_no_news() -> None:
+    own = replace(
+        FUNCTION,
+        variables=(("TABLE", "local"), ("NODE_OPTIONS", "--inspect"), ("TZ", "Asia/Tokyo")),
+    )
+    remote = LAMBDA | {"TZ": "Europe/Paris", "NODE_OPTIONS": "--require /opt/wrap.js"}
+    got = worker_environment(remote, own, "127.0.0.1:9/abc", LAPTOP)
+    assert (got["TABLE"], got["NODE_OPTIONS"], got["TZ"]) == ("local", "--inspect", "Asia/Tokyo")
+    assert left_out(remote, own, LAPTOP) == left_out(LAMBDA, FUNCTION, LAPTOP)
+
+
+def test_search_paths_end_with_what_layers_and_import_roots_have() -> None:
+    paths = {"PATH": ["/opt-here/bin"], "PYTHONPATH": ["/home/ana/core", "/opt-here/python"]}
+    remote = LAMBDA | {"PYTHONPATH": "/var/task/lib:/var/runtime"}
+    got = worker_environment(remote, FUNCTION, "127.0.0.1:9/abc", LAPTOP, search_paths=paths)
+    assert got["PATH"] == "/usr/local/bin:/usr/bin:/opt-here/bin"
+    assert got["PYTHONPATH"] == "/home/ana/orders/lib:/home/ana/core:/opt-here/python"
+
+
+@pytest.mark.parametrize("option", ["--require /opt/wrap.js", "-r /opt/x.js", "--import=/opt/x"])
+def test_an_option_that_loads_a_layers_file_never_reaches_a_worker(option: str) -> None:
+    remote = LAMBDA | {"NODE_OPTIONS": f"--enable-source-maps {option}"}
+    got = environment(remote)
+    assert got["NODE_OPTIONS"] == "--enable-source-maps"
+    assert "NODE_OPTIONS" in left_out(remote, FUNCTION, LAPTOP).names

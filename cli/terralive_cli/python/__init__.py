@@ -1,0 +1,1 @@
+"""Python on this machine: interpreters of deployed versions, and editable packages."""

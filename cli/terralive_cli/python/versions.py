@@ -1,0 +1,122 @@
+"""The interpreter of a Python version on this machine. It runs interpreters, and no code of users.
+
+It is used where a project has no virtual environment, and terralive's own Python is of another
+version than the function's in Lambda.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from terralive_workers.function import LocalCode
+
+_RUNTIME: Final = re.compile(r"python(3\.\d+)")
+_SECONDS: Final = 20
+# Prints the interpreter's version, and which of the named modules it does not find.
+_LOOK: Final = """\
+import importlib.util, json, sys
+paths, names = json.loads(sys.argv[1])
+sys.path[:0] = paths
+missing = [name for name in names if importlib.util.find_spec(name) is None]
+print(json.dumps(["%d.%d" % sys.version_info[:2], missing]))
+"""
+
+
+def deployed_python(
+    code: LocalCode, file: Path | None, environ: Mapping[str, str] | None = None
+) -> Path | None:
+    """Return an interpreter of the deployed version; None where there is none that can run it.
+
+    It has to find all modules that the handler's file imports: what is installed for another
+    interpreter may not be installed for it.
+
+    Args:
+        code: the code of a Python function.
+        file: the handler's file; None where there is none yet.
+        environ: the environment variables; None for those of this process.
+    """
+    match = _RUNTIME.fullmatch(code.runtime)
+    if match is None or match[1] == f"{sys.version_info[0]}.{sys.version_info[1]}":
+        return None
+    names: tuple[str, ...] = ()
+    if file is not None:
+        names = imported_modules(file)
+    paths = (str(code.path), *(str(root) for root in code.roots))
+    for candidate in candidates(match[1], environ or os.environ):
+        if _can_run(candidate, match[1], paths, names):
+            return candidate
+    return None
+
+
+def candidates(version: str, environ: Mapping[str, str]) -> Iterator[Path]:
+    """Yield the interpreters that may be of a version: on PATH, of pyenv, of uv.
+
+    https://github.com/pyenv/pyenv#environment-variables,
+    https://docs.astral.sh/uv/reference/environment/#uv_python_install_dir
+
+    Args:
+        version: `3.12`.
+        environ: the environment variables.
+    """
+    on_path = shutil.which(f"python{version}", path=environ.get("PATH"))
+    if on_path is not None:
+        yield Path(on_path)
+    home = Path(environ.get("HOME") or Path.home())
+    pyenv = Path(environ.get("PYENV_ROOT") or home / ".pyenv") / "versions"
+    data = Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    uv = Path(environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python")
+    for folder, pattern in ((pyenv, f"{version}.*"), (uv, f"cpython-{version}.*")):
+        for installed in sorted(folder.glob(pattern), key=_patch, reverse=True):
+            program = installed / "bin" / f"python{version}"
+            if program.exists():
+                yield program
+
+
+def imported_modules(file: Path) -> tuple[str, ...]:
+    """Return the names of the modules that a file imports, without those within them."""
+    try:
+        tree = ast.parse(file.read_bytes(), str(file))
+    except (OSError, SyntaxError, ValueError):
+        return ()
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.partition(".")[0])
+    return tuple(sorted(names))
+
+
+def _patch(installed: Path) -> tuple[int, ...]:
+    """Return the version in the name of a folder (`3.12.4`, `cpython-3.12.4-linux-x86_64-gnu`)."""
+    match = re.search(r"\d+(?:\.\d+)+", installed.name)
+    if match is None:
+        return ()
+    return tuple(int(part) for part in match[0].split("."))
+
+
+@cache
+def _can_run(program: Path, version: str, paths: Sequence[str], names: Sequence[str]) -> bool:
+    """Ask an interpreter for its version, and whether it finds modules."""
+    try:
+        ended = subprocess.run(
+            [program, "-E", "-c", _LOOK, json.dumps([paths, names])],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+        found: object = json.loads(ended.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return False
+    return found == [version, []]
