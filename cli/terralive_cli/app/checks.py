@@ -114,6 +114,25 @@ class Inspection:
         return creations
 
 
+def at_edge(edge: Mapping[str, str]) -> dict[str, NotLive]:
+    """Return the functions that stay as they are because Lambda@Edge runs them.
+
+    A live function would be published as a stub, and CloudFront would roll that out:
+    https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-at-the-edge.html
+
+    Args:
+        edge: what says that a function is for the edge, by the function's address.
+    """
+    return {
+        address: NotLive(
+            address,
+            f"it is for Lambda@Edge, as {evidence} says: CloudFront runs a published version of it "
+            "at its edge locations, which no stub can connect from",
+        )
+        for address, evidence in edge.items()
+    }
+
+
 def left_out(
     config: Config,
     planned: Sequence[PlannedFunction],

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from terralive_cli.app.checks import Inspection, check_changes, left_out
+from terralive_cli.app.checks import Inspection, at_edge, check_changes, left_out
 from terralive_cli.app.evaluation import Evaluation
 from terralive_cli.app.live_plan import (
     NO_WISH,
@@ -300,6 +300,7 @@ class StageApp:
         Nothing of the team's changes.
         """
         deployed = evaluated.deployed.functions
+        self._unmapped.update(at_edge(evaluated.edge))
         self._unmapped.update(left_out(self._stage.config, evaluated.planned, deployed))
         live = self._stub.live(
             outputs,

@@ -63,7 +63,7 @@ class Warnings:
         """
         versions = {at: alias.version for at, alias in evaluated.deployed.aliases.items()}
         versions.update(versions_after(shown))
-        self.emit(version_warnings(functions, evaluated.aliases, evaluated.edge, versions))
+        self.emit(version_warnings(functions, evaluated.aliases, versions))
         self.emit(new_resource_warnings(evaluated.new, shown))
         live = addresses_of(functions)
         layers = {at: item for at, item in evaluated.layers.items() if without_keys(at) in live}

@@ -12,7 +12,7 @@ from terralive_cli.layers.store import users_store
 from terralive_terraform.discovery.files import Module
 from terralive_terraform.evaluation.aliases import (
     PlannedAlias,
-    edge_distributions,
+    edge_functions,
     planned_aliases,
 )
 from terralive_terraform.evaluation.code import CodeNotFound, FoundCode, find_code
@@ -35,8 +35,8 @@ class EvaluatedApp:
         planned: the instances of functions that its configuration declares.
         builds: what nobody has built, and what stands for it in the plan.
         aliases: their aliases.
-        edge: the CloudFront distribution that runs a function at the edge, by the function's
-            address without instance keys.
+        edge: the CloudFront distribution or the role that says that a function is for the edge, by
+            the function's address without instance keys.
         located: where the code of each instance is, by address.
         layers: the layers of each instance that has any, by address.
         new: the addresses of all resources that are not deployed yet.
@@ -110,7 +110,7 @@ def evaluated_app(
         planned,
         builds,
         aliases=tuple(planned_aliases(evaluation)),
-        edge=edge_distributions(evaluation),
+        edge=edge_functions(evaluation),
         located=find_code(evaluation, planned, top, project=project, words=words),
         layers=local_layers(layers, users_store()),
         new=evaluation.new_addresses(),

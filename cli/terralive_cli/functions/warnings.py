@@ -126,7 +126,6 @@ def new_resource_warnings(new: Sequence[str], plan: ShownPlan) -> Iterator[Warne
 def version_warnings(
     functions: Sequence[DeclaredFunction],
     aliases: Sequence[PlannedAlias],
-    edge: Mapping[str, str],
     versions: Mapping[str, str],
 ) -> Iterator[Warned]:
     """Yield the warnings about published versions, whose invocations do not arrive here.
@@ -134,7 +133,6 @@ def version_warnings(
     Args:
         functions: the functions that become live.
         aliases: the aliases of the app.
-        edge: the distribution that runs a function at the edge, by the function's address.
         versions: the version that each alias points at while the functions are live, by address.
     """
     live: set[str] = set()
@@ -144,13 +142,6 @@ def version_warnings(
         live |= addresses
         if ignored_by_terraform(function):
             by_api |= addresses
-        if function.address in edge:
-            yield Warned(
-                reference="function-at-edge",
-                message=f"{edge[function.address]} runs a published version of it at the edge "
-                "(Lambda@Edge), which keeps its own code: these invocations do not run here.",
-                function=function.address,
-            )
     for alias in aliases:
         version = versions.get(alias.address, LATEST)
         if version == LATEST or not alias.is_of(live):

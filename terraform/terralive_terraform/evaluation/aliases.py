@@ -20,6 +20,7 @@ from terralive_terraform.evaluation.references import referred, referred_in
 ALIAS_TYPE: Final = "aws_lambda_alias"
 _DISTRIBUTION_TYPE: Final = "aws_cloudfront_distribution"
 _BEHAVIORS: Final = ("default_cache_behavior", "ordered_cache_behavior")
+_EDGE_SERVICE: Final = "edgelambda.amazonaws.com"
 _PROVISIONED_TYPE: Final = "aws_lambda_provisioned_concurrency_config"
 # Provisioned concurrency needs a published version, and so does a weighted alias:
 # https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
@@ -67,16 +68,25 @@ def planned_aliases(evaluation: Evaluation) -> Iterator[PlannedAlias]:
         )
 
 
-def edge_distributions(evaluation: Evaluation) -> dict[str, str]:
-    """Return the distribution that runs a function at the edge, by the function's address.
+def edge_functions(evaluation: Evaluation) -> dict[str, str]:
+    """Return what says that a function is for the edge, by the function's address.
 
+    It is the address of the distribution that runs it, or that of its role: a function that is
+    published, and whose role lets Lambda@Edge assume it, may have its distribution elsewhere.
     Lambda@Edge copies a published version to the edge locations, where it runs without a
     connection to a region:
-    https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-at-the-edge.html
+    https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-at-the-edge.html,
+    https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-edge-permissions.html
 
     Addresses are without instance keys.
     """
     found: dict[str, str] = {}
+    for function in evaluation.instances(FUNCTION_TYPE):
+        if function.values.get("publish") is not True:
+            continue
+        for role in referred(evaluation, function.address, function.module, ("role",)):
+            if _EDGE_SERVICE in text(role.values, "assume_role_policy"):
+                found[without_keys(function.address)] = without_keys(role.address)
     for item in evaluation.instances(_DISTRIBUTION_TYPE):
         expressions = section(evaluation.block(item.address), "expressions")
         for name in _BEHAVIORS:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from terralive_cli.app.checks import at_edge
 from terralive_cli.functions.warnings import version_warnings
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import Module
-from terralive_terraform.evaluation.aliases import edge_distributions, planned_aliases
+from terralive_terraform.evaluation.aliases import edge_functions, planned_aliases
 from terralive_terraform.evaluation.functions import planned_functions
 from terralive_terraform.output.shown_plan import PlannedResource, ShownPlan
 from terralive_terraform.output.state import DeployedAlias, DeployedFunction, DeployedLambda
@@ -128,7 +130,7 @@ def test_a_weighted_alias_and_one_with_provisioned_concurrency_stay() -> None:
 @pytest.mark.parametrize("version", ["$LATEST", "3"])
 def test_the_traffic_that_does_not_arrive_is_named(version: str) -> None:
     selection = selected(plan())
-    warnings = list(version_warnings(selection.functions, selection.aliases, {}, {ALIAS: version}))
+    warnings = list(version_warnings(selection.functions, selection.aliases, {ALIAS: version}))
     if version == "$LATEST":
         assert warnings == []
     else:
@@ -143,7 +145,7 @@ def test_the_alias_of_a_function_whose_code_terraform_ignores_stays_and_is_named
     assert selection.functions == ()
     assert [function.address for function in selection.by_api] == [API]
     assert selection.changes_by_call() == {}
-    (warning,) = version_warnings(selection.by_api, selection.aliases, {}, {ALIAS: "3"})
+    (warning,) = version_warnings(selection.by_api, selection.aliases, {ALIAS: "3"})
     assert "alias live stays at version 3: Lambda's API makes its function live" in warning.message
 
 
@@ -151,16 +153,29 @@ def test_a_function_that_cloudfront_runs_at_the_edge_is_named() -> None:
     made = plan()
     made.managed("aws_cloudfront_distribution.site", {})
     evaluation = made.evaluation(ROOT)
-    assert edge_distributions(evaluation) == {}
+    assert edge_functions(evaluation) == {}
     made.nested(
         "aws_cloudfront_distribution.site",
         "default_cache_behavior",
         {"lambda_function_association": [{"lambda_arn": [f"{API}.qualified_arn", API]}]},
     )
-    edge = edge_distributions(made.evaluation(ROOT))
+    edge = edge_functions(made.evaluation(ROOT))
     assert edge == {API: "aws_cloudfront_distribution.site"}
-    (warning,) = version_warnings(selected(made).functions, (), edge, {})
-    assert warning.reference == "function-at-edge"
+    refused = at_edge(edge)
+    assert refused.keys() == {API}
+    assert "it is for Lambda@Edge, as aws_cloudfront_distribution.site says" in refused[API].reason
+
+
+@pytest.mark.parametrize(("publish", "found"), [(True, {API: "aws_iam_role.edge"}), (False, {})])
+def test_a_published_function_whose_role_is_for_the_edge_is_named_without_its_distribution(
+    *, publish: bool, found: dict[str, str]
+) -> None:
+    made = PlanDocument()
+    made.managed(API, {"publish": publish}, references={"role": ["aws_iam_role.edge.arn"]})
+    principals = {"Service": ["lambda.amazonaws.com", "edgelambda.amazonaws.com"]}
+    trust = {"Statement": [{"Principal": principals, "Action": "sts:AssumeRole"}]}
+    made.managed("aws_iam_role.edge", {"assume_role_policy": json.dumps(trust)})
+    assert edge_functions(made.evaluation(ROOT)) == found
 
 
 def moved(before: str, after: str, **more: Json) -> PlannedResource:
