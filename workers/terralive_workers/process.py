@@ -66,6 +66,9 @@ class Process:
         self._killed = False
 
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        # Whether an invocation has begun here, and whether one has ended. Never set back.
+        self._has_begun = False
+        self.has_answered = False
 
     def start(self) -> None:
         """Start the process in the background. A failure is reported to `on_exit`."""
@@ -73,6 +76,8 @@ class Process:
 
     def begin(self, request_id: str) -> None:
         """Publish all output so far. Later output belongs to the invocation `request_id`."""
+        if request_id:
+            self._has_begun = True
         with self._lock:
             output = self._output
             if output is not None:
@@ -81,6 +86,7 @@ class Process:
     def end(self) -> None:
         """Publish all output so far. Later output belongs to no invocation."""
         self.begin("")
+        self.has_answered = self._has_begun
 
     def kill(self) -> None:
         """Kill the process and everything that it started. Return without waiting for the end."""

@@ -56,6 +56,8 @@ class Launcher:
         # Names of the variables that the user was told about. No more are added after `_MOST_TOLD`.
         # The pool's lock guards it.
         self._told: set[str] = set()
+        # Whether the user was told that a worker goes on after its answer. Output threads set it.
+        self._told_late = False
         # Open as long as the pool is, where the function is debugged.
         self._debug_port: DebugPort | None = None
         # Has the folders of links to parts of layers. Made for the first one.
@@ -86,7 +88,12 @@ class Launcher:
             self._api.unregister(worker_id)
             on_exit(status)
 
-        return Process(
+        def emitted(request_id: str, line: str, stream: str) -> None:
+            self._publish(request_id, line, stream)
+            if not request_id and process.has_answered:
+                self._tell_late_output()
+
+        process = Process(
             launch.command,
             cwd=self._function.path,
             environment=worker_environment(
@@ -97,9 +104,10 @@ class Launcher:
                 search_paths=search_paths(self._function, self._new_folder),
             ),
             guardian=self._api.guardian,
-            emit=self._publish,
+            emit=emitted,
             on_exit=exited,
         )
+        return process
 
     def warnings(self, environment: Mapping[str, str]) -> list[Warned]:
         """Return warnings about variables that are not taken over; each of them only once."""
@@ -122,6 +130,12 @@ class Launcher:
         if self._links is None:
             self._links = tempfile.TemporaryDirectory(prefix="terralive-layers-")
         return Path(tempfile.mkdtemp(dir=self._links.name))
+
+    def _tell_late_output(self) -> None:
+        """Tell once that a worker goes on after its answer."""
+        if not self._told_late:
+            self._told_late = True
+            self._sink(messages.output_after_answer(self._function))
 
     def _publish(self, request_id: str, line: str, stream: str) -> None:
         # Python's runtime separates the lines of a stack trace with carriage returns, so that the

@@ -62,6 +62,20 @@ def module_missing(function: LocalFunction, failure: WorkerFailure) -> Warned | 
     return Warned("module-missing", text, function.shown_name)
 
 
+def output_after_answer(function: LocalFunction) -> Warned:
+    """Say that a worker has written something after its answer.
+
+    Lambda freezes an environment after the answer, until the next invocation:
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+    """
+    text = (
+        "It goes on after its answer (a thread, a callback, a child process). What it writes then"
+        " belongs to no invocation. In Lambda, the process is frozen until the next invocation, so"
+        " such code may run later there, or never. Here, it is not frozen."
+    )
+    return Warned("output-after-answer", text, function.shown_name)
+
+
 def variables_left_out(function: LocalFunction, left_out: LeftOut) -> list[Warned]:
     """Warn about environment variables that differ from Lambda's, by name and without values."""
     warnings: list[Warned] = []

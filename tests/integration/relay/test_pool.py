@@ -1067,3 +1067,31 @@ def test_variables_that_are_left_out_are_named_once_in_one_warning(
     assert "LD_AUDIT." in second
     assert "BASH_ENV" not in second
     assert "secret" not in first + in_lambda + second
+
+
+@pytest.mark.parametrize("printed", ["print('late')", "sys.stderr.write('late\\n')"])
+def test_what_a_thread_writes_after_the_answer_belongs_to_no_invocation_and_is_told(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path, printed: str
+) -> None:
+    code = f"""
+        import os, sys, threading, time
+        def later(file):
+            while not os.path.exists(file):
+                time.sleep(0.005)
+            {printed}
+        def handler(event, context):
+            print("now")
+            threading.Thread(target=later, args=(event,), daemon=True).start()
+        """
+    pool = make_pool(local_function(tmp_path, code))
+    file = tmp_path / "answered"
+    first = invocation(str(file))
+    assert value(pool.submit(first)) is None
+    assert sink.lines(first.request_id) == ["now"]
+    assert sink.of_type(Warned) == []
+    file.touch()
+    sink.wait_for("late")
+    assert sink.lines("") == ["late"]
+    eventually(lambda: len(sink.of_type(Warned)) == 1, "the warning")
+    (warning,) = sink.of_type(Warned)
+    assert (warning.reference, warning.function) == ("output-after-answer", "orders")
