@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -20,7 +20,7 @@ from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api.server import RuntimeApi
-from terralive_workers.runtime_api.worker_client import PostResult, StreamedResponse, collected
+from terralive_workers.runtime_api.worker_client import PostResult, StreamedResponse
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
 PYTHON = Path(sys.executable)
@@ -129,23 +129,50 @@ class Transcript:
     exit_status: int = 0
 
 
+class RecordedStream:
+    """A streamed response that is noted as a whole when it ends."""
+
+    def __init__(self, note: Callable[[str, str, bytes], PostResult], call: str) -> None:
+        self._note = note
+        self._call = call
+        self._body = bytearray()
+
+    def write(self, piece: bytes) -> bool:
+        self._body += piece
+        return True
+
+    def end(self) -> PostResult:
+        return self._note(self._call, "", bytes(self._body))
+
+    def fail(self, error_type: str, body: bytes) -> PostResult:
+        broken = json.dumps({"written": self._body.decode("latin-1"), "error": body.decode()})
+        return self._note(f"broken {self._call}", error_type, broken.encode())
+
+
 class ScriptedClient:
     """A client of the Runtime API that gives out these invocations and records the answers."""
 
     def __init__(self, invocations: Sequence[Invocation]) -> None:
         self._left = list(invocations)
+        # How many invocations were given out. `_answered` belongs to the same lock.
+        self._given = 0
+        self._answered = threading.Condition()
         self.calls: list[tuple[str, str, bytes]] = []
 
     def next_invocation(self) -> Invocation | None:
-        if not self._left:
-            return None
-        return self._left.pop(0)
+        # A runtime may ask while its streamed response is still read, on another connection.
+        with self._answered:
+            assert self._answered.wait_for(lambda: len(self.calls) >= self._given, 20)
+            if not self._left:
+                return None
+            self._given += 1
+            return self._left.pop(0)
 
     def respond(self, request_id: str, body: bytes) -> PostResult:
         return self._note(f"response to {request_id}", "", body)
 
-    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse:  # noqa: ARG002
-        return collected(self, request_id)
+    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse:
+        return RecordedStream(self._note, f"response streamed to {request_id} as {content_type}")
 
     def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         return self._note(f"error of {request_id}", error_type, body)
@@ -154,7 +181,9 @@ class ScriptedClient:
         return self._note("init error", error_type, body)
 
     def _note(self, call: str, error_type: str, body: bytes) -> PostResult:
-        self.calls.append((call, error_type, body))
+        with self._answered:
+            self.calls.append((call, error_type, body))
+            self._answered.notify_all()
         return PostResult.ACCEPTED
 
 

@@ -10,9 +10,8 @@
  * callbacks. Of version 4 (nodejs24.x), it has the one difference that breaks handlers: a handler
  * that takes a callback is not run.
  *
- * It must never leave its own frames in a stack trace, or its own words in a log. Two differences
- * are intended: a syntax error keeps its file and line in the trace (as in version 4 of the
- * client), and a handler that streams its response fails with an error that says so.
+ * It must never leave its own frames in a stack trace, or its own words in a log. One difference is
+ * intended: a syntax error keeps its file and line in the trace (as in version 4 of the client).
  */
 
 import { spawnSync } from "node:child_process";
@@ -36,6 +35,8 @@ class HandlerNotFound extends Error {}
 class MalformedHandlerName extends Error {}
 class UserCodeSyntaxError extends Error {}
 class CallbackHandlerDeprecated extends Error {}
+class MalformedStreamingHandler extends Error {}
+class InvalidStreamingOperation extends Error {}
 class UnhandledPromiseRejection extends Error {
   constructor(reason, promise) {
     super(reason);
@@ -49,13 +50,12 @@ for (const kind of [
   MalformedHandlerName,
   UserCodeSyntaxError,
   CallbackHandlerDeprecated,
+  MalformedStreamingHandler,
+  InvalidStreamingOperation,
   UnhandledPromiseRejection,
 ]) {
   kind.prototype.name = `Runtime.${kind.name}`;
 }
-
-class StreamingNotSupported extends Error {}
-StreamingNotSupported.prototype.name = "Terralive.StreamingNotSupported";
 
 /** Return the lines of a text without the frames of this file and the frames below them. */
 function linesOf(text) {
@@ -222,6 +222,9 @@ function logError(title, thrown) {
 
 // The Runtime API
 
+const ERROR_TYPE = "Lambda-Runtime-Function-Error-Type";
+const ERROR_BODY = "Lambda-Runtime-Function-Error-Body";
+
 /**
  * The Runtime API over one connection that is kept open.
  *
@@ -231,6 +234,7 @@ function logError(title, thrown) {
  */
 class RuntimeApi {
   #socket;
+  #agent; // the connection of streamed responses, which is another one
   #prefix; // of every path
   // What has been received and not been used yet: chunks, which are joined only when that can
   // complete a response, since an event may have megabytes.
@@ -242,6 +246,8 @@ class RuntimeApi {
     const [, host, port, prefix] = /^(.*):(\d+)(.*)$/.exec(address);
     const api = new RuntimeApi();
     api.#prefix = prefix + VERSION;
+    api.host = host;
+    api.port = Number(port);
     api.#socket = net.connect({ host, port: Number(port), noDelay: true });
     await new Promise((resolve) => {
       api.#socket.once("connect", resolve);
@@ -270,6 +276,32 @@ class RuntimeApi {
     return response;
   }
 
+  /**
+   * Begin a streamed response: a request whose body the handler writes.
+   *
+   * The request keeps the event loop alive until it is answered.
+   */
+  stream(id, highWaterMark) {
+    const http = require("node:http");
+    if (!this.#agent) {
+      this.#agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+      this.#agent.createConnection = (options, connected) =>
+        net.createConnection({ ...options, highWaterMark }, connected);
+    }
+    return http.request({
+      host: this.host,
+      port: this.port,
+      method: "POST",
+      path: `${this.#prefix}/invocation/${encodeURIComponent(id)}/response`,
+      agent: this.#agent,
+      headers: {
+        "Content-Type": "application/octet-stream",
+        "Lambda-Runtime-Function-Response-Mode": "streaming",
+        Trailer: [ERROR_TYPE, ERROR_BODY],
+      },
+    });
+  }
+
   respond(id, result) {
     this.#post(`/invocation/${encodeURIComponent(id)}/response`, serialise(result));
   }
@@ -280,7 +312,7 @@ class RuntimeApi {
 
   failInit(thrown) {
     const document = errorDocument(thrown);
-    const header = `Lambda-Runtime-Function-Error-Type: ${document.errorType}\r\n`;
+    const header = `${ERROR_TYPE}: ${document.errorType}\r\n`;
     this.#post("/init/error", serialise(document), header);
   }
 
@@ -347,15 +379,6 @@ class RuntimeApi {
 }
 
 // The handler: https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html
-
-const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
-
-function refuseStreaming() {
-  throw new StreamingNotSupported(
-    "terralive cannot run a handler that streams its response (awslambda.streamifyResponse) live " +
-      "yet. Leave this function out of [functions] in terralive.toml: it stays deployed as it is.",
-  );
-}
 
 /** Throw if the handler takes a callback and the runtime is nodejs24.x or later. */
 function refuseCallbacks(handler) {
@@ -536,9 +559,117 @@ async function load(root, handler, typescript) {
   }
   if (!found) throw new HandlerNotFound(`${handler} is undefined or not exported`);
   if (typeof found !== "function") throw new HandlerNotFound(`${handler} is not a function`);
-  if (found[STREAMING]) refuseStreaming();
-  refuseCallbacks(found);
+  if (!streams(found)) refuseCallbacks(found);
   return found;
+}
+
+// Streamed responses: https://docs.aws.amazon.com/lambda/latest/dg/config-rs-write-functions.html
+
+const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
+const HIGH_WATER_MARK = Symbol.for("aws.lambda.runtime.handler.streaming.highWaterMark");
+const PRELUDE_TYPE = "application/vnd.awslambda.http-integration-response";
+const PRELUDE_END = new Uint8Array(8);
+
+// What a handler sees of the request that is its stream.
+const STREAM_METHODS = [
+  ...["cork", "destroy", "end", "uncork", "write", "setContentType"],
+  ...["addListener", "emit", "eventNames", "getMaxListeners", "listenerCount", "listeners"],
+  ...["off", "on", "once", "prependListener", "prependOnceListener", "rawListeners"],
+  ...["removeAllListeners", "removeListener", "setMaxListeners"],
+];
+const STREAM_PROPERTIES = ["destroyed", "writable", "_onBeforeFirstWrite"];
+const READ_ONLY_PROPERTIES = [
+  ...["writableFinished", "writableObjectMode", "writableBuffer", "writableEnded"],
+  ...["writableNeedDrain", "writableHighWaterMark", "writableCorked", "writableLength"],
+];
+
+const awslambda = {
+  streamifyResponse(handler, options) {
+    handler[STREAMING] = "response";
+    if (typeof options?.highWaterMark === "number") {
+      handler[HIGH_WATER_MARK] = parseInt(options.highWaterMark);
+    }
+    return handler;
+  },
+  HttpResponseStream: class HttpResponseStream {
+    /** Let a stream begin with the status, headers and cookies of an HTTP response. */
+    static from(stream, prelude) {
+      stream.setContentType(PRELUDE_TYPE);
+      const text = JSON.stringify(prelude);
+      stream._onBeforeFirstWrite = (write) => {
+        write(text);
+        write(PRELUDE_END);
+      };
+      return stream;
+    }
+  },
+};
+
+/** Whether a handler streams its response. */
+function streams(handler) {
+  const kind = handler[STREAMING];
+  if (kind === undefined || kind === null || kind === false) return false;
+  if (kind === "response") return true;
+  throw new MalformedStreamingHandler("Only response streaming is supported.");
+}
+
+/** Return the stream that a handler writes, for the request that carries it. */
+function writableOf(request) {
+  let isBegun = false;
+  const { write, end } = request;
+  request.setContentType = (type) => {
+    if (isBegun) throw new InvalidStreamingOperation("Cannot set content-type, too late.");
+    request.setHeader("Content-Type", type);
+  };
+  request.write = (chunk, encoding, callback) => {
+    void chunk.length; // null and undefined are errors
+    const isPlain =
+      typeof chunk === "string" || Buffer.isBuffer(chunk) || chunk?.constructor === Uint8Array;
+    const data = isPlain ? chunk : JSON.stringify(chunk);
+    if (!isBegun) request._onBeforeFirstWrite?.((first) => write.call(request, first));
+    const goesOn = write.call(request, data, encoding, callback);
+    isBegun = true;
+    return goesOn;
+  };
+  // The official client passes one argument on. Without a write before, there is no prelude.
+  request.end = (last) => void end.call(request, last);
+  const stream = {};
+  for (const name of STREAM_METHODS) stream[name] = request[name].bind(request);
+  for (const name of STREAM_PROPERTIES) {
+    const set = (value) => (request[name] = value);
+    Object.defineProperty(stream, name, { get: () => request[name], set });
+  }
+  for (const name of READ_ONLY_PROPERTIES) {
+    Object.defineProperty(stream, name, { get: () => request[name] });
+  }
+  return stream;
+}
+
+/**
+ * Return the stream of a request, its end, and what ends it with an error.
+ *
+ * An error is in the trailers, even if nothing was written before.
+ */
+function streamed(request) {
+  const answered = new Promise((resolve, reject) => {
+    request.on("response", (response) => {
+      response.on("aborted", reject);
+      response.on("end", resolve);
+      response.resume();
+    });
+    request.on("error", reject);
+  });
+  const fail = (thrown, then) => {
+    logError("Invoke Error", thrown);
+    const document = errorDocument(thrown);
+    request.addTrailers({
+      [ERROR_TYPE]: document.errorType,
+      [ERROR_BODY]: Buffer.from(JSON.stringify(document)).toString("base64"),
+    });
+    request.end();
+    answered.then(then);
+  };
+  return { stream: writableOf(request), answered, fail };
 }
 
 // Invocations
@@ -665,7 +796,8 @@ class Runtime {
 
   goOn() {
     setImmediate(() => {
-      this.handleOne().catch((error) => crash("Uncaught Exception", error, 129));
+      const handled = streams(this.handler) ? this.streamOne() : this.handleOne();
+      handled.catch((error) => crash("Uncaught Exception", error, 129));
     });
   }
 
@@ -688,6 +820,38 @@ class Runtime {
       callback(error);
     }
   }
+
+  async streamOne() {
+    const { headers, body } = await this.api.next();
+    const id = headers["lambda-runtime-aws-request-id"];
+    global[REQUEST_ID] = id;
+    const context = { callbackWaitsForEmptyEventLoop: true };
+    const request = this.api.stream(id, this.handler[HIGH_WATER_MARK]);
+    const { stream, answered, fail } = streamed(request);
+    const goOn = () => {
+      whenIdle = nothing;
+      if (context.callbackWaitsForEmptyEventLoop) whenIdle = () => this.goOn();
+      else this.goOn();
+    };
+    try {
+      onCrash = (error) => this.api.fail(id, error);
+      whenIdle = () => this.goOn();
+      setTraceId(headers["lambda-runtime-trace-id"]);
+      Object.assign(context, contextProperties(headers));
+      const event = JSON.parse(body);
+      const result = this.handler(event, stream, context);
+      if (typeof result?.then !== "function") {
+        fail("Streaming does not support non-async handlers.", goOn);
+        return;
+      }
+      if ((await result) !== undefined) console.warn("Streaming handlers ignore return values.");
+      await answered;
+      if (stream.writableFinished) goOn();
+      else fail("Response stream is not finished.", goOn);
+    } catch (error) {
+      fail(error, goOn);
+    }
+  }
 }
 
 function crash(title, error, status) {
@@ -708,10 +872,7 @@ async function main(handlerName, given = "{}") {
     crash("Unhandled Promise Rejection", error, 128);
   });
   process.on("beforeExit", () => whenIdle());
-  globalThis.awslambda = {
-    streamifyResponse: (handler) => Object.assign(handler, { [STREAMING]: "response" }),
-    HttpResponseStream: { from: refuseStreaming },
-  };
+  globalThis.awslambda = awslambda;
   new Runtime(api, await load(process.cwd(), handlerName, typescript)).goOn();
 }
 
