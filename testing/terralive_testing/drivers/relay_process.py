@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,13 @@ class RelayProcess:
 
 @contextmanager
 def relay_process(
-    info: SandboxInfo, stage: Stage, code: Path, caller_arn: str, *, url: str = ""
+    info: SandboxInfo,
+    stage: Stage,
+    code: Path,
+    caller_arn: str,
+    *,
+    url: str = "",
+    own: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[RelayProcess]:
     """Run a relay for a stage's functions. Yields it connected.
 
@@ -84,7 +90,11 @@ def relay_process(
         code: the folder of app.py.
         caller_arn: the developer's ARN.
         url: the address to connect to, if it is not the stage's own.
+        own: the path, runtime, handler or node of single functions, by the stage's keys.
     """
+    functions = {}
+    for key, arn in stage.arns.items():
+        functions[arn] = {"path": str(code), **(own or {}).get(key, {})}
     settings = {
         "url": url or stage.url,
         "region": info.region,
@@ -92,7 +102,7 @@ def relay_process(
         "keys": [info.access_key_id, info.secret_access_key],
         "caller_arn": caller_arn,
         "secret": stage.secret.hex(),
-        "functions": dict.fromkeys(stage.arns.values(), str(code)),
+        "functions": functions,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "terralive_testing.drivers.relay_process"],
@@ -126,12 +136,13 @@ def _main() -> None:
             name=name_of(arn),
             arn=arn,
             address=name_of(arn),
-            runtime="python3.12",
-            handler="app.handler",
-            path=Path(path),
+            runtime=given.get("runtime", "python3.12"),
+            handler=given.get("handler", "app.handler"),
+            path=Path(given["path"]),
             python=Path(sys.executable),
+            node=Path(given.get("node", "node")),
         )
-        for arn, path in settings["functions"].items()
+        for arn, given in settings["functions"].items()
     )
     identity = RelayIdentity(f"relay-{os.getpid()}", tuple(settings["functions"]), "ana", "laptop")
     keys = Credentials(*settings["keys"])
