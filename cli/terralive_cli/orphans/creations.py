@@ -77,8 +77,9 @@ class Creations:
         found = self.search.find(self.resources, since)
         certain = [item for item in found if is_left(item, own, since)]
         if certain:
+            others = [item for item in found if item not in certain]
             options = options_of(self.stage.config)
-            raise left(certain, options, is_program=self._is_program)
+            raise left(certain, others, options, is_program=self._is_program)
         return found
 
     @contextmanager

@@ -37,18 +37,30 @@ def exists(found: Sequence[Found], *, is_program: bool) -> ConfigurationError:
     )
 
 
-def left(found: Sequence[Found], options: str, *, is_program: bool) -> ConfigurationError:
+def left(
+    found: Sequence[Found], others: Sequence[Found], options: str, *, is_program: bool
+) -> ConfigurationError:
     """Return the error for a destroy that would not know of what a deployment has left.
 
     Args:
-        found: the resources.
+        found: the resources that it has left.
+        others: resources that exist, and of which nobody knows who has created them. The apply that
+            the hint names asks for them, too.
         options: the options of the command line that name the stage.
         is_program: whether the app is a CDKTF program.
     """
+    message = (
+        "A deployment of this stage was not finished. These resources were created since it began, "
+        f"and the Terraform state does not have them:\n{_blocks(found)}\n"
+    )
+    if others:
+        message += (
+            "AWS also has these resources of the configuration, and does not tell since when. They "
+            f"may belong to another state:\n{_blocks(others)}\n"
+        )
     return ConfigurationError(
         REFERENCE,
-        "A deployment of this stage was not finished. These resources were created since it began, "
-        f"and the Terraform state does not have them:\n{_blocks(found)}\nNothing was changed.",
+        f"{message}Nothing was changed.",
         hint=f"Delete them on AWS. Or take them into the state: {_way(is_program=is_program)}, and "
         f"run `terralive apply {options}`. Then run the same command again.",
     )

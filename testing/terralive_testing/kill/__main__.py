@@ -33,9 +33,10 @@ _LAST: Final = (Before.APP, Before.LIVE)
 
 def main() -> int:
     options = _options()
-    # A shell starts background jobs with SIGINT ignored, and every child inherits that. Then no
-    # Ctrl-C would reach a command.
+    # A shell starts background jobs with SIGINT ignored, nohup ignores SIGHUP, and every child
+    # inherits that. Then no Ctrl-C would reach a command.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # CDKTF programs run on this Python.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     use_mirror()

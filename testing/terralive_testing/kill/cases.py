@@ -40,10 +40,23 @@ class Way(Enum):
     KILL = "kill -9"
     # Ctrl-C in a terminal, once.
     CTRL_C = "Ctrl-C"
+    # A `kill`, and a terminal that is closed.
+    TERM = "SIGTERM"
+    HUP = "SIGHUP"
     # Ctrl-C again and again: Terraform and its providers are killed in the end.
     CTRL_C_AGAIN = "Ctrl-C 3x"
     # `kill -9` of terralive and of everything that it has started, as if the machine stopped.
     POWER = "power off"
+
+
+# The signals of the ways that only need one moment.
+_SIGNALS: Final[Mapping[Way, tuple[signal.Signals, ...]]] = {
+    Way.KILL: (signal.SIGKILL,),
+    Way.CTRL_C: (signal.SIGINT,),
+    Way.TERM: (signal.SIGTERM,),
+    # The shell and the system may both send it.
+    Way.HUP: (signal.SIGHUP, signal.SIGHUP),
+}
 
 
 @dataclass(slots=True)
@@ -106,11 +119,12 @@ class App:
 
     def clear(self) -> list[str]:
         """Remove what a case that went wrong has left, as far as terralive can."""
-        command = self._run("destroy", "--app")
         self._deployed = None
-        if command.process.returncode == 0:
-            return []
-        return [command.story()]
+        try:
+            self._destroyed(Result(), removes_app=True)
+        except AssertionError as error:
+            return [str(error)]
+        return []
 
     def _prepared(self, point: Point) -> Mapping[str, Content]:
         """Bring the stage to where the point needs it. Return the account before terralive."""
@@ -156,20 +170,7 @@ class App:
         with Command(words, self._project.root, self._variables) as command:
             command.wait_for(point.is_reached, point.name, _SECONDS)
             children = descendants(command.process.pid)
-            match way:
-                case Way.KILL:
-                    command.process.kill()
-                case Way.POWER:
-                    for pid in [command.process.pid, *children]:
-                        _signal(pid, signal.SIGKILL)
-                case Way.CTRL_C:
-                    command.interrupt()
-                case Way.CTRL_C_AGAIN:
-                    for _ in range(3):
-                        command.interrupt()
-                        time.sleep(0.5)
-                        if command.process.poll() is not None:
-                            break
+            _end(command, way, children)
             command.finish(_SECONDS)
             noise = [line for line in command.noise if "Traceback" in line]
             assert not noise, command.story()
@@ -211,6 +212,24 @@ class App:
     def _run(self, *words: str) -> Command:
         arguments = [*words, "--sandbox", "--yes"]
         return run(arguments, self._project.root, self._variables, _SECONDS)
+
+
+def _end(command: Command, way: Way, children: list[int]) -> None:
+    """End a command in a way; its children, too, where the way says so."""
+    pid = command.process.pid
+    match way:
+        case Way.POWER:
+            for each in [pid, *children]:
+                _signal(each, signal.SIGKILL)
+        case Way.CTRL_C_AGAIN:
+            for _ in range(3):
+                command.interrupt()
+                time.sleep(0.5)
+                if command.process.poll() is not None:
+                    break
+        case _:
+            for number in _SIGNALS[way]:
+                _signal(pid, number)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

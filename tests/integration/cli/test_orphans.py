@@ -198,9 +198,14 @@ def test_the_texts_have_blocks_to_paste_and_say_what_to_do() -> None:
     assert block in before.message
     assert "*.tf" in before.hint
     assert "import_from(ID)" in exists(found, is_program=True).hint
-    destroyed = left(found, "--stage dev-ana", is_program=False)
+    destroyed = left(found, [], "--stage dev-ana", is_program=False)
     assert block in destroyed.message
+    assert "does not tell since when" not in destroyed.message
     assert "terralive apply --stage dev-ana" in destroyed.hint
+    # That apply asks for all that exists.
+    policy = Found("aws_iam_role_policy.it", "aws_iam_role_policy", "orders:own")
+    both = left(found, [policy], "--stage dev-ana", is_program=False).message
+    assert both.index(block) < both.index("does not tell since when") < both.index('"orders:own"')
 
     error = TerraformError("resource-exists", "terraform apply failed.", hint="What stays.")
     explain(error, [], is_program=False)
