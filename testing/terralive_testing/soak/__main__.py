@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from terralive_cli.joining.concurrency import BROKER_CONCURRENCY
 from terralive_cli.output.failures import INTERRUPTED
 from terralive_sandbox.process import SandboxProcess
 from terralive_testing.deployers.faults import Faults
@@ -49,8 +50,9 @@ _RETRY_SECONDS = 300 + 60
 _PATIENCE_SECONDS = 60.0
 _SAY_SECONDS = 20.0
 _CLOSING_SECONDS = 1.0
-# Concurrent runs of the broker that the account allows. Each needs 50 MB, and a processor to start.
-_BROKERS = 40
+# Concurrent runs of the broker: what terralive reserves for it, where an account has enough. Each
+# needs 50 MB, and a processor to start.
+_BROKERS = BROKER_CONCURRENCY
 # A stub and the deployed code that it invokes.
 _EXECUTIONS_A_CALL = 2
 # Execution environments in the sandbox have a `/tmp` of their own, so the ledger of handlers is
