@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Final
 
 from terralive_cli.configuration.values import Config
@@ -40,17 +41,19 @@ def run(
             # For example, Terraform cannot download the provider.
             apps.show_declared()
             raise
-        with apps.planned_live(deployed, needs_file=terraform_output) as plan:
+        with ExitStack() as open_plans:
+            planning = open_plans.enter_context(debug_stack.planned_beside())
+            live = apps.planned_live(deployed, needs_file=terraform_output)
+            plan = open_plans.enter_context(live)
             approval.show_live_plan(stage, ui, plan)
             if terraform_output:
                 made = [item for item in plan.plans if item.ready.plan is not plans.NO_PLAN]
                 for of_stack in made:
                     ui.emit(plans.text_of(of_stack.ready, of_stack.stack))
             has_changes = plan.has_changes or bool(plan.waiting)
-            needs_repository = apps.needs_repository(plan)
-        if needs_repository:
-            debug_stack = debug_stack.with_images()
-        with debug_stack.planned() as ready:
+            if apps.needs_repository(plan):
+                debug_stack, planning = debug_stack.with_images(planning, open_plans)
+            ready = planning.result()
             has_changes = has_changes or ready.plan.has_changes
             # One that is joined has no plan of its own.
             if terraform_output and not debug_stack.existing.is_joined:

@@ -8,7 +8,7 @@ is imported into the state here, and then changed or removed like any other.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
@@ -50,6 +50,7 @@ from terralive_terraform.debug_stack.settings import (
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.state import ResourceInstance
 from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.side_by_side.beside import Beside
 
 # Two developers may have made two APIs with one name at the same moment, so a destroy looks again.
 _MOST_DESTROYS: Final = 3
@@ -178,15 +179,23 @@ class DebugStack:
             _init(terraform, phase)
         return cls(stage, phase, settings, directory, terraform, inventory, existing, trusts_mark)
 
-    def with_images(self) -> DebugStack:
-        """Return the debug stack with a repository for the stub's image.
+    def with_images(
+        self, planning: Beside[ReadyPlan], open_plans: ExitStack
+    ) -> tuple[DebugStack, Beside[ReadyPlan]]:
+        """Return the debug stack with a repository for the stub's image, and its plan.
+
+        Args:
+            planning: the plan of this debug stack. It is left where it has no repository.
+            open_plans: holds the new plan.
 
         Raises:
             TerraliveError: see `opened`.
         """
         if self.settings.has_images:
-            return self
-        return DebugStack.opened(self.stage, needs_images=True)
+            return self, planning
+        planning.close()
+        debug_stack = DebugStack.opened(self.stage, needs_images=True)
+        return debug_stack, open_plans.enter_context(debug_stack.planned_beside())
 
     @property
     def emit(self) -> Emit:
@@ -245,6 +254,14 @@ class DebugStack:
             planned(self.stage, self.terraform, self.phase) as ready,
         ):
             yield ready
+
+    def planned_beside(self) -> Beside[ReadyPlan]:
+        """Plan the debug stack on another thread, beside the app; see `planned`.
+
+        It begins when the app's `terraform init` is over. Its events are shown when its plan is
+        waited for.
+        """
+        return Beside(self.planned(), self.stage.runs, self.phase.held().release)
 
     def apply(self, ready: ReadyPlan, deployed: DebugStackOutputs | None) -> DebugStackOutputs:
         """Apply a plan of the debug stack, make its secret, and describe it in its table.

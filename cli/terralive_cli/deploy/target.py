@@ -42,6 +42,7 @@ from terralive_terraform.discovery.providers import (
 from terralive_terraform.runs.environment import debug_stack_environment, terraform_environment
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.runs.version import require_terraform
+from terralive_terraform.side_by_side.runs import RunsAtOnce
 from terralive_terraform.substitution.app import Prepared
 from terralive_terraform.substitution.plain_app import tidy
 
@@ -94,6 +95,7 @@ class Stage:
         stack: the stack of a CDKTF program that is worked on; "" for the debug stack, for all
             stacks, and for `*.tf` files.
         terraform_version: the version of the Terraform that is run.
+        runs: the Terraform runs of the stage that may run at once.
     """
 
     config: Config
@@ -102,6 +104,7 @@ class Stage:
     environment: Mapping[str, str] = field(repr=False)
     stack: str = ""
     terraform_version: str = ""
+    runs: RunsAtOnce = field(default_factory=RunsAtOnce, repr=False, compare=False)
     # The profiles that the user has been told of: an app is planned several times.
     _told_profiles: list[tuple[str, ...]] = field(default_factory=list, repr=False, compare=False)
 
@@ -151,6 +154,7 @@ class Stage:
             environment=debug_stack_environment(self.environment),
             on_progress=phase.on_progress,
             state_file=state_file,
+            runs=self.runs,
         )
 
     def app_terraform(self, app: Prepared, phase: Phase) -> Terraform:
@@ -165,9 +169,11 @@ class Stage:
         else:
             regions.require_same_in_sandbox(_running_sandbox(self.target.sandbox))
         environment = self._app_environment(app.directory)
-        terraform = app.terraform(self.config.terraform.binary, environment, phase.on_progress)
+        binary = self.config.terraform.binary
+        terraform = app.terraform(binary, environment, phase.on_progress, self.runs)
         with phase.step("init"):
             terraform.ensure_init()
+        self.runs.begin()
         return terraform
 
     def _app_environment(self, directory: Path) -> Mapping[str, str]:

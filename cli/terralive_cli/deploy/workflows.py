@@ -2,8 +2,9 @@
 
 Making an app live has these steps, and each leaves a state that `restore` and `destroy` understand:
 
-    1. The app is planned with stubs, and the debug stack is planned. Nothing is deployed yet, so
-       every mistake and everything that must not be touched is found first.
+    1. The app is planned with stubs, and the debug stack is planned beside it, on another thread.
+       Nothing is deployed yet, so every mistake and everything that must not be touched is found
+       first.
     2. Both plans are shown. There is one question for them, and one for everything else that the
        app's configuration changes.
     3. The debug stack is applied, if it changes. It is refused where API Gateway writes its
@@ -29,7 +30,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Final
 
 from terralive_cli.app.live_plan import (
@@ -44,6 +45,7 @@ from terralive_cli.app.stage_app import StageApp
 from terralive_cli.deploy import approval, plans, record
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
+from terralive_cli.deploy.plans import ReadyPlan
 from terralive_cli.deploy.restored import Restored
 from terralive_cli.deploy.target import Stage
 from terralive_cli.fallback.removing import remove_versions
@@ -55,6 +57,7 @@ from terralive_cli.stacks.deploying import LiveProgress
 from terralive_cli.stacks.stage_apps import StageApps
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.addresses import in_stack, stack_of, without_stack
+from terralive_terraform.side_by_side.beside import Beside
 
 _log: Final = logging.getLogger("terralive.cli")
 _LOST: Final = (
@@ -84,10 +87,11 @@ def make_live(
     stage = debug_stack.stage
     plans.forget_plans(stage)
     with ExitStack() as open_plans:
+        planning = open_plans.enter_context(debug_stack.planned_beside())
         shown = open_plans.enter_context(apps.planned_live(deployed))
         if apps.needs_repository(shown):
-            debug_stack = debug_stack.with_images()
-        debug_stack, outputs = _asked_and_deployed(debug_stack, ui, shown, deployed)
+            debug_stack, planning = debug_stack.with_images(planning, open_plans)
+        debug_stack, outputs = _asked_and_deployed(debug_stack, planning, ui, shown, deployed)
         urls = (outputs.relay_url, outputs.stub_url)
         require_no_tracing(stage, urls, is_joined=debug_stack.existing.is_joined)
         progress = LiveProgress(stage, ui, apps, shown)
@@ -98,12 +102,17 @@ def make_live(
 
 
 def _asked_and_deployed(
-    debug_stack: DebugStack, ui: Ui, live: LivePlans, deployed: DebugStackOutputs | None
+    debug_stack: DebugStack,
+    planning: Beside[ReadyPlan],
+    ui: Ui,
+    live: LivePlans,
+    deployed: DebugStackOutputs | None,
 ) -> tuple[DebugStack, DebugStackOutputs]:
-    """Plan the debug stack, ask for the whole deployment, and apply the plan.
+    """Wait for the plan of the debug stack, ask for the whole deployment, and apply the plan.
 
     Args:
         debug_stack: the debug stack.
+        planning: its plan, which is left then.
         ui: asks the user.
         live: the plans of the app.
         deployed: the outputs of the debug stack that is deployed; None where there is none.
@@ -112,7 +121,8 @@ def _asked_and_deployed(
         The debug stack that is deployed then, and its outputs.
     """
     stage = debug_stack.stage
-    with debug_stack.planned() as first:
+    with closing(planning):
+        first = planning.result()
         approval.ask_deployment(stage, ui, first.plan, live)
         record.forget_last_start(stage.target.work)
         with StaleOnce(debug_stack, "debug-stack"):

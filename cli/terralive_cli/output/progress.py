@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from terralive_cli.output.events import Emit, StepState, TerraformProgress
+from terralive_cli.output.held import HeldEvents
 from terralive_relay.events import Event, Warned
 from terralive_terraform.output.progress import (
     Change,
@@ -21,6 +22,7 @@ from terralive_terraform.output.progress import (
     ResourceProgress,
     Summary,
 )
+from terralive_terraform.side_by_side.runs import StoppedError
 
 
 @dataclass(slots=True)
@@ -56,12 +58,18 @@ class Phase:
         try:
             yield
         except BaseException as error:  # also Ctrl-C: the step has not finished
-            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else ""
+            reason = _reason(error)
             took = _seconds_since(began)
             self._report(action, StepState.FAILED, message=reason, elapsed_s=took)
             raise
         if not reports_its_end:
             self._report(action, StepState.DONE, elapsed_s=_seconds_since(began))
+
+    def held(self) -> HeldEvents:
+        """Keep the events of this phase from now on until they are released."""
+        held = HeldEvents(self.emit)
+        self.emit = held
+        return held
 
     def note(self, message: str) -> None:
         """Emit what the phase does just now."""
@@ -93,6 +101,15 @@ def without_failures(emit: Emit) -> Emit:
         emit(*others)
 
     return emit_others
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a step has not finished; "" where an error of its own says so."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, StoppedError):
+        return "stopped, because the work beside it has failed"
+    return ""
 
 
 def _seconds_since(began: float) -> float:

@@ -14,19 +14,26 @@ from typing import Final
 _POLL_SECONDS: Final = 0.03
 
 
-def take_lock(descriptor: int, wait_s: float, on_wait: Callable[[], None] = lambda: None) -> bool:
+def take_lock(
+    descriptor: int,
+    wait_s: float,
+    on_wait: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
+) -> bool:
     """Take the lock of an open file or folder, and return whether this has succeeded.
 
     Args:
         descriptor: the file's descriptor. Closing it releases the lock.
         wait_s: seconds to wait for another process that has the lock.
         on_wait: called once if another process has it.
+        check: called again and again meanwhile. An exception of it ends the wait.
     """
     if _try_to_lock(descriptor):
         return True
     on_wait()
     until = time.monotonic() + wait_s
     while time.monotonic() < until:
+        check()
         time.sleep(_POLL_SECONDS)
         if _try_to_lock(descriptor):
             return True

@@ -52,9 +52,11 @@ from terralive_terraform.runs.process import (
     run_process,
     wait_for_earlier_run,
 )
+from terralive_terraform.side_by_side.runs import RunsAtOnce
 
 _log: Final = logging.getLogger("terralive.terraform")
 
+_INIT: Final = "init"
 _LOCK_TIMEOUT: Final = "-lock-timeout=60s"
 _STAMP: Final = "terralive-init"
 # The folder for output files. Only this user may read it; a team's own `.terraform` around it
@@ -78,6 +80,7 @@ class Terraform:
         state_file: the state, where it is a file of terralive's; None for the configuration's own
             backend.
         before_init: lets the data folder know the backend, so that an init moves no state.
+        runs: the runs of the same command, which may run at once.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Terraform:
         files: AddedFiles = NoFiles(),  # noqa: B008  # it has no state
         state_file: Path | None = None,
         before_init: Callable[[], None] | None = None,
+        runs: RunsAtOnce | None = None,
     ) -> None:
         self._directory = directory.resolve()
         self._binary = binary
@@ -108,6 +112,7 @@ class Terraform:
         self._files = files
         self._state_file = state_file
         self._before_init = before_init
+        self._runs = runs or RunsAtOnce()
         # The state; it is forgotten with everything that may change it.
         self.state = KnownState(self._read_state)
 
@@ -129,7 +134,7 @@ class Terraform:
         self._on_progress(OutputLine("installing providers and modules (terraform init)"))
         (self._data_dir / _STAMP).unlink(missing_ok=True)
         self.state.forget()
-        arguments = ["init", "-input=false", "-no-color"]
+        arguments = [_INIT, "-input=false", "-no-color"]
         # terralive changes the backend only where the data folder is its own. A team's own state
         # is never left behind without a question.
         if self._before_init is not None:
@@ -434,16 +439,21 @@ class Terraform:
         inherited: Sequence[int] = (),
     ) -> int:
         _log.debug("%s %s in %s", self._binary, arguments[0], self._directory)
-        code = run_process(
-            [self._binary, *arguments],
-            cwd=self._directory,
-            environment=environment or self._environment,
-            scratch=self._data_dir / _SCRATCH,
-            on_line=on_line,
-            on_error_line=on_error_line,
-            on_wait=self._on_wait,
-            inherited=inherited,
-        )
+        turn = self._runs.run
+        if arguments[0] == _INIT:
+            turn = self._runs.init
+        with turn():
+            code = run_process(
+                [self._binary, *arguments],
+                cwd=self._directory,
+                environment=environment or self._environment,
+                scratch=self._data_dir / _SCRATCH,
+                on_line=on_line,
+                on_error_line=on_error_line,
+                on_wait=self._on_wait,
+                inherited=inherited,
+                stops=self._runs.stops,
+            )
         _log.debug("%s %s ended with %d", self._binary, arguments[0], code)
         return code
 

@@ -21,6 +21,7 @@ from terralive_terraform.output.progress import Progress
 from terralive_terraform.overrides.backend_note import BackendNote
 from terralive_terraform.runs.added_files import AddedFiles, NoFiles
 from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.side_by_side.runs import RunsAtOnce
 from terralive_terraform.substitution.rules import LiveSettings, NotLive
 from terralive_terraform.substitution.selection import Selection
 
@@ -66,6 +67,7 @@ class Prepared:
         binary: str,
         environment: Mapping[str, str],
         on_progress: Callable[[Progress], None],
+        runs: RunsAtOnce | None = None,
     ) -> Terraform:
         """Return Terraform in the app's folder."""
         if self.workspace:
@@ -84,6 +86,7 @@ class Prepared:
             files=self.files,
             state_file=self.state_file,
             before_init=before_init,
+            runs=runs,
         )
 
 

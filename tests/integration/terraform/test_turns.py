@@ -7,8 +7,13 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
+from terralive_terraform.runs.file_lock import take_lock
 from terralive_terraform.runs.process import run_process
+from terralive_terraform.side_by_side.runs import StoppedError
 from terralive_testing.machine.processes import running
+from terralive_testing.machine.waiting import eventually
 
 RUN = """
 import os, sys
@@ -56,3 +61,54 @@ def test_what_a_killed_terralive_has_started_ends_before_the_next_run_begins(
     (tmp_path / "gate").write_text("go\n")
     thread.join(20)
     assert seen == ["done"]
+
+
+def test_a_run_that_another_thread_stops_is_interrupted_and_waited_for(tmp_path: Path) -> None:
+    # It does at an interrupt what Terraform does: it finishes, and removes its lock.
+    slow = (
+        "touch locked; trap 'rm locked; echo $$ > ended; exit 1' INT; touch ready; "
+        "while :; do sleep 0.1; done"
+    )
+    stops: list[str] = []
+    ended: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            run_process(
+                ["bash", "-c", slow],
+                cwd=tmp_path,
+                environment=dict(os.environ),
+                scratch=tmp_path,
+                on_line=lambda _: None,
+                stops=lambda: len(stops),
+            )
+        except StoppedError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    eventually((tmp_path / "ready").exists, "the run")
+    assert (tmp_path / "locked").exists()
+    stops.append("stop")
+    thread.join(20)
+    assert len(ended) == 1
+    assert not (tmp_path / "locked").exists()
+    assert not running([int((tmp_path / "ended").read_text())])
+
+
+def test_a_run_that_waits_for_an_earlier_one_can_be_stopped(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "terralive-run.lock", os.O_RDWR | os.O_CREAT)
+    try:
+        assert take_lock(descriptor, 0)
+        with pytest.raises(StoppedError):
+            run_process(
+                ["touch", str(tmp_path / "ran")],
+                cwd=tmp_path,
+                environment=dict(os.environ),
+                scratch=tmp_path,
+                on_line=print,
+                stops=lambda: 1,
+            )
+    finally:
+        os.close(descriptor)
+    assert not (tmp_path / "ran").exists()

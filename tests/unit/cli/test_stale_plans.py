@@ -27,6 +27,8 @@ from terralive_terraform.output.failures import failure
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.progress import Change, Diagnostic
 from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.side_by_side.beside import Beside
+from terralive_terraform.side_by_side.runs import RunsAtOnce
 from terralive_terraform.substitution.app import App, Part
 from terralive_terraform.substitution.other_changes import OtherChange
 from terralive_testing.fakes.user import AnsweringUser
@@ -170,6 +172,9 @@ class FakeDebugStack:
         changes = tuple(Change(address, "create", "aws_lambda_function") for address in addresses)
         plan = TerraformPlan(changes, has_changes=bool(changes), file=Path("stack"))
         yield SimpleNamespace(plan=plan)
+
+    def planned_beside(self) -> Beside[SimpleNamespace]:
+        return Beside(self.planned(), RunsAtOnce())
 
     def apply(self, ready: SimpleNamespace, _: DebugStackOutputs | None) -> DebugStackOutputs:
         self.applied.append([change.address for change in ready.plan.changes])
