@@ -25,7 +25,7 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_terraform.runs.file_lock import take_lock
-from terralive_terraform.side_by_side.runs import StoppedError
+from terralive_terraform.side_by_side.runs import RunsAtOnce, StoppedError
 
 _POLL_S: Final = 0.03
 _WAIT_S: Final = 300.0  # for the end of an earlier run
@@ -64,7 +64,7 @@ def run_process(
     on_error_line: Callable[[str], None] | None = None,
     on_wait: Callable[[], None] = lambda: None,
     inherited: Sequence[int] = (),
-    stops: Callable[[], int] = lambda: 0,
+    runs: RunsAtOnce | None = None,
 ) -> int:
     """Run a command to its end and return its exit code.
 
@@ -78,8 +78,8 @@ def run_process(
         on_error_line: receives every line of stderr, after the command has ended.
         on_wait: called once if an earlier run with this scratch folder has to end first.
         inherited: the descriptors of further locks that the command keeps to its end.
-        stops: tells how often another thread has asked for the end of the command. Each time is
-            an interrupt.
+        runs: the runs of the same command. Another thread may ask for their end, which is an
+            interrupt for each of them; None for a run that is alone.
 
     Raises:
         TerraformError: an earlier run does not end.
@@ -87,9 +87,10 @@ def run_process(
         StoppedError: another thread has asked for the end, and the command has ended.
         ConfigurationError: there is no such command.
     """
+    runs = runs or RunsAtOnce()
     error_target = subprocess.STDOUT
     with (
-        _exclusive(private_directory(scratch), on_wait, stops) as lock,
+        _exclusive(private_directory(scratch), on_wait, runs) as lock,
         tempfile.TemporaryFile(dir=scratch, prefix="output-") as output,
         tempfile.TemporaryFile(dir=scratch, prefix="output-") as errors,
     ):
@@ -108,7 +109,7 @@ def run_process(
             )
         except FileNotFoundError:
             raise missing_binary(arguments[0]) from None
-        _follow(process, _Lines(output.fileno(), on_line), stops)
+        _follow(process, _Lines(output.fileno(), on_line), runs)
         if on_error_line is not None:
             _Lines(errors.fileno(), on_error_line).finish()
         return process.returncode
@@ -120,23 +121,16 @@ def wait_for_earlier_run(scratch: Path, on_wait: Callable[[], None]) -> None:
     Raises:
         TerraformError: an earlier run does not end.
     """
-    with _exclusive(private_directory(scratch), on_wait):
+    with _exclusive(private_directory(scratch), on_wait, RunsAtOnce()):
         return
 
 
 @contextmanager
-def _exclusive(
-    scratch: Path, on_wait: Callable[[], None], stops: Callable[[], int] = lambda: 0
-) -> Iterator[int]:
+def _exclusive(scratch: Path, on_wait: Callable[[], None], runs: RunsAtOnce) -> Iterator[int]:
     """Hold the lock of a scratch folder. Yields the lock's file descriptor."""
-
-    def check() -> None:
-        if stops():
-            raise StoppedError
-
     descriptor = os.open(scratch / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
     try:
-        if not take_lock(descriptor, _WAIT_S, on_wait, check):
+        if not take_lock(descriptor, _WAIT_S, on_wait, runs.require_going_on):
             raise TerraformError(
                 "terraform-busy",
                 "Another Terraform run of this stage has not ended within "
@@ -180,13 +174,11 @@ class _Lines:
             self._on_line(rest.decode("utf-8", "replace"))
 
 
-def _follow(
-    process: subprocess.Popen[bytes], lines: _Lines, stops: Callable[[], int] = lambda: 0
-) -> None:
+def _follow(process: subprocess.Popen[bytes], lines: _Lines, runs: RunsAtOnce) -> None:
     """Pass on the lines of a process until it has ended.
 
     An exception on this thread (Ctrl-C, or one of `on_line`) interrupts the process, and so does
-    another thread by `stops`. It is raised again after the process has ended.
+    another thread by `runs`. It is raised again after the process has ended.
     """
     stopped: BaseException | None = None
     interrupts = 0
@@ -196,11 +188,13 @@ def _follow(
                 process.wait(_POLL_S)
             if stopped is None:
                 lines.pump()
-            if stops() > interrupts and process.returncode is None:
+            if runs.stops() > interrupts and process.returncode is None:
                 raise StoppedError  # noqa: TRY301  # handled like an interrupt
         except BaseException as error:  # noqa: BLE001  # raised below, when Terraform has ended
             stopped = stopped or error
             interrupts += 1
+            if isinstance(error, KeyboardInterrupt):
+                runs.pass_interrupt_on()
             _interrupt(process, interrupts)
     if stopped is not None:
         raise stopped

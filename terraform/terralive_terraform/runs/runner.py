@@ -452,7 +452,7 @@ class Terraform:
                 on_error_line=on_error_line,
                 on_wait=self._on_wait,
                 inherited=inherited,
-                stops=self._runs.stops,
+                runs=self._runs,
             )
         _log.debug("%s %s ended with %d", self._binary, arguments[0], code)
         return code

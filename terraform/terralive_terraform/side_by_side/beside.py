@@ -48,6 +48,7 @@ class Beside(Generic[_T]):
 
     def __enter__(self) -> Self:
         """Start the other thread. Its work begins after `RunsAtOnce.begin`."""
+        self._runs.share()
         self._thread.start()
         return self
 
@@ -84,7 +85,8 @@ class Beside(Generic[_T]):
         if self._is_closed:
             return
         self._is_closed = True
-        if self._thread.is_alive():
+        # An interrupt may have been passed on already, and a second one is less gentle.
+        if self._thread.is_alive() and not self._runs.stops():
             self._runs.stop()
         try:
             self._join()

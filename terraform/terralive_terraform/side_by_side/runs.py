@@ -31,7 +31,8 @@ class RunsAtOnce:
         self._is_initialising = False
         # How often the runs were asked to end.
         self._stops = 0
-        # Whether the work of the other thread may begin.
+        # Whether there is work on another thread, and whether it may begin.
+        self._is_shared = False
         self._has_begun = False
 
     @contextmanager
@@ -68,6 +69,11 @@ class RunsAtOnce:
                 self._is_initialising = False
                 self._changed.notify_all()
 
+    def share(self) -> None:
+        """Note that another thread runs Terraform, too, until `go_on`."""
+        with self._changed:
+            self._is_shared = True
+
     def begin(self) -> None:
         """Let the work of the other thread begin: this one has made its init."""
         with self._changed:
@@ -89,16 +95,32 @@ class RunsAtOnce:
             self._stops += 1
             self._changed.notify_all()
 
+    def pass_interrupt_on(self) -> None:
+        """Interrupt the runs of another thread as well, where there is one."""
+        with self._changed:
+            if self._is_shared:
+                self._stops += 1
+                self._changed.notify_all()
+
     def stops(self) -> int:
         """Return how often the runs were asked to end."""
         with self._changed:
             return self._stops
 
+    def require_going_on(self) -> None:
+        """Check that nobody has asked the runs to end.
+
+        Raises:
+            StoppedError: somebody has.
+        """
+        if self.stops():
+            raise StoppedError
+
     def go_on(self) -> None:
         """Let later runs begin again: the other thread has ended."""
         with self._changed:
             self._stops = 0
-            self._has_begun = False
+            self._is_shared = self._has_begun = False
 
     def _wait_while(self, condition: Callable[[], bool]) -> None:
         """Wait while something is true. The lock is held before and after it."""

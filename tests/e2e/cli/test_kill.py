@@ -94,6 +94,24 @@ def clean(project: Project) -> bool:
     )
 
 
+def test_ctrl_c_while_app_and_debug_stack_are_planned_stops_both_and_changes_nothing(
+    project: Project,
+) -> None:
+    with start(project) as command:
+        command.wait_for(stack("app", "evaluate", "started"), "the evaluation of the app")
+        children = descendants(command.process.pid)
+        command.interrupt()
+        assert command.finish() == 130, command.story()
+    assert not any("Traceback" in line for line in command.noise), command.story()
+    assert not command.of_type("error"), command.story()
+    # terralive has waited for both.
+    assert not running(children), command.story()
+    assert not list((project.root / ".terralive").rglob("*.tfstate.lock.info"))
+    assert not list((project.root / ".terralive").rglob("*.tfplan"))
+    assert left(project) == {}
+    assert clean(project)
+
+
 def test_killed_while_the_debug_stack_is_deployed(project: Project) -> None:
     """Terraform itself ends what it was doing, and a destroy in a hurry waits for that."""
     with start(project) as command:

@@ -11,7 +11,7 @@ import pytest
 
 from terralive_terraform.runs.file_lock import take_lock
 from terralive_terraform.runs.process import run_process
-from terralive_terraform.side_by_side.runs import StoppedError
+from terralive_terraform.side_by_side.runs import RunsAtOnce, StoppedError
 from terralive_testing.machine.processes import running
 from terralive_testing.machine.waiting import eventually
 
@@ -69,7 +69,7 @@ def test_a_run_that_another_thread_stops_is_interrupted_and_waited_for(tmp_path:
         "touch locked; trap 'rm locked; echo $$ > ended; exit 1' INT; touch ready; "
         "while :; do sleep 0.1; done"
     )
-    stops: list[str] = []
+    runs = RunsAtOnce()
     ended: list[BaseException] = []
 
     def run() -> None:
@@ -80,7 +80,7 @@ def test_a_run_that_another_thread_stops_is_interrupted_and_waited_for(tmp_path:
                 environment=dict(os.environ),
                 scratch=tmp_path,
                 on_line=lambda _: None,
-                stops=lambda: len(stops),
+                runs=runs,
             )
         except StoppedError as error:
             ended.append(error)
@@ -89,7 +89,7 @@ def test_a_run_that_another_thread_stops_is_interrupted_and_waited_for(tmp_path:
     thread.start()
     eventually((tmp_path / "ready").exists, "the run")
     assert (tmp_path / "locked").exists()
-    stops.append("stop")
+    runs.stop()
     thread.join(20)
     assert len(ended) == 1
     assert not (tmp_path / "locked").exists()
@@ -97,6 +97,8 @@ def test_a_run_that_another_thread_stops_is_interrupted_and_waited_for(tmp_path:
 
 
 def test_a_run_that_waits_for_an_earlier_one_can_be_stopped(tmp_path: Path) -> None:
+    runs = RunsAtOnce()
+    runs.stop()
     descriptor = os.open(tmp_path / "terralive-run.lock", os.O_RDWR | os.O_CREAT)
     try:
         assert take_lock(descriptor, 0)
@@ -107,7 +109,7 @@ def test_a_run_that_waits_for_an_earlier_one_can_be_stopped(tmp_path: Path) -> N
                 environment=dict(os.environ),
                 scratch=tmp_path,
                 on_line=print,
-                stops=lambda: 1,
+                runs=runs,
             )
     finally:
         os.close(descriptor)

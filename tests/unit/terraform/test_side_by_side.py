@@ -190,3 +190,20 @@ def test_an_init_waits_for_the_runs_before_it_and_runs_are_at_once() -> None:
         assert not initialised.wait(0.3)
     assert initialised.wait(PATIENCE_SECONDS)
     thread.join(PATIENCE_SECONDS)
+
+
+def test_an_interrupt_is_passed_on_once_and_only_where_another_thread_works() -> None:
+    work = Work(RunsAtOnce(), waits=True)
+    work.runs.pass_interrupt_on()
+    assert work.runs.stops() == 0
+    seen: list[int] = []
+    with work.beside() as beside:
+        work.runs.begin()
+        assert work.works.wait(PATIENCE_SECONDS)
+        work.runs.pass_interrupt_on()
+        seen.append(work.runs.stops())
+        beside.close()
+    assert seen == [1]
+    assert work.done == ["begun"]
+    work.runs.pass_interrupt_on()
+    assert work.runs.stops() == 0
