@@ -46,6 +46,8 @@ from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.progress import Change
 from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.side_by_side.beside import Beside
+from terralive_terraform.side_by_side.runs import RunsAtOnce
 from terralive_terraform.substitution.app import App, Part
 from terralive_terraform.substitution.other_changes import OtherChange
 from terralive_testing.fakes.user import AnsweringUser
@@ -154,6 +156,9 @@ class FakeDebugStack:
     @contextmanager
     def planned(self) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(plan=TerraformPlan((), has_changes=False, file=Path("stack")))
+
+    def planned_beside(self) -> Beside[SimpleNamespace]:
+        return Beside(self.planned(), RunsAtOnce())
 
     def apply(self, *_: object) -> DebugStackOutputs:
         return OUTPUTS
