@@ -16,7 +16,8 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError
 from terralive_workers.function import LocalFunction
-from terralive_workers.typescript import typescript_of
+from terralive_workers.node import DETECT_MODULE, switched_off, version_of
+from terralive_workers.typescript import TypeScript, typescript_of
 
 PYTHON_BOOTSTRAP: Final = Path(__file__).parent / "bootstraps" / "python_bootstrap.py"
 NODE_BOOTSTRAP: Final = PYTHON_BOOTSTRAP.with_name("node_bootstrap.mjs")
@@ -47,6 +48,7 @@ def launch_of(
     debug_port: int = 0,
     *,
     live: bool = True,
+    node_options: str = "",
 ) -> Launch:
     """Return the command line that starts a worker of `function`.
 
@@ -57,6 +59,7 @@ def launch_of(
             one.
         live: true for a developer's code, which may be TypeScript; false for deployed code in the
             sandbox.
+        node_options: NODE_OPTIONS of the function.
 
     Raises:
         ConfigurationError: terralive cannot run this runtime without a `command`.
@@ -72,7 +75,10 @@ def launch_of(
             python.append(json.dumps(debug))
         return Launch(tuple(python))
     if function.runtime.startswith("nodejs"):
-        return _node_launch(function, debug, live=live)
+        typescript = None
+        if live:
+            typescript = typescript_of(function)
+        return _node_launch(function, debug, typescript, node_options)
     if function.runtime.startswith("provided"):
         # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
         return Launch((str(function.path / "bootstrap"),), own_port=True)
@@ -85,21 +91,26 @@ def launch_of(
     )
 
 
-def _node_launch(function: LocalFunction, debug: dict[str, object] | None, *, live: bool) -> Launch:
+def _node_launch(
+    function: LocalFunction,
+    debug: dict[str, object] | None,
+    typescript: TypeScript | None,
+    node_options: str,
+) -> Launch:
     """Return the command line of the Node.js bootstrap, with its settings as the last argument."""
-    command = [str(function.node), str(NODE_BOOTSTRAP), function.handler]
+    options = list(switched_off(function.runtime, version_of(function.node), node_options))
     settings: dict[str, object] = {}
     if debug is not None:
-        command.insert(1, _NODE_DEBUG_OPTION)
+        options.append(_NODE_DEBUG_OPTION)
         settings["debug"] = debug
-    typescript = None
-    if live:
-        typescript = typescript_of(function)
     if typescript is not None and typescript.can_run:
         settings["typescript"] = {
             "file": str(typescript.file),
             "esbuild": str(typescript.esbuild or ""),
         }
+        # Lambda gets JavaScript, in which a build has decided what is an ES module.
+        options = [option for option in options if option != f"--no-{DETECT_MODULE}"]
+    command = [str(function.node), *options, str(NODE_BOOTSTRAP), function.handler]
     if settings:
         command.append(json.dumps(settings))
     return Launch(tuple(command))

@@ -15,22 +15,20 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final
 
 from terralive_workers.function import LocalCode
+from terralive_workers.node import strips_types, version_of
 
 SUFFIXES: Final = (".ts", ".mts", ".cts", ".tsx")
 _CHECK: Final = Path(__file__).parent / "bootstraps" / "node_erasable.mjs"
-# The releases that began to remove types without a flag, by their major version.
-_STRIPPING: Final = {22: 18, 23: 6}
 # A configuration with these is for sources that Node.js runs as they are.
 _FOR_NODE: Final = (
     re.compile(rb'"erasableSyntaxOnly"\s*:\s*true'),
     re.compile(rb'"(allowImportingTsExtensions|rewriteRelativeImportExtensions)"\s*:\s*true'),
 )
-_VERSION_SECONDS: Final = 20
+_CHECK_SECONDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +75,6 @@ def javascript_files(code: LocalCode) -> list[Path]:
     return [*files, code.path / "node_modules" / stem.name]
 
 
-def strips_types(version: str | None) -> bool:
-    """Tell whether a version of Node.js (`22.18.0`) removes types without a flag."""
-    numbers = re.findall(r"\d+", version or "")
-    if len(numbers) < 2:  # noqa: PLR2004  # major and minor
-        return False
-    major, minor = int(numbers[0]), int(numbers[1])
-    return major > max(_STRIPPING) or minor >= _STRIPPING.get(major, minor + 1)
-
-
 def obstacle(typescript: TypeScript, node: Path) -> str:
     """Return what keeps Node.js itself from running a file or what it imports; "" for nothing."""
     try:
@@ -94,30 +83,11 @@ def obstacle(typescript: TypeScript, node: Path) -> str:
             capture_output=True,
             text=True,
             check=False,
-            timeout=_VERSION_SECONDS,
+            timeout=_CHECK_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return ended.stdout.strip()
-
-
-@cache
-def version_of(program: Path) -> str | None:
-    """Ask an interpreter for its version (`3.12.4`); None where it does not answer."""
-    try:
-        ended = subprocess.run(
-            [program, "--version"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_VERSION_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r"\d+(\.\d+)+", ended.stdout)
-    if found is None:
-        return None
-    return found[0]
 
 
 def _stem(code: LocalCode) -> Path:

@@ -15,7 +15,7 @@ from typing import Final
 
 from terralive_cli.configuration.source import repository_top
 from terralive_terraform.runs import node
-from terralive_workers import typescript
+from terralive_workers import node as workers_node
 from terralive_workers.function import LocalCode
 
 OLDEST_NODE: Final = 18
@@ -117,7 +117,7 @@ def version_of(program: Path) -> str | None:
     if program == Path(sys.executable):
         # No process has to be started for the Python that runs terralive.
         return ".".join(str(part) for part in sys.version_info[:3])
-    return typescript.version_of(program)
+    return workers_node.version_of(program)
 
 
 def mismatch(runtime: str, program: Path, version: str | None) -> str | None:

@@ -51,8 +51,7 @@ class Launcher:
         self._api = api
         self._sink = sink
         self._command = command
-        # The command line of a worker that is not debugged.
-        self._launch = launch_of(function, command)
+        launch_of(function, command)  # fails at once where no worker can run
         # Names of the variables that the user was told about. No more are added after `_MOST_TOLD`.
         # The pool's lock guards it.
         self._told: set[str] = set()
@@ -79,9 +78,13 @@ class Launcher:
             on_exit: called once, from the process's thread, after the process has ended and left
                 the Runtime API. Takes what `Process` takes.
         """
-        launch = self._launch
+        port = 0
         if self._debug_port is not None:
-            launch = launch_of(self._function, self._command, self._debug_port.for_worker())
+            port = self._debug_port.for_worker()
+        # Each time: an edit may have turned TypeScript into JavaScript, or the other way round.
+        launch = launch_of(
+            self._function, self._command, port, node_options=environment.get("NODE_OPTIONS", "")
+        )
         worker_id, runtime_api = self._api.register(client, own_port=launch.own_port)
 
         def exited(status: int | OSError) -> None:

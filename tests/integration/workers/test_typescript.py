@@ -30,8 +30,9 @@ from terralive_testing.drivers.workers import (
 )
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
+from terralive_workers.node import strips_types, switched_off, version_of
 from terralive_workers.runtime_api.server import RuntimeApi
-from terralive_workers.typescript import obstacle, strips_types, typescript_of, version_of
+from terralive_workers.typescript import obstacle, typescript_of
 
 NODE = Path(shutil.which("node") or "node")
 # From tests/contract/workers/node/package-lock.json, as `make` installs it.
@@ -255,6 +256,37 @@ def test_a_new_node_runs_typescript_by_itself(
     (_, _, answer), (_, _, body) = ran(api, local, {}, {"fail": True}).calls
     assert answer == b"1"
     assert f"{tmp_path}/lib." in json.loads(body)["trace"][1]
+
+
+@pytest.mark.skipif(not NODE.is_absolute(), reason="there is no node on PATH")
+@pytest.mark.parametrize(
+    ("runtime", "options", "runs"),
+    [
+        ("nodejs22.x", "", False),
+        ("nodejs22.x", "--experimental-require-module", True),
+        ("nodejs24.x", "", True),
+    ],
+)
+def test_a_module_that_only_import_may_load_is_required_only_where_lambda_allows_it(
+    api: RuntimeApi, tmp_path: Path, runtime: str, options: str, *, runs: bool
+) -> None:
+    version = version_of(NODE)
+    if not switched_off("nodejs22.x", version, ""):
+        pytest.skip(f"Node.js {version} never requires ES modules")
+    files = {
+        "app.js": "const { x } = require('./lib.mjs')\nexports.handler = async () => x\n",
+        "lib.mjs": "export const x = 1\n",
+    }
+    local = replace(function(tmp_path, files), runtime=runtime)
+    command = launch_of(local, node_options=options).command
+    call, _, body = transcript(
+        api, command, tmp_path, [invocation({})], {"NODE_OPTIONS": options}
+    ).calls[0]
+    if runs:
+        assert body == b"1"
+        return
+    assert call == "init error"
+    assert "require() of ES Module" in json.loads(body)["errorMessage"]
 
 
 LIB = """{0}(event: {{ fail?: boolean }}): number {{

@@ -26,7 +26,8 @@ from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import Build, LayerPart, LocalCode, LocalFunction
-from terralive_workers.typescript import TypeScript, strips_types, typescript_of
+from terralive_workers.node import strips_types
+from terralive_workers.typescript import TypeScript, typescript_of
 
 FN = "aws_lambda_function.fn"
 

@@ -9,6 +9,7 @@ import pytest
 from terralive_stub.errors import ConfigurationError
 from terralive_workers.function import Debugger, LocalFunction
 from terralive_workers.launch import NODE_BOOTSTRAP, PYTHON_BOOTSTRAP, launch_of
+from terralive_workers.node import switched_off
 
 FUNCTION = LocalFunction(
     name="orders",
@@ -18,7 +19,7 @@ FUNCTION = LocalFunction(
     handler="app.handler",
     path=Path("/home/ana/orders"),
     python=Path("/venv/bin/python"),
-    node=Path("/usr/bin/node"),
+    node=Path("/home/ana/bin/node"),
 )
 NODE_FUNCTION = replace(FUNCTION, runtime="nodejs22.x")
 DEBUGGER = Debugger(5678, wait=True, freeze_time=True, debugpy=Path("/venv/debugpy"))
@@ -32,8 +33,34 @@ def test_a_python_function_runs_the_bootstrap_with_the_projects_python() -> None
 
 def test_a_node_function_runs_the_bootstrap_with_the_projects_node() -> None:
     launch = launch_of(NODE_FUNCTION)
-    assert launch.command == ("/usr/bin/node", str(NODE_BOOTSTRAP), "app.handler")
+    assert launch.command == ("/home/ana/bin/node", str(NODE_BOOTSTRAP), "app.handler")
     assert not launch.own_port
+
+
+OFF = ("--no-experimental-require-module", "--no-experimental-detect-module")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "version", "given", "expected"),
+    [
+        ("nodejs22.x", "20.20.2", "", OFF),
+        ("nodejs22.x", "22.18.0", "", OFF),
+        ("nodejs22.x", "24.1.0", "", OFF),
+        ("nodejs20.x", "22.18.0", "", OFF[:1]),
+        ("nodejs24.x", "24.1.0", "", ()),
+        ("nodejs18.x", "20.20.2", "", ()),
+        ("nodejs22.x", "20.16.0", "", OFF[1:]),
+        ("nodejs22.x", "18.20.0", "", ()),  # it has neither, and would not start
+        ("nodejs22.x", "99.0.0", "", ()),
+        ("nodejs22.x", None, "", ()),
+        ("nodejs22.x", "22.18.0", "--experimental-require-module --no-warnings", OFF[1:]),
+        ("nodejs22.x", "22.18.0", "--no-experimental-require-module", OFF),
+    ],
+)
+def test_a_local_node_lacks_what_lambda_switches_off(
+    runtime: str, version: str | None, given: str, expected: tuple[str, ...]
+) -> None:
+    assert switched_off(runtime, version, given) == expected
 
 
 def test_a_custom_runtime_is_the_bootstrap_in_the_functions_code() -> None:

@@ -88,7 +88,8 @@ class EnvironmentBuilder:
         group = function.logs_group_name
         log = FunctionLog(place, group, stream, documents, self.log_writer.write)
         scratch = self.workspace.new_folder("tmp-")
-        launch = launch_of(code.local, live=False)
+        remote = self._variables(function, stream, keys)
+        launch = launch_of(code.local, live=False, node_options=remote.get("NODE_OPTIONS", ""))
         environment = ExecutionEnvironment(self.api, log, scratch, own_port=launch.own_port)
         # The sandbox's own environment variables that a function may see.
         own = {
@@ -96,7 +97,6 @@ class EnvironmentBuilder:
             for name, value in os.environ.items()
             if not name.startswith(("AWS_", "MOTO_", "TERRALIVE_"))
         }
-        remote = self._variables(function, stream, keys)
         variables = worker_environment(
             remote, code.local, environment.address, own, live=False, layers=code.layers
         )

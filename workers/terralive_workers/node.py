@@ -1,0 +1,81 @@
+"""Releases of Node.js, and what Lambda's runtimes switch off in theirs.
+
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+_VERSION_SECONDS: Final = 20
+REQUIRE_MODULE: Final = "experimental-require-module"
+DETECT_MODULE: Final = "experimental-detect-module"
+# The features that Lambda switches off, by runtime, unless NODE_OPTIONS of the function has them.
+_SWITCHED_OFF: Final = {
+    "nodejs20.x": (REQUIRE_MODULE,),
+    "nodejs22.x": (REQUIRE_MODULE, DETECT_MODULE),
+}
+# The releases that have had a feature's option first, by their major version:
+# https://nodejs.org/api/cli.html
+_FIRST: Final = {
+    REQUIRE_MODULE: {20: 17, 22: 0, 23: 0, 24: 0},
+    DETECT_MODULE: {20: 10, 21: 1, 22: 0, 23: 0, 24: 0},
+}
+# The releases that began to remove types without a flag:
+# https://nodejs.org/api/typescript.html#enabling
+_STRIPPING: Final = {22: 18, 23: 6}
+
+
+def switched_off(runtime: str, version: str | None, given: str) -> tuple[str, ...]:
+    """Return the options by which a local Node.js lacks what Lambda's runtime lacks.
+
+    Args:
+        runtime: the runtime (`nodejs22.x`).
+        version: the version of the local Node.js. One whose options are not known gets none.
+        given: NODE_OPTIONS of the function, which may switch a feature on again.
+    """
+    release = _release(version)
+    options: list[str] = []
+    for feature in _SWITCHED_OFF.get(runtime, ()):
+        first = _FIRST[feature].get(release[0])
+        if first is None or release[1] < first or f"--{feature}" in given.split():
+            continue
+        options.append(f"--no-{feature}")
+    return tuple(options)
+
+
+def strips_types(version: str | None) -> bool:
+    """Tell whether a version of Node.js (`22.18.0`) removes types without a flag."""
+    major, minor = _release(version)
+    return major > max(_STRIPPING) or minor >= _STRIPPING.get(major, minor + 1)
+
+
+@cache
+def version_of(program: Path) -> str | None:
+    """Ask an interpreter for its version (`3.12.4`); None where it does not answer."""
+    try:
+        ended = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_VERSION_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"\d+(\.\d+)+", ended.stdout)
+    if found is None:
+        return None
+    return found[0]
+
+
+def _release(version: str | None) -> tuple[int, int]:
+    """Return the major and minor version; (0, 0) where it is not known."""
+    numbers = re.findall(r"\d+", version or "")
+    if len(numbers) < 2:  # noqa: PLR2004  # major and minor
+        return 0, 0
+    return int(numbers[0]), int(numbers[1])
