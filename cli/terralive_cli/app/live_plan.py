@@ -52,6 +52,19 @@ class AppGuard(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnCodeFirst:
+    """An app in which some functions get their own code, before a second apply makes them live.
+
+    Attributes:
+        prepared: the app with the stubs of the other functions, ready for Terraform.
+        reasons: why these functions get their own code first, by address without instance keys.
+    """
+
+    prepared: Prepared
+    reasons: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Selected:
     """The functions of an app, or of one of its stacks, that are to become live.
 
@@ -61,6 +74,8 @@ class Selected:
         refused: the functions that stay as they are, by address.
         evaluated: the app without stubs.
         code: what terralive changes by Lambda's API; None for nothing.
+        first: the app with the stubs of the next apply, where some functions get their own code
+            first; None where the next apply makes all functions live.
     """
 
     prepared: Prepared
@@ -68,6 +83,7 @@ class Selected:
     refused: Mapping[str, NotLive]
     evaluated: EvaluatedApp = field(repr=False)
     code: PlannedCode | None = None
+    first: OwnCodeFirst | None = None
 
     @property
     def is_first(self) -> bool:
@@ -125,6 +141,8 @@ class LivePlan:
         fallback: the deployed code of the functions, which answers where nobody is connected; None
             where that is not needed.
         code: what terralive changes after it by Lambda's API; None for nothing.
+        own_code_first: why some functions get their own code by this plan, by address without
+            instance keys. The next plan makes them live.
     """
 
     ready: ReadyPlan
@@ -143,11 +161,20 @@ class LivePlan:
     created: Creations | None = field(repr=False, default=None)
     fallback: PlannedFallback | None = field(repr=False, default=None)
     code: PlannedCode | None = None
+    own_code_first: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_changes(self) -> bool:
         """Tell whether anything changes."""
-        return self.ready.plan.has_changes or bool(self.code_changes)
+        return self.ready.plan.has_changes or bool(self.code_changes) or bool(self.renewed)
+
+    @property
+    def renewed(self) -> tuple[str, ...]:
+        """The addresses of live functions whose version is published anew, with other settings."""
+        if self.fallback is None:
+            return ()
+        shown = self.fallback.shown
+        return tuple(address for address, item in shown.items() if item.renewed)
 
     @property
     def code_changes(self) -> tuple[CodeChange, ...]:

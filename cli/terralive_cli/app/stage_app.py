@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from terralive_cli.app.checks import Inspection, at_edge, check_changes, left_out
+from terralive_cli.app.checks import Inspection, check_changes
 from terralive_cli.app.evaluation import Evaluation
 from terralive_cli.app.live_plan import (
     NO_WISH,
@@ -37,11 +37,12 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.fallback.app_fallback import AppFallback
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
 from terralive_cli.functions.evaluated import EvaluatedApp
-from terralive_cli.functions.mapping import Mapped, instances, map_functions
+from terralive_cli.functions.mapping import Mapped, instances
 from terralive_cli.orphans.look import Found
 from terralive_cli.output.events import Emit, PlanMade
 from terralive_cli.output.progress import Phase, without_failures
 from terralive_cli.restoring.own_code import OwnCode
+from terralive_cli.selecting.selecting import Selecting
 from terralive_cli.stacks.names import page_of_stack
 from terralive_stub.errors import (
     ConfigurationError,
@@ -50,9 +51,8 @@ from terralive_stub.errors import (
     TerraliveError,
 )
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.evaluation.planned import image_architectures
 from terralive_terraform.output.state import DeployedFunction
-from terralive_terraform.substitution.app import OpenApp, Part, Prepared
+from terralive_terraform.substitution.app import Part, Prepared
 from terralive_terraform.substitution.other_changes import other_changes
 from terralive_terraform.substitution.rules import NotLive
 from terralive_terraform.substitution.selection import addresses_of
@@ -96,10 +96,9 @@ class StageApp:
         self._code_changes = CodeChanges(stage, guard, self._source, self._warnings)
         self._fallback = AppFallback(stage)
         self._own_code = OwnCode(stage, guard, self._source, self._inspection, shown_stack)
-        # The functions without local code by address, once an earlier plan has found them.
-        self._unmapped: dict[str, NotLive] = {}
-        # Those of them whose code was not found.
-        self._not_found: dict[str, NotLive] = {}
+        self._selecting = Selecting(
+            stage, self._stub, self._evaluation, self._code_changes, self._fallback
+        )
 
     @contextmanager
     def selected_live(
@@ -125,7 +124,7 @@ class StageApp:
             with phase.step("synth"):
                 app = stack.enter_context(self._source.opened())
             evaluated = self._evaluation.of(app, phase, shows_failure=not may_wait)
-            yield self._selected(app, outputs, evaluated, phase)
+            yield self._selecting.of(app, outputs, evaluated, phase)
 
     @contextmanager
     def planned_live(
@@ -147,8 +146,11 @@ class StageApp:
         stage = self._stage
         phase = Phase("app", stage.emit)
         prepared, mapped, refused = selected.prepared, selected.mapped, selected.refused
-        evaluated = selected.evaluated
-        by_terraform, functions = prepared.functions, prepared.live
+        evaluated, functions = selected.evaluated, prepared.live
+        applied, first = prepared, dict[str, str]()
+        if selected.first is not None:
+            applied, first = selected.first.prepared, dict(selected.first.reasons)
+        by_terraform = applied.functions
         self._warnings.emit_for(functions)
         targets = self._targets(prepared, evaluated)
         is_first = outputs is None and selected.is_first
@@ -156,7 +158,7 @@ class StageApp:
         needs_file = needs_file or evaluated.builds.error is not None
         with ExitStack() as stack:
             with self._shown_if_it_fails(functions, mapped, refused):
-                terraform = stage.app_terraform(prepared, phase)
+                terraform = stage.app_terraform(applied, phase)
                 if targets is None:
                     ready = ReadyPlan(NO_PLAN, terraform, phase)
                     shown = self._inspection.shown(ready)
@@ -173,7 +175,7 @@ class StageApp:
             check_changes(stage.config, ready, functions, mapped, self._evaluation.arns)
             unfinished_since = record.unfinished_since(self.work)
             created = self._inspection.require_new(shown, prepared, unfinished_since)
-            self._warnings.emit_for_plan(functions, evaluated, shown)
+            self._warnings.emit_for_plan(applied.live, evaluated, shown)
             timeouts = self._debugging.raised_timeouts(by_terraform)
             live, stubs = addresses_of(functions), addresses_of(by_terraform)
             accounts = self._source.accounts(prepared.directory)
@@ -195,7 +197,7 @@ class StageApp:
                     evaluated.made.evaluation,
                     functions,
                     ready.plan.reads,
-                    dict(self._not_found),
+                    dict(self._selecting.not_found),
                     lacks_builds=evaluated.builds.error is not None,
                 ),
                 created=created,
@@ -206,8 +208,10 @@ class StageApp:
                     shown,
                     accounts=accounts,
                     outputs=outputs,
+                    first=first,
                 ),
                 code=selected.code,
+                own_code_first=first,
             )
 
     @contextmanager
@@ -243,6 +247,15 @@ class StageApp:
     def forget_state(self) -> None:
         """Make the next plan from the state as it is then: something else has changed it."""
         self._evaluation.forget()
+
+    def own_code_is_there(self) -> None:
+        """Make the next plan put the stubs of all functions in place.
+
+        A plan has deployed the own code of those that needed it first.
+        """
+        self._selecting.has_own_code = True
+        self.forget_state()
+        Phase("app", self.emit).note("the functions' own code is deployed; their stubs follow")
 
     def page_of(self, selected: Selected) -> PlanMade:
         """Return the page of an app of which nothing is planned."""
@@ -288,53 +301,6 @@ class StageApp:
         """
         return instances(self._stage.config, mapped, functions, deployed)
 
-    def _selected(
-        self,
-        app: OpenApp,
-        outputs: DebugStackOutputs | None,
-        evaluated: EvaluatedApp,
-        phase: Phase,
-    ) -> Selected:
-        """Select the functions that become live, with their local code.
-
-        Nothing of the team's changes.
-        """
-        deployed = evaluated.deployed.functions
-        self._unmapped.update(at_edge(evaluated.edge))
-        self._unmapped.update(left_out(self._stage.config, evaluated.planned, deployed))
-        live = self._stub.live(
-            outputs,
-            architectures=image_architectures(evaluated.planned),
-            arns=self._evaluation.arns,
-            exclude=tuple(self._unmapped),
-            by_file=self._evaluation.by_file,
-            deployed=deployed,
-        )
-        with phase.step("synth"):
-            selection = app.discovered(live).evaluated(evaluated.planned, evaluated.aliases)
-            selection = selection.with_placeholders(evaluated.builds.substitutions())
-        wanted = (*selection.functions, *selection.by_api)
-        mapped = map_functions(self._stage.config, wanted, evaluated.located, evaluated.layers)
-        if mapped.unmapped:
-            self._unmapped.update(mapped.unmapped)
-            self._not_found.update(mapped.unmapped)
-            selection = selection.without(tuple(mapped.unmapped))
-        prepared = app.prepared(selection)
-        code = self._code_changes.planned(prepared, evaluated, outputs)
-        if code.refused:
-            self._unmapped.update(code.refused)
-            prepared = app.prepared(selection.without(tuple(code.refused)))
-        mapped = mapped.only(addresses_of(prepared.live))
-        return Selected(prepared, mapped, self._refused(prepared), evaluated, code)
-
-    def _refused(self, prepared: Prepared) -> dict[str, NotLive]:
-        """Return all functions that stay as they are, by address."""
-        refused = {item.address: item for item in prepared.refused}
-        refused.update(self._unmapped)
-        for address, item in refused.items():
-            _log.debug("%s stays as it is: %s", address, item.text)
-        return refused
-
     def _targets(self, prepared: Prepared, evaluated: EvaluatedApp) -> tuple[str, ...] | None:
         """Return what a plan with stubs is limited to; () for everything, None for no plan."""
         if self.is_unfinished:
@@ -364,6 +330,7 @@ class StageApp:
         deployed = terraform.state.functions()
         self._fallback.publish_new(plan, deployed)
         made = self._code_changes.make(plan, deployed)
+        self._fallback.renew(plan)
         outputs = {
             name: output.value
             for name, output in terraform.state.outputs().items()

@@ -222,8 +222,9 @@ class Config:
         ChoiceOrSwitch(FallbackChoice),
         "Whether the deployed code of a live function answers where nobody is connected, as a "
         "version that terralive publishes before the stub takes its place. `auto`: where that is "
-        "possible; `true`: also for functions with SnapStart, which costs time and money; `false`: "
-        "nothing is published, and such invocations fail.",
+        "possible; `true`: also for functions with SnapStart, which costs time and money, and a "
+        "function that was never deployed gets its own code before the stub; `false`: nothing is "
+        "published, and such invocations fail.",
         default=FallbackChoice.AUTO,
         flag="--fallback",
         commands=_LIVE_COMMANDS,

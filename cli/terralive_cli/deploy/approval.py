@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from terralive_cli.app.live_plan import LivePlan, LivePlans, RestorePlan
@@ -318,15 +318,25 @@ def _deployment_question(stage: Stage, debug_stack: TerraformPlan, live: LivePla
 
 
 def _app_count(plans: Sequence[LivePlan]) -> str:
-    """Count the changes of the app: those of Terraform, and those by Lambda's API."""
-    by_api = [change for plan in plans for change in plan.code_changes]
-    terraform = count([plan.ready.plan for plan in plans if plan.ready.plan.has_changes])
-    if not by_api:
-        return terraform
-    code = f"the code of {plural(len(by_api), 'function')} by Lambda's API"
-    if not any(plan.ready.plan.has_changes for plan in plans):
-        return code
-    return f"{terraform}; {code}"
+    """Count the changes of the app: those of Terraform, and what terralive does beside them."""
+    beside = list(_beside_terraform(plans))
+    planned = [plan.ready.plan for plan in plans if plan.ready.plan.has_changes]
+    if beside and not planned:
+        return "; ".join(beside)
+    return "; ".join([count(planned), *beside])
+
+
+def _beside_terraform(plans: Sequence[LivePlan]) -> Iterator[str]:
+    """Yield what the question says of the app beside the changes that Terraform makes."""
+    first = sum(len(plan.own_code_first) for plan in plans)
+    if first:
+        yield f"the own code of {plural(first, 'function')} first"
+    by_api = sum(len(plan.code_changes) for plan in plans)
+    if by_api:
+        yield f"the code of {plural(by_api, 'function')} by Lambda's API"
+    renewed = sum(len(plan.renewed) for plan in plans)
+    if renewed:
+        yield f"the fallback of {plural(renewed, 'function')} anew"
 
 
 def _ask_lost_code(ui: Ui, plans: Sequence[LivePlan], declined: str = DECLINED) -> None:

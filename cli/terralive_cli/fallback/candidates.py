@@ -43,6 +43,8 @@ class Candidate:
         function: the function in Terraform's state; None where it is not deployed.
         aliases: the versions of the aliases that the plan points at `$LATEST`, by name.
         changed: the settings that the plan changes and a stub does not, as Lambda names them.
+        timeout: the timeout in seconds that its configuration gives it; 0 for not known.
+        own_code_first: why its real code is deployed before its stub; "" where it is not.
     """
 
     address: str
@@ -51,6 +53,8 @@ class Candidate:
     function: DeployedFunction | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     changed: tuple[str, ...] = ()
+    timeout: int = 0
+    own_code_first: str = ""
 
 
 def candidates(
@@ -84,6 +88,7 @@ def candidates(
                 choice,
                 _declared(item, readers.get(declared, ())),
                 deployed.get(item.address),
+                timeout=_seconds(item),
             )
         )
     return tuple(found)
@@ -126,6 +131,13 @@ def _moved(plan: ShownPlan) -> Iterator[tuple[str, str, str]]:
         after = text(item.after, "function_version")
         if after == LATEST and version not in {"", LATEST}:
             yield item.address, text(item.before, "name"), version
+
+
+def _seconds(item: Evaluated) -> int:
+    timeout = item.values.get("timeout")
+    if isinstance(timeout, int):
+        return timeout
+    return 0
 
 
 def _declared(item: Evaluated, readers: tuple[str, ...]) -> Declared:

@@ -17,6 +17,8 @@ from terralive_terraform.substitution.marker import StageName
 _LEAST_RESERVED: Final = 2
 SWITCHED_OFF: Final = "fallback = false"
 NOT_DEPLOYED: Final = "there is no deployed code yet"
+ALWAYS: Final = "fallback = true"
+PUBLISHES: Final = "publish = true"
 _SNAP_START: Final = (
     "SnapStart is on, so publishing a version takes minutes and costs money; "
     "fallback = true publishes one"
@@ -102,6 +104,30 @@ def decide(
     if has_snap_start(published.latest) and choice is not FallbackChoice.ALWAYS:
         return Decision(Action.NONE, reason=_SNAP_START)
     return Decision(Action.PUBLISH, made=True, reason=reason)
+
+
+def needs_own_code(choice: FallbackChoice, declared: Declared) -> str:
+    """Return the setting for which a function that is not deployed gets its real code first.
+
+    A stub is never published, so `publish = true` and aliases would have no version otherwise.
+
+    Args:
+        choice: the setting.
+        declared: what the configuration says of it.
+
+    Returns:
+        The setting, as a user writes it; "" where the stub may be the first code of the function.
+    """
+    if choice is FallbackChoice.NEVER:
+        return ""
+    if declared.publishes and choice is FallbackChoice.AUTO and not declared.has_snap_start:
+        return PUBLISHES
+    if choice is not FallbackChoice.ALWAYS or cannot_answer(declared):
+        return ""
+    if declared.readers and not declared.publishes:
+        # No version would be published (see `cannot_publish`).
+        return ""
+    return ALWAYS
 
 
 def cannot_answer(declared: Declared) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from terralive_cli.code_changes.renewable import cannot_renew, former_settings
+from terralive_cli.code_changes.renewing import Renewal, Stubs
 from terralive_cli.configuration.tables import FallbackChoice
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.aws import Caller
@@ -26,7 +28,7 @@ from terralive_cli.fallback.decision import (
     cannot_answer,
     decide,
 )
-from terralive_cli.fallback.published import Published, stale_settings
+from terralive_cli.fallback.published import Published
 from terralive_cli.fallback.publishing import BOUNDARY, Publishing, refusal
 from terralive_cli.fallback.roles import Boundaries
 from terralive_cli.live.deployed_code import CALLS_AT_ONCE
@@ -138,6 +140,37 @@ class StageFallback:
         reasons.update(examined.unseen)
         return tuple(_warnings(reasons))
 
+    def renew(self, found: Sequence[Candidate], stubs: Stubs, table: str) -> Iterable[Warned]:
+        """Publish the versions of live functions anew, whose settings have changed.
+
+        Args:
+            found: the functions.
+            stubs: the stage's stub.
+            table: the name of the stage's table.
+
+        Returns:
+            Warnings about versions that keep their settings.
+        """
+        records = self._caller.table(table)
+        works: dict[str, Renewal] = {}
+        for item in found:
+            arn = _arn(item)
+            if arn and not self._closed_reason(arn):
+                works[item.address] = Renewal(
+                    arn, item.declared, item.timeout, self._client(arn), self._stage, records, stubs
+                )
+        with ThreadPoolExecutor(CALLS_AT_ONCE, "versions") as pool:
+            reasons = dict(zip(works, pool.map(Renewal.done, works.values()), strict=True))
+        for address, reason in reasons.items():
+            if reason:
+                yield Warned(
+                    "fallback-not-renewed",
+                    f"The version of {short_address(address)} that answers where nobody is "
+                    f"connected keeps its former settings: {reason.rstrip('.')}. `terralive "
+                    "restore` and then `terralive start` publish another one.",
+                    address,
+                )
+
     def switch(self, found: Sequence[Candidate], table: str) -> None:
         """Switch the fallback of functions that carry a stub off or on, as the user wants it.
 
@@ -228,14 +261,14 @@ class StageFallback:
         """Return what a plan says of one function."""
         if not _is_wanted(item):
             return Fallback(reason=SWITCHED_OFF)
+        if item.function is None and item.own_code_first:
+            reason = cannot_answer(item.declared)
+            return Fallback(reason=reason, own_code_first=item.own_code_first)
         if item.function is None:
             return Fallback(reason=NOT_DEPLOYED)
         arn = _arn(item)
         if _carries_stub(item):
-            record = records.get(arn)
-            if record is None:
-                return Fallback(reason=_UNKNOWN)
-            return Fallback(record.version, record.reason, _stale(item, record, looked))
+            return _of_live(item, records.get(arn), looked)
         decision = Decision(Action.PUBLISH, reason=cannot_answer(item.declared))
         known = looked.get(item.address)
         if isinstance(known, str):
@@ -266,6 +299,17 @@ def _needs_look(item: Candidate) -> bool:
     return item.declared.needs_own_version and not _carries_stub(item)
 
 
+def _of_live(
+    item: Candidate, record: Replaced | None, looked: Mapping[str, Published | str]
+) -> Fallback:
+    """Return what a plan says of a function that carries a stub."""
+    if record is None:
+        return Fallback(reason=_UNKNOWN)
+    stale = _stale(item, record, looked)
+    renewed = bool(stale) and _can_be_renewed(item, record, looked)
+    return Fallback(record.version, record.reason, stale, renewed)
+
+
 def _stale(
     item: Candidate, record: Replaced, looked: Mapping[str, Published | str]
 ) -> tuple[str, ...]:
@@ -275,8 +319,19 @@ def _stale(
     if isinstance(known, Published):
         version = known.version(record.version)
         if version is not None:
-            found.update(stale_settings(version, known.latest))
+            found.update(former_settings(version, known.latest, item.timeout))
     return tuple(sorted(found))
+
+
+def _can_be_renewed(
+    item: Candidate, record: Replaced, looked: Mapping[str, Published | str]
+) -> bool:
+    """Tell whether the version of a live function can be published with its settings of now."""
+    known = looked.get(item.address)
+    if not isinstance(known, Published) or not record.can_answer:
+        return False
+    version = known.version(record.version)
+    return version is not None and not cannot_renew(item.declared, version)
 
 
 def _result(look: partial[Published] | None) -> Published | str:

@@ -77,11 +77,16 @@ class Fallback:
         reason: why it does not answer; "" if it does.
         stale: settings of the function that have changed since the version was published, by
             their names in Lambda (`Environment`).
+        renewed: whether a version with the settings of now takes the place of that version.
+        own_code_first: why the function, which is not deployed, gets its own code before the stub
+            (`fallback = true`); "" where it does not.
     """
 
     version: str | None = None
     reason: str = ""
     stale: tuple[str, ...] = ()
+    renewed: bool = False
+    own_code_first: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,7 @@ def put_version_back(
         message = "its code has changed since it was looked at; run the command again"
         raise NotPutBackError(message)
     if latest.sha256 != version.sha256 or not latest.sha256:
-        update_code(client, version.function, _code_of(version, upload))
+        update_code(client, version.function, code_of(version, upload))
     changes = changes_of_settings(latest.settings, wanted(latest.settings))
     update_settings(client, version.function, changes)
 
@@ -252,7 +252,12 @@ def put_aliases_back(client: LambdaClient, function: str, aliases: Mapping[str, 
                     client.update_alias(FunctionName=function, Name=name, FunctionVersion=version)
 
 
-def _code_of(version: FunctionVersion, upload: Upload) -> dict[str, Any]:
+def code_of(version: FunctionVersion, upload: Upload) -> dict[str, Any]:
+    """Return the arguments of UpdateFunctionCode for the code of a version.
+
+    Raises:
+        NotPutBackError: the code cannot be read, or not be uploaded.
+    """
     if version.is_image:
         return {"ImageUri": version.image}
     try:

@@ -55,7 +55,7 @@ class Originals:
     @classmethod
     def of(cls, stage: Stage, clients: Clients) -> Self:
         """Return the originals of a stage."""
-        return cls(clients, partial(_records, stage), partial(_uploaded, stage))
+        return cls(clients, partial(_records, stage), partial(uploaded, stage))
 
     def read(
         self, functions: Mapping[str, DeployedFunction], timeouts: Mapping[str, int]
@@ -151,7 +151,7 @@ def _records(stage: Stage) -> list[Replaced]:
         raise explained(error) from None
 
 
-def _uploaded(stage: Stage, data: bytes) -> dict[str, str]:
+def uploaded(stage: Stage, data: bytes) -> dict[str, str]:
     """Upload a zip file to the debug stack's bucket; return the arguments that name it.
 
     Raises:

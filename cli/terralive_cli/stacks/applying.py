@@ -62,6 +62,7 @@ def changes_of(plan: LivePlan | RestorePlan) -> set[object]:
     changes = {*actions_of(plan.ready.plan), *plan.others}
     if isinstance(plan, LivePlan):
         changes.update(plan.code_changes)
+        changes.update(plan.renewed)
     return changes
 
 

@@ -45,6 +45,8 @@ class LiveProgress:
         self._done: list[str] = []
         # The stack whose plan was stale; None for none.
         self._stale: str | None = None
+        # The stacks in which functions have got their own code. Their stubs follow.
+        self._with_own_code: set[str] = set()
 
     def apply_shown(self) -> None:
         """Apply the plans that were shown, up to one that has to be made again.
@@ -67,6 +69,9 @@ class LiveProgress:
                 self._apps.apply_live(app, plan)
             if once.was_stale:
                 self._stale = app.stack
+                return
+            if plan.own_code_first:
+                self._has_own_code(app, plan)
                 return
             self._finished(app)
             if plan.others or (plan.is_whole and plan.ready.plan.has_changes):
@@ -95,27 +100,39 @@ class LiveProgress:
             outputs: those of the debug stack.
             is_last: whether a plan that is stale is an error.
         """
+        once = StaleOnce(app, "app")
         with self._apps.planned_again(app, outputs) as plan:
             if plan is None:
                 return
             self._ask(plan)
             if is_last:
                 self._apps.apply_live(app, plan)
-                return
-            with StaleOnce(app, "app"):
-                self._apps.apply_live(app, plan)
-                return
-        self._planned_and_applied(app, outputs, is_last=True)
+            else:
+                with once:
+                    self._apps.apply_live(app, plan)
+        if once.was_stale:
+            self._planned_and_applied(app, outputs, is_last=True)
+        elif plan.own_code_first:
+            self._has_own_code(app, plan)
+            self._planned_and_applied(app, outputs, is_last=False)
 
     def _ask(self, plan: LivePlan) -> None:
         """Ask about a plan, unless the user has agreed to the same changes."""
         changes = changes_of(plan)
         agreed = self._agreed.get(plan.stack)
+        if plan.stack in self._with_own_code and not plan.others:
+            # The question before has named the stubs that follow.
+            agreed = changes
         if agreed is None:
             approval.ask_stack(self._stage, self._ui, plan)
         elif agreed != changes:
             approval.ask_again(self._stage, self._ui, plan)
         self._agreed[plan.stack] = changes
+
+    def _has_own_code(self, app: StageApp, plan: LivePlan) -> None:
+        """Note that functions have their own code, and that their stubs are to be planned."""
+        self._with_own_code.add(plan.stack)
+        app.own_code_is_there()
 
     def _naming(self, app: StageApp) -> AbstractContextManager[None]:
         return naming(app.stack, self._done, _STAY_LIVE)

@@ -152,11 +152,15 @@ class MissingBuilds:
         Raises:
             BuildMissingError: what Terraform has said of the resources that would get one.
         """
-        if self.error is None:
-            return
-        touched = marked(plan, self._folder)
-        if touched:
+        touched = self.touched(plan)
+        if self.error is not None and touched:
             raise self._unbuilt(self.error, sorted(touched))
+
+    def touched(self, plan: ShownPlan) -> frozenset[str]:
+        """Return the addresses of the resources that a plan would make of a placeholder."""
+        if self.error is None:
+            return frozenset()
+        return frozenset(marked(plan, self._folder))
 
     def _unbuilt(self, first: BuildMissingError, touched: Sequence[str]) -> BuildMissingError:
         """Return the error of resources that would be made of a placeholder."""

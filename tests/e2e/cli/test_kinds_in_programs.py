@@ -101,7 +101,9 @@ def require_live(programs: Programs, command: Command) -> None:
     for name in ALIASES:
         assert programs.invoke(f"{name}:live")["arn"].endswith(f":{name}:live")
         versions = client.list_versions_by_function(FunctionName=name)["Versions"]
-        assert [item["Version"] for item in versions] == ["$LATEST"], "no stub was published"
+        latest, own = versions
+        assert (latest["Version"], own["Version"]) == ("$LATEST", "1")
+        assert own["CodeSha256"] != latest["CodeSha256"], "no stub was published"
     eventually(lambda: EXPECTED.keys() <= ran_here(command), "each of them ran here")
 
 

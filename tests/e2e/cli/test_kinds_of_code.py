@@ -151,7 +151,10 @@ class TestWhileLive:
             assert answer["where"] == EXPECTED[name][0]
             assert answer["arn"].endswith(f":{name}:live")
             versions = client.list_versions_by_function(FunctionName=name)["Versions"]
-            assert [item["Version"] for item in versions] == ["$LATEST"]
+            # Version 1 is what Terraform has published of the function's own code.
+            assert [item["Version"] for item in versions] == ["$LATEST", "1"]
+            own = client.invoke(FunctionName=name, Qualifier="1")
+            assert json.loads(own["Payload"].read())["arn"].endswith(f":{name}:1")
 
     @pytest.mark.usefixtures("ready")
     def test_the_layer_of_a_wrapper_stays_and_its_wrapper_loads_nothing_here(

@@ -137,12 +137,15 @@ def test_an_unchanged_start_runs_no_terraform_and_shows_what_another_one_shows(
 
 
 def _changes_while_live(project: Project, session: Command, terminal: Terminal) -> None:
-    """Add a function while another one is live, and remove it again."""
+    """Add a function while another one is live, whose memory changes, and remove it again."""
     main = project.root / "main.tf"
     text = main.read_text("utf-8")
+    before = _version(project)
 
-    main.write_text(text + SECOND, "utf-8")
+    main.write_text(text.replace("timeout ", "memory_size = 256\n  timeout ") + SECOND, "utf-8")
     live = _applied(project, session, terminal)
+    # The version that answers where nobody is connected has the memory of now.
+    assert _version(project) == {**before, "MemorySize": 256}
     assert live == {"plain-greet", "plain-second"}
     assert (invoke(project), invoke(project, "plain-second")) == ("edited", "edited")
 
@@ -155,6 +158,14 @@ def _changes_while_live(project: Project, session: Command, terminal: Terminal) 
     assert {step["phase"] for step in steps if step["action"] == "plan"} == {"app"}
     assert not any("terraform init" in step["message"] for step in steps)
     assert "plain-second" not in left(project)["functions"]
+
+
+def _version(project: Project) -> dict[str, object]:
+    """Return the only published version of the function."""
+    client = project.client("lambda")
+    versions = client.list_versions_by_function(FunctionName="plain-greet")["Versions"]
+    (found,) = [item for item in versions if item["Version"] != "$LATEST"]
+    return {name: found[name] for name in ("MemorySize", "CodeSha256", "Handler")}
 
 
 def _applied(project: Project, session: Command, terminal: Terminal) -> set[str]:

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from terralive_cli.code_changes.renewing import Stubs
 from terralive_cli.configuration.tables import FallbackChoice
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.aws import identify
@@ -25,6 +26,7 @@ from terralive_cli.restoring.examination import Examination
 from terralive_relay.events import Warned
 from terralive_sandbox.info import SandboxInfo, environment
 from terralive_stub.broker.fallbacks import Replaced
+from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName, live_description
 from terralive_testing.deployers.sandbox import Aws, code, unique
@@ -238,6 +240,45 @@ def test_the_fallback_of_a_live_function_is_switched_off_and_on(start: Start) ->
     assert start.record() == replace(before, can_answer=False, reason="fallback = false")
     work.switch([replace(off, choice=FallbackChoice.AUTO)], start.table)
     assert start.record() == before
+
+
+def test_the_version_of_a_live_function_is_published_anew_with_other_settings(
+    start: Start, tmp_path: Path
+) -> None:
+    start.publish(start.candidate())
+    lambda_ = start.aws.lambda_
+    coordinates = StubCoordinates("ws://127.0.0.1:9", STAGE.app, STAGE.stage, bytes(32))
+    stub = build_stub_zip(coordinates, tmp_path)
+    lambda_.update_function_code(FunctionName=start.arn, ZipFile=stub.path.read_bytes())
+    lambda_.update_function_configuration(
+        FunctionName=start.arn,
+        Handler=STUB_HANDLER,
+        Description=live_description(STAGE),
+        MemorySize=512,
+    )
+    function = DeployedFunction("api", start.arn, description=live_description(STAGE))
+    candidate = replace(start.candidate(), function=function)
+    planned = start.planned(candidate)
+    assert planned == Fallback("1", stale=("MemorySize",), renewed=True)
+
+    work = StageFallback(start.caller, STAGE, start.accounts)
+    stubs = Stubs(coordinates, stub, tmp_path, lambda _: {})
+    assert list(work.renew([candidate], stubs, start.table)) == []
+
+    assert start.planned(candidate) == Fallback("2")
+    assert list(start.versions()) == ["2"]
+    assert start.answer("2") == "own"
+
+
+def test_a_version_that_is_not_published_anew_is_a_warning(start: Start, tmp_path: Path) -> None:
+    start.publish(start.candidate())
+    start.aws.lambda_.update_function_configuration(FunctionName=start.arn, MemorySize=512)
+    coordinates = StubCoordinates("ws://127.0.0.1:9", STAGE.app, STAGE.stage, bytes(32))
+    stubs = Stubs(coordinates, build_stub_zip(coordinates, tmp_path), tmp_path, lambda _: {})
+    work = StageFallback(start.caller, STAGE, start.accounts)
+    (warning,) = work.renew([start.candidate()], stubs, start.table)
+    assert warning.reference == "fallback-not-renewed"
+    assert "its code is not this stage's stub" in warning.message
 
 
 @pytest.mark.parametrize("action", ["PublishVersion", "AddPermission", "ListVersionsByFunction"])

@@ -14,7 +14,9 @@ from terralive_cli.code_changes.of_app import PlannedCode
 from terralive_cli.deploy import approval
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.plans import ReadyPlan
+from terralive_cli.fallback.stage_fallback import PlannedFallback
 from terralive_cli.functions.mapping import Mapped, MappedFunction
+from terralive_cli.output.events import Fallback
 from terralive_cli.restoring.exact import Original
 from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_terraform.output.plans import TerraformPlan
@@ -226,3 +228,23 @@ def test_a_plan_has_one_count_in_terraforms_words() -> None:
     assert approval.count([planned]) == "2 to add, 1 to change, 1 to destroy"
     assert changed_resources(planned) == 3
     assert approval.count([plan()]) == "outputs only"
+
+
+def test_the_question_counts_the_functions_that_get_their_own_code_first() -> None:
+    user = AnsweringUser(Path(), "y\n")
+    (made,) = live_plan(is_first=True).plans
+    first = replace(made, own_code_first={"module.a.aws_lambda_function.this": "fallback = true"})
+    stack = plan(Change("aws_s3_bucket.stubs", "create", "aws_s3_bucket"))
+    approval.ask_deployment(user.stage, user.ui, stack, LivePlans((first,)))
+    (question,) = user.questions()
+    assert "the app (1 to change; the own code of 1 function first), and make " in question
+
+
+def test_a_version_that_is_published_anew_is_asked_for() -> None:
+    user = AnsweringUser(Path(), "y\n")
+    (made,) = live_plan().plans
+    shown = {STUB.address: Fallback("1", stale=("Role",), renewed=True)}
+    renewed = replace(made, ready=ready(), fallback=PlannedFallback((), shown))
+    approval.ask_deployment(user.stage, user.ui, plan(), LivePlans((renewed,)))
+    (question,) = user.questions()
+    assert "live in the sandbox (the fallback of 1 function anew)?" in question

@@ -10,6 +10,7 @@ from terralive_cli.fallback.decision import (
     Decision,
     Declared,
     decide,
+    needs_own_code,
 )
 from terralive_cli.fallback.published import (
     Published,
@@ -177,3 +178,25 @@ def test_a_version_keeps_the_functions_own_description() -> None:
     assert own_description(description(STAGE, "Takes orders.")) == "Takes orders."
     assert own_description(description(STAGE, "x" * 256)) is None
     assert own_description("release 1") == "release 1"
+
+
+@pytest.mark.parametrize(
+    ("choice", "declared", "expected"),
+    [
+        (AUTO, Declared(), ""),
+        (AUTO, Declared(publishes=True), "publish = true"),
+        (AUTO, Declared(publishes=True, reserved=1), "publish = true"),
+        (AUTO, Declared(publishes=True, has_snap_start=True), ""),
+        (AUTO, Declared(readers=("output.arn",)), ""),
+        (FallbackChoice.ALWAYS, Declared(), "fallback = true"),
+        (FallbackChoice.ALWAYS, Declared(has_snap_start=True), "fallback = true"),
+        (FallbackChoice.ALWAYS, Declared(publishes=True), "fallback = true"),
+        (FallbackChoice.ALWAYS, Declared(reserved=1), ""),
+        (FallbackChoice.ALWAYS, Declared(readers=("output.arn",)), ""),
+        (FallbackChoice.NEVER, Declared(publishes=True), ""),
+    ],
+)
+def test_a_function_that_is_not_deployed_gets_its_own_code_first_where_something_needs_it(
+    choice: FallbackChoice, declared: Declared, expected: str
+) -> None:
+    assert needs_own_code(choice, declared) == expected

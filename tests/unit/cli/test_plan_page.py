@@ -342,6 +342,13 @@ def test_a_plan_says_once_for_each_reason_who_answers_where_nobody_is_connected(
     )
 
 
+def test_a_plan_names_the_version_that_is_published_anew() -> None:
+    function = replace(ORDERS, fallback=Fallback("7", stale=("Role",), renewed=True))
+    text = "\n".join(shown(plan(function)))
+    assert "former settings (Role). It is published anew with those of now." in text
+    assert "terralive restore" not in text
+
+
 def test_a_plan_names_no_function_where_the_deployed_code_of_all_answers() -> None:
     functions = [replace(item, fallback=Fallback()) for item in (ORDERS, MAIL)]
     text = "\n".join(shown(plan(*functions)))
@@ -352,4 +359,25 @@ def test_the_event_of_a_plan_has_the_fallback_of_each_function() -> None:
     function = replace(ORDERS, fallback=Fallback("7"))
     (line,) = shown(plan(function), output=Output.JSON)
     (event,) = json.loads(line)["functions"]
-    assert event["fallback"] == {"version": "7", "reason": "", "stale": []}
+    assert event["fallback"] == {
+        "version": "7",
+        "reason": "",
+        "stale": [],
+        "renewed": False,
+        "own_code_first": "",
+    }
+
+
+def test_a_plan_names_the_functions_that_get_their_own_code_before_the_stub() -> None:
+    functions = (
+        replace(ORDERS, fallback=Fallback(own_code_first="fallback = true")),
+        replace(MAIL, fallback=Fallback(own_code_first="publish = true")),
+        replace(MAIL, name="second", fallback=Fallback(own_code_first="publish = true")),
+        replace(MAIL, name="third", fallback=Fallback()),
+    )
+    lines = shown(plan(*functions))
+    own_code = [line.strip() for line in lines if "Own code first" in line]
+    assert own_code == [
+        "Own code first, then the stub (fallback = true): orders.",
+        "Own code first, then the stub (publish = true): module.mail.this[0], second.",
+    ]

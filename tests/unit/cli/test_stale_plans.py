@@ -84,6 +84,8 @@ class FakeApp:
         self.others = list(others)
         self.terraform = FakeTerraform(stale)
         self.forgotten = 0
+        # Whether its next plan gives a function its own code.
+        self.needs_own_code = False
         self.stacks = (self,)
 
     def on(self, stage: Stage) -> FakeApp:
@@ -94,8 +96,17 @@ class FakeApp:
     @contextmanager
     def planned_again(self, *_: object) -> Iterator[LivePlan]:
         others = self.others.pop(0)
+        first: dict[str, str] = {}
+        if self.needs_own_code:
+            first = {FUNCTION.address: "fallback = true"}
         yield LivePlan(
-            self._ready("app", others), (), Mapped({}), {}, ACCOUNTS, others=tuple(others or ())
+            self._ready("app", others),
+            (),
+            Mapped({}),
+            {},
+            ACCOUNTS,
+            others=tuple(others or ()),
+            own_code_first=first,
         )
 
     @contextmanager
@@ -127,6 +138,10 @@ class FakeApp:
 
     def forget_state(self) -> None:
         self.forgotten += 1
+
+    def own_code_is_there(self) -> None:
+        self.needs_own_code = False
+        self.forget_state()
 
     @staticmethod
     def needs_repository(_: LivePlans) -> bool:
@@ -345,3 +360,33 @@ def test_a_debug_stack_whose_second_plan_is_stale_ends_in_the_same_error(tmp_pat
         user.deploy(stack)
     assert raised.value.reference == "plan-stale"
     assert len(stack.applied) == 2
+
+
+class TestOwnCodeFirst:
+    """A function that is not deployed gets its own code by one apply, and its stub by another."""
+
+    def test_one_question_is_asked_for_both_applies(self, tmp_path: Path) -> None:
+        user, app = User(tmp_path, "y\n"), FakeApp((), (), stale=0)
+        app.needs_own_code = True
+        user.start(app)
+        assert (len(user.questions()), len(app.terraform.applied)) == (1, 2)
+
+    def test_it_is_so_too_where_the_debug_stack_is_deployed_before(self, tmp_path: Path) -> None:
+        user, app = User(tmp_path, "y\n"), FakeApp((), (), (), stale=0)
+        app.needs_own_code = True
+        user.start(app, CHANGED)
+        assert (len(user.questions()), len(app.terraform.applied)) == (1, 2)
+
+    def test_a_second_plan_that_changes_something_else_is_asked_for(self, tmp_path: Path) -> None:
+        user, app = User(tmp_path, "y\nn\n"), FakeApp((), (ROLE,), stale=0)
+        app.needs_own_code = True
+        with pytest.raises(approval.Declined):
+            user.start(app)
+        assert len(app.terraform.applied) == 1
+        assert user.questions()[1].startswith("The plan has changed. Make ")
+
+    def test_a_first_plan_that_is_stale_is_made_once_more(self, tmp_path: Path) -> None:
+        user, app = User(tmp_path, "y\n"), FakeApp((), (), ())
+        app.needs_own_code = True
+        user.start(app)
+        assert (len(user.questions()), len(app.terraform.applied)) == (1, 3)

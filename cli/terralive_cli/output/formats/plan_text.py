@@ -119,7 +119,20 @@ def _fallbacks(event: PlanMade) -> Iterator[Line]:
             text = f"Where nobody is connected, invocations of {names} fail: {reason}."
             style = Style.CAUTION
         yield Line((Span(f"  {text}", style),), event.at, indent=2)
+    yield from _own_code_first(event)
     yield from _stale_fallbacks(event)
+
+
+def _own_code_first(event: PlanMade) -> Iterator[Line]:
+    """Yield the functions that get their own code before the stub: one line for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for function in event.functions:
+        if function.fallback is not None and function.fallback.own_code_first:
+            name = function.name or short_address(function.address)
+            by_reason.setdefault(function.fallback.own_code_first, []).append(name)
+    for reason, names in sorted(by_reason.items()):
+        text = f"Own code first, then the stub ({reason}): {', '.join(names)}."
+        yield Line((Span(f"  {text}", Style.FAINT),), event.at, indent=2)
 
 
 def _stale_fallbacks(event: PlanMade) -> Iterator[Line]:
@@ -128,11 +141,14 @@ def _stale_fallbacks(event: PlanMade) -> Iterator[Line]:
         if function.fallback is not None and function.fallback.stale:
             name = function.name or short_address(function.address)
             settings = ", ".join(function.fallback.stale)
-            text = (
-                f"The version of {name} that answers has former settings ({settings}): "
-                "`terralive restore` and then `terralive start` publish another one."
-            )
-            yield Line((Span(f"  {text}", Style.CAUTION),), event.at, indent=2)
+            text = f"The version of {name} that answers has former settings ({settings})"
+            style = Style.CAUTION
+            if function.fallback.renewed:
+                text += ". It is published anew with those of now."
+                style = Style.FAINT
+            else:
+                text += ": `terralive restore` and then `terralive start` publish another one."
+            yield Line((Span(f"  {text}", style),), event.at, indent=2)
 
 
 def _note(at: datetime, note: str) -> Iterator[Line]:
