@@ -12,7 +12,8 @@ from typing import Final, TypeAlias
 
 from terralive_cli.output.formats.words import listed
 from terralive_relay.events import Warned
-from terralive_sandbox.apigateway.openapi.gaps import missing_parts
+from terralive_sandbox.apigateway.authorizers import issuers
+from terralive_sandbox.apigateway.openapi.gaps import EMULATED_SUBTYPES, missing_parts
 from terralive_stub.shared.json_documents import Json, as_object, items, text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.evaluation.document import Evaluation
@@ -100,6 +101,19 @@ def _sends_other_events(values: Mapping[str, Json]) -> bool:
     return False
 
 
+def _maps_parameters(values: Mapping[str, Json]) -> bool:
+    """Tell whether an integration of a function maps parameters."""
+    if values.get("integration_subtype"):
+        return False
+    return bool(values.get("request_parameters") or values.get("response_parameters"))
+
+
+def _has_issuer_elsewhere(values: Mapping[str, Json]) -> bool:
+    """Tell whether an authorizer's issuer is known and not on this machine."""
+    issuers_of = [text(as_object(item), "issuer") for item in items(values, "jwt_configuration")]
+    return any(issuer and not issuers.is_emulated(issuer) for issuer in issuers_of)
+
+
 _NO_REQUESTS: Final = "answered with 501 NotEmulatedBySandbox"
 _REFUSED: Final = "refused when they are created (NotEmulatedBySandbox)"
 _INVOKES_NOTHING: Final = "kept, and invoke no function"
@@ -108,8 +122,8 @@ _GAPS: Final = (
     _Gap("aws_sfn_state_machine", "kept, and no execution of them runs", _always),
     _Gap(
         "aws_apigatewayv2_authorizer",
-        f"kept; requests to their routes are {_NO_REQUESTS}",
-        _is("authorizer_type", "JWT"),
+        f"kept, their issuer is not on this machine, and requests are {_NO_REQUESTS}",
+        _has_issuer_elsewhere,
     ),
     _Gap(
         "aws_api_gateway_authorizer",
@@ -127,14 +141,12 @@ _GAPS: Final = (
         f"kept; requests are {_NO_REQUESTS}",
         _any(
             _is_other("integration_type", "AWS_PROXY"),
-            _has("integration_subtype"),
-            _has("request_parameters"),
-            _has("response_parameters"),
+            _is_other("integration_subtype", *EMULATED_SUBTYPES),
+            _maps_parameters,
         ),
     ),
     _Gap("aws_apigatewayv2_route", f"kept; requests are {_NO_REQUESTS}", _has("api_key_required")),
     _Gap("aws_apigatewayv2_api", "refused because of their target", _has("target")),
-    _Gap("aws_api_gateway_gateway_response", _REFUSED, _always),
     _Gap("aws_lambda_event_source_mapping", f"{_REFUSED}: Kafka", _has("topics")),
     _Gap("aws_lambda_event_source_mapping", f"{_REFUSED}: Amazon MQ", _has("queues")),
     _Gap(

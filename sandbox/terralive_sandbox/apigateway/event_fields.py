@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 
 from terralive_sandbox.access.identity import ACCOUNT, Caller
 from terralive_sandbox.apigateway.authorizers.decisions import Answer
+from terralive_sandbox.apigateway.authorizers.tokens import Token
 from terralive_sandbox.apigateway.http_messages import HttpRequest
 from terralive_stub.shared.json_documents import as_object
 
@@ -54,6 +55,7 @@ class ApiContext:
         variables: the stage variables.
         caller: the caller, known only with AWS_IAM authorization.
         authorizer: the answer of the Lambda authorizer, if the route or method has one.
+        token: the client's token, if the route has a JWT authorizer.
     """
 
     id: str
@@ -66,6 +68,7 @@ class ApiContext:
     variables: Mapping[str, str] = field(default_factory=dict)
     caller: Caller | None = None
     authorizer: Answer | None = None
+    token: Token | None = None
 
 
 def forwarded_headers(

@@ -79,6 +79,8 @@ class GatewayResponseError(Exception):
     ) -> None:
         body = json.dumps({key: message}, separators=(",", ":"))
         super().__init__(why or body)
+        # The status without gateway responses, which may change it.
+        self.status = status
         # The response that the client gets.
         self.response = HttpResponse(status, [("content-type", "application/json")], body.encode())
         if error_type:

@@ -157,9 +157,13 @@ class Gateway:
             return None
         return DeployedStage(api, stage)
 
+    def region(self, api_id: str) -> str:
+        """Return the region of an API that exists."""
+        return self._place(api_id).region
+
     def domain(self, api_id: str) -> str:
         """Return the host name under which AWS would serve an API that exists."""
-        return f"{api_id}.execute-api.{self._place(api_id).region}.amazonaws.com"
+        return f"{api_id}.execute-api.{self.region(api_id)}.amazonaws.com"
 
     def arn(self, api_id: str, resource: str) -> str:
         """Return the ARN of a part of an API that exists; `resource` starts with the stage."""

@@ -33,6 +33,7 @@ from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.apigateway import function_urls
 from terralive_sandbox.apigateway.function_urls import FunctionUrls
 from terralive_sandbox.apigateway.http.gateway import HttpGateway
+from terralive_sandbox.apigateway.http.service_integrations import ServiceIntegrations
 from terralive_sandbox.apigateway.integration import Gateway
 from terralive_sandbox.apigateway.websocket.connections import Connections
 from terralive_sandbox.apigateway.websocket.management import ManagementApi
@@ -104,9 +105,11 @@ class Sandbox:
             on_invoke=self.faults.on_invoke,
         )
         self._asynchronous = AsynchronousInvocations(self._functions, self._control, refusals)
+        self._aws = AwsApi(self._control, self._functions, self._asynchronous, refusals)
         # API Gateway and function URLs
         self._gateway = Gateway(self._functions, refusals, time_scale=time_scale)
-        self._http = HttpGateway(self._gateway)
+        services = ServiceIntegrations(self._control, self._aws.answer)
+        self._http = HttpGateway(self._gateway, services)
         self.connections = Connections(self._gateway, self.faults)
         self._management = ManagementApi(self._gateway, self.connections)
         self._urls = FunctionUrls(self._functions, refusals)
@@ -123,7 +126,6 @@ class Sandbox:
         self._admin = Admin(
             self.info, self.connections, self.faults, refusals, self._functions.occupy
         )
-        self._aws = AwsApi(self._control, self._functions, self._asynchronous, refusals)
 
     async def close(self) -> None:
         """End everything: what starts new work first, the control plane last."""

@@ -206,7 +206,8 @@ def test_a_route_with_iam_knows_its_caller(aws: Aws, function: str) -> None:
         refused = fetch("GET", url, headers=headers)
         assert (refused.status_code, refused.json()) == (403, {"message": "Forbidden"})
     jwt = fetch("GET", at(aws, api, "$default", "/jwt"))
-    assert (jwt.status_code, "NotEmulatedBySandbox" in jwt.text) == (501, True)
+    # The route has no authorizer.
+    assert (jwt.status_code, jwt.json()) == (500, {"message": "Internal Server Error"})
 
 
 def test_requests_beyond_api_gateways_limits_are_refused(aws: Aws, function: str) -> None:
@@ -234,6 +235,51 @@ def test_what_an_http_api_cannot_do_here_is_named(aws: Aws, function: str) -> No
     for call in refused:
         with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
             call()
+
+
+def test_a_route_sends_a_message_to_a_queue_if_its_role_may(aws: Aws, function: str) -> None:
+    queue = aws.sqs.create_queue(QueueName=unique("queue"))["QueueUrl"]
+    arn = aws.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    may = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": arn["QueueArn"]}
+    api = aws.http_api(function, "GET /")
+    for path, role in (("/sent", aws.role(may)), ("/denied", aws.role())):
+        integration = aws.apis.create_integration(
+            ApiId=api,
+            IntegrationType="AWS_PROXY",
+            IntegrationSubtype="SQS-SendMessage",
+            PayloadFormatVersion="1.0",
+            CredentialsArn=role,
+            RequestParameters={"QueueUrl": queue, "MessageBody": "$request.body.order"},
+        )["IntegrationId"]
+        aws.apis.create_route(
+            ApiId=api, RouteKey=f"POST {path}", Target=f"integrations/{integration}"
+        )
+    answer = fetch("POST", at(aws, api, "$default", "/sent"), json={"order": {"id": 1}})
+    assert (answer.status_code, "<MessageId>" in answer.text) == (200, True)
+    (message,) = aws.sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
+    assert json.loads(message["Body"]) == {"id": 1}
+    denied = fetch("POST", at(aws, api, "$default", "/denied"), json={"order": 2})
+    assert (denied.status_code, "AccessDenied" in denied.text) == (403, True)
+
+
+def test_a_route_puts_an_event_on_a_bus(aws: Aws, function: str) -> None:
+    role = aws.role({"Effect": "Allow", "Action": "events:PutEvents", "Resource": "*"})
+    api = aws.http_api(function, "GET /")
+    integration = aws.apis.create_integration(
+        ApiId=api,
+        IntegrationType="AWS_PROXY",
+        IntegrationSubtype="EventBridge-PutEvents",
+        PayloadFormatVersion="1.0",
+        CredentialsArn=role,
+        RequestParameters={
+            "Source": "pets",
+            "DetailType": "$request.header.x-type",
+            "Detail": "$request.body",
+        },
+    )["IntegrationId"]
+    aws.apis.create_route(ApiId=api, RouteKey="POST /", Target=f"integrations/{integration}")
+    answer = fetch("POST", at(aws, api, "$default", "/"), json={}, headers={"x-type": "Born"})
+    assert (answer.status_code, answer.json()["FailedEntryCount"]) == (200, 0)
 
 
 # REST APIs
@@ -444,17 +490,42 @@ def test_what_a_rest_api_cannot_do_here_is_named(aws: Aws, function: str) -> Non
     for path in ("/key", "/cognito", "/aws"):
         answer = api.ask("GET", path)
         assert (answer.status_code, "NotEmulatedBySandbox" in answer.text) == (501, True)
-    refused: list[Callable[[], object]] = [
-        lambda: aws.rest.put_gateway_response(
-            restApiId=api.id, responseType="DEFAULT_4XX", statusCode="404"
-        ),
-        lambda: aws.rest.put_rest_api(
+    with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
+        aws.rest.put_rest_api(
             restApiId=api.id, parameters={"basepath": "split"}, body=b'{"openapi": "3.0.1"}'
-        ),
-    ]
-    for call in refused:
-        with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
-            call()
+        )
+
+
+def test_gateway_responses_change_what_api_gateway_answers_itself(aws: Aws, function: str) -> None:
+    api = rest_api(aws, function, "GET /")
+    api.method("GET", "/key", lambda_uri(aws, function), apiKeyRequired=True)
+    aws.rest.put_gateway_response(
+        restApiId=api.id,
+        responseType="MISSING_AUTHENTICATION_TOKEN",
+        statusCode="404",
+        responseParameters={
+            "gatewayresponse.header.Access-Control-Allow-Origin": "'*'",
+            "gatewayresponse.header.X-Asked": "method.request.header.x-ask",
+        },
+        responseTemplates={
+            "application/json": '{"type": "$context.error.responseType", '
+            '"text": $context.error.messageString}'
+        },
+    )
+    # Like everything else, they are served from the next deployment on.
+    assert api.ask("GET", "/nothing").status_code == 403
+    api.redeploy()
+    answer = api.ask("GET", "/nothing", headers={"x-ask": "a"})
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "type": "MISSING_AUTHENTICATION_TOKEN",
+        "text": "Missing Authentication Token",
+    }
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["x-asked"] == "a"
+    assert api.ask("GET", "/").status_code == 200
+    # What the sandbox does not emulate stays its own answer.
+    assert api.ask("GET", "/key").status_code == 501
 
 
 def test_a_rest_integration_that_takes_too_long_times_out(tmp_path: Path) -> None:

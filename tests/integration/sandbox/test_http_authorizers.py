@@ -6,15 +6,19 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-aut
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
 from botocore.exceptions import ClientError
+from joserfc import jwt
+from joserfc.jwk import OctKey
 
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.authorizers import AuthorizerFunction, policy
+from terralive_testing.deployers.issuer import Issuer, running_issuer
 from terralive_testing.deployers.rest_api import at, fetch, lambda_uri
 from terralive_testing.deployers.sandbox import Aws, unique
 from terralive_testing.machine.waiting import eventually
@@ -313,15 +317,129 @@ def test_settings_that_api_gateway_does_not_take_are_refused(api: AuthorizedApi)
         )
 
 
-def test_jwt_authorizers_are_refused_by_name(api: AuthorizedApi) -> None:
-    jwt = api.aws.apis.create_authorizer(
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    with running_issuer() as running:
+        yield running
+
+
+def use_issuer(api: AuthorizedApi, issuer: str) -> None:
+    """Give all routes a new JWT authorizer for the audience `pets`."""
+    authorizer = api.aws.apis.create_authorizer(
         ApiId=api.id,
         AuthorizerType="JWT",
         IdentitySource=["$request.header.Authorization"],
-        JwtConfiguration={"Audience": ["a"], "Issuer": "https://issuer.example"},
-        Name="jwt",
+        JwtConfiguration={"Audience": ["pets"], "Issuer": issuer},
+        Name=unique("jwt"),
     )["AuthorizerId"]
-    api.use(jwt, "JWT")
-    answer = api.ask(headers={"Authorization": "Bearer x"})
-    assert answer.status_code == 501
-    assert answer.json() == {"message": "NotEmulatedBySandbox: JWT authorizers"}
+    api.use(authorizer, "JWT")
+
+
+def test_a_valid_token_lets_a_client_pass_and_its_claims_reach_the_integration(
+    api: AuthorizedApi, issuer: Issuer
+) -> None:
+    use_issuer(api, issuer.url)
+    token = issuer.token(sub="ann", groups=["a", "b"], exp=4102444800)
+    expected = {
+        "claims": {
+            "aud": "pets",
+            "exp": "4102444800",
+            "groups": "[a b]",
+            "iss": issuer.url,
+            "sub": "ann",
+        },
+        "scopes": None,
+    }
+    for prefix in ("Bearer ", ""):
+        answer = api.ask(headers={"Authorization": prefix + token})
+        assert authorizer_of(answer) == {"jwt": expected}
+    assert authorizer_of(api.ask("/old", headers={"Authorization": token})) == expected
+
+
+def test_a_token_that_is_not_valid_is_unauthorized_with_the_reason(
+    api: AuthorizedApi, issuer: Issuer
+) -> None:
+    use_issuer(api, issuer.url)
+    now = int(time.time())
+    header, body, signature = issuer.token().split(".")
+    refused = {
+        issuer.token(aud="other"): "audience",
+        issuer.token(aud=None): "audience",
+        issuer.token(iss="http://127.0.0.1:1"): "issuer",
+        issuer.token(exp=now - 1): "expired",
+        issuer.token(exp=None): "expired",
+        issuer.token(nbf=now + 600): "not valid yet",
+        issuer.token(kid="second"): "kid",
+        f"{header}.{body}.{signature[:-8]}AAAAAAAA": "signature",
+        jwt.encode(
+            {"alg": "HS256", "kid": "first"}, {"aud": "pets"}, OctKey.import_key("k" * 32)
+        ): ("signing method"),
+        "token": "decoded",
+    }
+    for token, reason in refused.items():
+        answer = api.ask(headers={"Authorization": f"Bearer {token}"})
+        assert (answer.status_code, answer.json()) == (401, {"message": "Unauthorized"}), reason
+        challenge = answer.headers["www-authenticate"]
+        assert challenge.startswith('Bearer scope="" error="invalid_token"')
+        assert reason in challenge
+    missing = api.ask()
+    assert (missing.status_code, missing.headers["www-authenticate"]) == (401, "Bearer")
+
+
+def test_a_token_needs_one_of_the_scopes_of_its_route(api: AuthorizedApi, issuer: Issuer) -> None:
+    use_issuer(api, issuer.url)
+    (route,) = (
+        found["RouteId"]
+        for found in api.aws.apis.get_routes(ApiId=api.id)["Items"]
+        if found["RouteKey"] == "POST /pets"
+    )
+    api.aws.apis.update_route(ApiId=api.id, RouteId=route, AuthorizationScopes=["read", "write"])
+
+    def ask(**claims: Any) -> httpx.Response:  # noqa: ANN401 - any claims
+        return api.ask("/pets", method="POST", headers={"Authorization": issuer.token(**claims)})
+
+    lacking = ask(scope="readers")
+    assert (lacking.status_code, lacking.json()) == (403, {"message": "Forbidden"})
+    assert 'error="insufficient_scope"' in lacking.headers["www-authenticate"]
+    assert ask().status_code == 403
+    assert ask(scope="write other").status_code == 200
+    assert ask(scp=["read"]).status_code == 200
+    assert ask(aud=None, client_id="pets", scope="read").status_code == 200
+
+
+def test_a_user_pool_of_the_sandbox_is_an_issuer(api: AuthorizedApi) -> None:
+    pools: Any = api.aws._client("cognito-idp")
+    pool = pools.create_user_pool(PoolName="pool")["UserPool"]["Id"]
+    client = pools.create_user_pool_client(
+        UserPoolId=pool, ClientName="c", ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH"]
+    )["UserPoolClient"]["ClientId"]
+    pools.admin_create_user(UserPoolId=pool, Username="ann", MessageAction="SUPPRESS")
+    pools.admin_set_user_password(
+        UserPoolId=pool, Username="ann", Password="Secret-123", Permanent=True
+    )
+    tokens = pools.admin_initiate_auth(
+        UserPoolId=pool,
+        ClientId=client,
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": "ann", "PASSWORD": "Secret-123"},
+    )["AuthenticationResult"]
+    address = f"https://cognito-idp.{api.aws.info.region}.amazonaws.com/{pool}"
+    authorizer = api.aws.apis.create_authorizer(
+        ApiId=api.id,
+        AuthorizerType="JWT",
+        IdentitySource=["$request.header.Authorization"],
+        JwtConfiguration={"Audience": [client], "Issuer": address},
+        Name=unique("jwt"),
+    )["AuthorizerId"]
+    api.use(authorizer, "JWT")
+    answer = api.ask("/old", headers={"Authorization": tokens["IdToken"]})
+    assert answer.status_code == 200, answer.headers
+
+
+def test_an_issuer_that_cannot_be_asked_authorizes_nobody(
+    api: AuthorizedApi, issuer: Issuer
+) -> None:
+    for url, status in (("http://127.0.0.1:1", 401), ("https://issuer.example", 501)):
+        use_issuer(api, url)
+        answer = api.ask("/old", headers={"Authorization": issuer.token(iss=url)})
+        assert answer.status_code == status

@@ -26,7 +26,11 @@ def warnings_of(plan: PlanDocument, *live: str) -> list[str]:
     ("kind", "values", "said"),
     [
         ("aws_sfn_state_machine", {}, "no execution of them runs"),
-        ("aws_apigatewayv2_authorizer", {"authorizer_type": "JWT"}, "answered with 501"),
+        (
+            "aws_apigatewayv2_authorizer",
+            {"jwt_configuration": [{"issuer": "https://issuer.example"}]},
+            "issuer is not on this machine",
+        ),
         ("aws_api_gateway_authorizer", {"type": "COGNITO_USER_POOLS"}, "answered with 501"),
         ("aws_api_gateway_integration", {"type": "HTTP"}, "answered with 501"),
         ("aws_lambda_event_source_mapping", {"topics": ["t"]}, "Kafka"),
@@ -47,9 +51,26 @@ def test_what_the_sandbox_lacks_is_named_with_its_resource(
     ("kind", "values"),
     [
         ("aws_apigatewayv2_authorizer", {"authorizer_type": "REQUEST"}),
+        ("aws_apigatewayv2_authorizer", {"authorizer_type": "JWT", "jwt_configuration": [{}]}),
+        (
+            "aws_apigatewayv2_authorizer",
+            {"jwt_configuration": [{"issuer": "http://localhost:8080/realms/a"}]},
+        ),
+        (
+            "aws_apigatewayv2_authorizer",
+            {"jwt_configuration": [{"issuer": "https://cognito-idp.eu-west-1.amazonaws.com/p_1"}]},
+        ),
         ("aws_api_gateway_authorizer", {"type": "TOKEN"}),
         ("aws_api_gateway_integration", {"type": "AWS_PROXY"}),
         ("aws_apigatewayv2_integration", {"integration_type": "AWS_PROXY"}),
+        (
+            "aws_apigatewayv2_integration",
+            {
+                "integration_type": "AWS_PROXY",
+                "integration_subtype": "SQS-SendMessage",
+                "request_parameters": {"MessageBody": "$request.body"},
+            },
+        ),
         ("aws_apigatewayv2_api", {"body": None, "protocol_type": "HTTP"}),
         ("aws_apigatewayv2_api", {"body": "{}"}),
         ("aws_lambda_event_source_mapping", {"topics": None, "queues": []}),

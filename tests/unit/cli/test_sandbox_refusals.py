@@ -46,10 +46,15 @@ PROXY: dict[str, Json] = {"type": "aws_proxy", "httpMethod": "POST"}
 # What the sandbox says -> resources of a plan that it says it of.
 SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
     "f'{kind} authorizers'": (
-        ("aws_apigatewayv2_authorizer", {"authorizer_type": "JWT"}),
         ("aws_api_gateway_authorizer", {"type": "COGNITO_USER_POOLS"}),
-        (HTTP_API, document(PROXY, security=[{"jwt": []}])),
         (REST_API, document(PROXY, security=[{"pool": []}])),
+    ),
+    "f'JWT authorizers with an issuer elsewhere ({rules.issuer})'": (
+        (
+            "aws_apigatewayv2_authorizer",
+            {"jwt_configuration": [{"issuer": "https://issuer.example"}]},
+        ),
+        (HTTP_API, document(PROXY, security=[{"jwt": []}])),
     ),
     "'API keys'": (
         ("aws_api_gateway_method", {"api_key_required": True}),
@@ -60,10 +65,10 @@ SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
         ("aws_apigatewayv2_integration", {"integration_type": "HTTP_PROXY"}),
         (
             "aws_apigatewayv2_integration",
-            {"integration_type": "AWS_PROXY", "integration_subtype": "SQS-SendMessage"},
+            {"integration_type": "AWS_PROXY", "integration_subtype": "SQS-PurgeQueue"},
         ),
         (HTTP_API, document({"type": "http_proxy"})),
-        (HTTP_API, document({**PROXY, "integrationSubtype": "SQS-SendMessage"})),
+        (HTTP_API, document({**PROXY, "integrationSubtype": "SQS-PurgeQueue"})),
     ),
     "'parameter mappings of HTTP APIs'": (
         ("aws_apigatewayv2_integration", {"request_parameters": {"append:header.a": "b"}}),
@@ -74,7 +79,6 @@ SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
         ("aws_api_gateway_integration", {"type": "AWS"}),
         (REST_API, document({"type": "aws"})),
     ),
-    "'gateway responses of REST APIs'": (("aws_api_gateway_gateway_response", {}),),
     "'quick create of HTTP APIs; declare their route, integration and stage'": (
         ("aws_apigatewayv2_api", {"target": ARN.format("lambda")}),
     ),

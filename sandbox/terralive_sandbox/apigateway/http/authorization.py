@@ -1,4 +1,6 @@
-"""The shell that decides who may call a route of an HTTP API: anyone, IAM, or a Lambda authorizer.
+"""The shell that decides who may call a route of an HTTP API.
+
+Anyone, callers that IAM allows, or clients that a Lambda authorizer or a JWT authorizer lets pass.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-access-control.html
 """
@@ -8,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
+from moto.apigatewayv2.models import Route
+
 from terralive_sandbox.apigateway.authorizers import decisions, lambda_authorizer
 from terralive_sandbox.apigateway.authorizers.decisions import (
     Answer,
@@ -15,10 +19,12 @@ from terralive_sandbox.apigateway.authorizers.decisions import (
     AuthorizerFailure,
 )
 from terralive_sandbox.apigateway.authorizers.identity_sources import RequestParts
+from terralive_sandbox.apigateway.authorizers.jwt_authorizer import JwtAuthorizers
 from terralive_sandbox.apigateway.authorizers.lambda_authorizer import (
     LambdaAuthorizer,
     LambdaAuthorizers,
 )
+from terralive_sandbox.apigateway.authorizers.tokens import Rules, Token
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
 from terralive_sandbox.apigateway.http.events import RouteMatch
@@ -30,6 +36,7 @@ from terralive_sandbox.apigateway.integration import (
     check_api_key,
 )
 from terralive_stub.protocol.limits import HTTP_API_AUTHORIZER_SECONDS
+from terralive_stub.shared.json_documents import as_object, items, text
 
 # The answers of API Gateway, instead of the integration's.
 _ANSWERS: Final = {
@@ -46,6 +53,7 @@ class RouteAuthorization:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._authorizers = LambdaAuthorizers(gateway)
+        self._tokens = JwtAuthorizers()
 
     async def authorize(
         self, deployed: DeployedStage, match: RouteMatch, request: HttpRequest, context: ApiContext
@@ -53,7 +61,7 @@ class RouteAuthorization:
         """Check the access control of the route that a request takes.
 
         Returns:
-            The context with the caller, or with the answer of the route's authorizer.
+            The context with the caller, the answer of the route's authorizer, or the token.
 
         Raises:
             GatewayResponseError: the client may not call the route.
@@ -71,6 +79,10 @@ class RouteAuthorization:
                 status, message = _ANSWERS[error.failure]
                 raise GatewayResponseError(status, message, str(error)) from error
             return dataclasses.replace(context, authorizer=answer)
+        if route.authorization_type == "JWT":
+            check_api_key(route)
+            token = await self._verify_token(deployed, route, match, request, context)
+            return dataclasses.replace(context, token=token)
         try:
             caller = await self._gateway.authorize_route(
                 deployed, route, request.received, resource
@@ -93,15 +105,46 @@ class RouteAuthorization:
             make_event = http_events.authorizer_event_v2
         if authorizer.has_simple_responses:
             read = decisions.simple_response
-        parts = RequestParts(
-            headers=request.headers,
-            query=request.query,
-            stage_variables=context.variables,
-            context=http_events.selection_context(request, match, context),
-        )
         return await self._authorizers.ask(
             dataclasses.replace(authorizer, limit=HTTP_API_AUTHORIZER_SECONDS),
-            parts,
+            _parts(request, match, context),
             lambda identity: make_event(request, match, context, arn, identity),
             read,
         )
+
+    async def _verify_token(
+        self,
+        deployed: DeployedStage,
+        route: Route,
+        match: RouteMatch,
+        request: HttpRequest,
+        context: ApiContext,
+    ) -> Token:
+        """Return the token of a request to a route with a JWT authorizer.
+
+        Raises:
+            GatewayResponseError: the client may not call the route.
+        """
+        found = deployed.api.authorizers.get(route.authorizer_id or "")
+        if found is None:
+            why = f"there is no authorizer {route.authorizer_id}"
+            raise GatewayResponseError(500, "Internal Server Error", why)
+        settings = as_object(found.jwt_config)
+        rules = Rules(
+            issuer=text(settings, "issuer"),
+            audience=tuple(str(name) for name in items(settings, "audience")),
+            scopes=tuple(route.authorization_scopes or ()),
+        )
+        sources = list(found.identity_source or ())
+        source = sources[0] if sources else "$request.header.Authorization"
+        return await self._tokens.verify(source, _parts(request, match, context), rules)
+
+
+def _parts(request: HttpRequest, match: RouteMatch, context: ApiContext) -> RequestParts:
+    """Return the parts of a request that identity sources can name."""
+    return RequestParts(
+        headers=request.headers,
+        query=request.query,
+        stage_variables=context.variables,
+        context=http_events.selection_context(request, match, context),
+    )

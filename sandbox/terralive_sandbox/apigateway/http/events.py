@@ -135,6 +135,8 @@ def event_v2(request: HttpRequest, route: RouteMatch, api: ApiContext) -> dict[s
     if api.authorizer is not None:
         # null without a context, as Powertools for AWS Lambda expects it
         context["authorizer"] = {"lambda": dict(api.authorizer.context) or None}
+    elif api.token is not None:
+        context["authorizer"] = {"jwt": api.token.fields()}
     elif api.caller is not None:
         context["authorizer"] = {
             "iam": {
@@ -173,6 +175,8 @@ def event_v1(request: HttpRequest, route: RouteMatch, api: ApiContext) -> dict[s
     authorizer: dict[str, object] = {"claims": None, "scopes": None}
     if api.authorizer is not None:
         authorizer = api.authorizer.fields()
+    elif api.token is not None:
+        authorizer = api.token.fields()
     context = {
         "authorizer": authorizer,
         "path": path,

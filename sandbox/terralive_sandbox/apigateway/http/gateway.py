@@ -11,11 +11,15 @@ import time
 import uuid
 from typing import Final, cast
 
+from moto.apigatewayv2.models import Route
+
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.apigateway.cors import Cors
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
 from terralive_sandbox.apigateway.http.authorization import RouteAuthorization
+from terralive_sandbox.apigateway.http.events import RouteMatch
+from terralive_sandbox.apigateway.http.service_integrations import ServiceIntegrations
 from terralive_sandbox.apigateway.http_messages import (
     GatewayResponseError,
     HttpRequest,
@@ -28,6 +32,7 @@ from terralive_sandbox.apigateway.integration import (
     IntegrationError,
     new_id,
 )
+from terralive_sandbox.apigateway.openapi.gaps import EMULATED_SUBTYPES
 from terralive_sandbox.apigateway.rest.gateway import RestGateway
 from terralive_sandbox.responses import Response
 from terralive_stub.protocol.limits import HTTP_API_INTEGRATION_SECONDS
@@ -46,8 +51,9 @@ _FAILURES: Final = {
 class HttpGateway:
     """Answers requests to HTTP APIs, and passes requests to REST APIs on."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, services: ServiceIntegrations) -> None:
         self._gateway = gateway
+        self._services = services
         self._authorization = RouteAuthorization(gateway)
         self._rest = RestGateway(gateway)
 
@@ -100,7 +106,7 @@ class HttpGateway:
         except GatewayResponseError as error:
             response = error.response
             line = f"{api_id} {request.method} {path}: {response.status} {error}"
-            if response.status in _REFUSED:
+            if error.status in _REFUSED:
                 self._gateway.refusals.add(line)
             else:
                 sys.stderr.write(f"{line}\n")
@@ -127,21 +133,7 @@ class HttpGateway:
         route = deployed.routes[found.route_key]
         context = dataclasses.replace(context, variables=deployed.variables)
         context = await self._authorization.authorize(deployed, found, request, context)
-        # Outside the console a version has to be given, says the page. Terraform's default is 1.0.
-        make_event, read_answer = http_events.event_v1, http_events.response_v1
-        integration = deployed.integration_of(route)
-        if integration is not None and integration.payload_format_version == "2.0":
-            make_event, read_answer = http_events.event_v2, http_events.response_v2
-        event = make_event(request, found, context)
-        try:
-            response = await self._gateway.integrate(
-                deployed, route, event, read_answer, HTTP_API_INTEGRATION_SECONDS
-            )
-        except IntegrationError as error:
-            status, message = _FAILURES.get(error.failure, (500, "Internal Server Error"))
-            if error.failure is Failure.NOT_EMULATED:
-                status, message = 501, str(error)
-            raise GatewayResponseError(status, message, str(error)) from error
+        response = await self._integrate(deployed, route, found, request, context)
         if configuration is None:
             return response
         # The configured CORS headers replace those of the function. A route that takes OPTIONS
@@ -149,3 +141,35 @@ class HttpGateway:
         # (https://github.com/aws/serverless-application-model/issues/1603).
         headers = cors.response(origin, response.headers, preflight_method)
         return HttpResponse(response.status, headers, response.body)
+
+    async def _integrate(
+        self,
+        deployed: DeployedStage,
+        route: Route,
+        found: RouteMatch,
+        request: HttpRequest,
+        context: ApiContext,
+    ) -> HttpResponse:
+        """Run the integration of a route.
+
+        Raises:
+            GatewayResponseError: the integration gave no answer.
+        """
+        integration = deployed.integration_of(route)
+        if integration is not None and integration.integration_subtype in EMULATED_SUBTYPES:
+            region = self._gateway.region(context.id)
+            return await self._services.answer(integration, found, request, context, region)
+        # Outside the console a version has to be given, says the page. Terraform's default is 1.0.
+        make_event, read_answer = http_events.event_v1, http_events.response_v1
+        if integration is not None and integration.payload_format_version == "2.0":
+            make_event, read_answer = http_events.event_v2, http_events.response_v2
+        event = make_event(request, found, context)
+        try:
+            return await self._gateway.integrate(
+                deployed, route, event, read_answer, HTTP_API_INTEGRATION_SECONDS
+            )
+        except IntegrationError as error:
+            status, message = _FAILURES.get(error.failure, (500, "Internal Server Error"))
+            if error.failure is Failure.NOT_EMULATED:
+                status, message = 501, str(error)
+            raise GatewayResponseError(status, message, str(error)) from error

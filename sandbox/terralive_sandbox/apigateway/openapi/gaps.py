@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from terralive_sandbox.apigateway.authorizers import issuers
 from terralive_sandbox.apigateway.openapi import operations
 from terralive_sandbox.apigateway.openapi.document import Document, DocumentError, read
 from terralive_sandbox.apigateway.openapi.operations import Operation
 from terralive_stub.shared.json_documents import section, text
 
-_EMULATED: Final = {"NONE", "AWS_IAM", "CUSTOM"}
+# First-class integrations of HTTP APIs that the sandbox runs.
+EMULATED_SUBTYPES: Final = ("SQS-SendMessage", "EventBridge-PutEvents", "Kinesis-PutRecord")
+_EMULATED: Final = {"NONE", "AWS_IAM", "CUSTOM", "JWT"}
 
 
 def missing_parts(content: str, *, of_http_api: bool) -> list[str]:
@@ -26,7 +29,14 @@ def missing_parts(content: str, *, of_http_api: bool) -> list[str]:
 
 
 def _missing(document: Document, *, of_http_api: bool) -> Iterator[str]:
+    issuers_of = {
+        found.name: text(section(found.settings, "jwtConfiguration"), "issuer")
+        for found in operations.authorizers_of(document)
+    }
     for operation in operations.operations_of(document, of_http_api=of_http_api):
+        issuer = issuers_of.get(operation.authorization.scheme, "")
+        if operation.authorization.type == "JWT" and not issuers.is_emulated(issuer):
+            yield f"JWT authorizers with an issuer elsewhere ({operation.route_key})"
         for what in _missing_of(operation, of_http_api=of_http_api):
             yield f"{what} ({operation.route_key})"
 
@@ -40,6 +50,8 @@ def _missing_of(operation: Operation, *, of_http_api: bool) -> Iterator[str]:
         return
     kind = text(operation.integration, "type").upper()
     subtype = text(operation.integration, "integrationSubtype")
+    if subtype in EMULATED_SUBTYPES:
+        return
     if subtype:
         yield f"{subtype} integrations"
     elif kind != "AWS_PROXY" and (of_http_api or kind != "MOCK"):

@@ -34,8 +34,9 @@ from terralive_sandbox.apigateway.integration import (
     with_stage_variables,
 )
 from terralive_sandbox.apigateway.rest import events as rest_events
-from terralive_sandbox.apigateway.rest import validation
+from terralive_sandbox.apigateway.rest import gateway_responses, validation
 from terralive_sandbox.apigateway.rest.authorization import MethodAuthorization
+from terralive_sandbox.apigateway.rest.gateway_responses import GatewayResponse
 from terralive_sandbox.control.moto_gaps.api_gateway.apigateway import snapshot_of
 
 
@@ -73,13 +74,28 @@ class RestGateway:
         if stage is None or deployment is None:
             raise GatewayResponseError(403, "Forbidden", error_type="ForbiddenException")
         api: RestAPI = snapshot_of(deployment)
+        context = dataclasses.replace(context, variables=stage.variables or {})
+        try:
+            return await self._answer_method(api, context, request)
+        except GatewayResponseError as error:
+            declared = _gateway_responses_of(api)
+            error.response = gateway_responses.changed(error, declared, request, context)
+            raise
+
+    async def _answer_method(
+        self, api: RestAPI, context: ApiContext, request: HttpRequest
+    ) -> HttpResponse:
+        """Answer a request to the API that a stage serves.
+
+        Raises:
+            GatewayResponseError: API Gateway answers, without the integration's response.
+        """
+        variables = context.variables
         rest_events.check_size(request)
         match = rest_events.match_resource(_resources(api), request.method, request.path)
         # An unknown path gets the answer of an unsigned request, as on AWS.
         if match is None:
             raise rest_events.missing_token()
-        variables = stage.variables or {}
-        context = dataclasses.replace(context, variables=variables)
         context = await self._authorization.authorize(api, match, request, context)
         method = api.resources[match.resource.id].resource_methods[match.method]
         validation.check(request, match.parameters, _rules_of(api, method))
@@ -106,6 +122,18 @@ class RestGateway:
             raise _response_to(error) from error
         response.headers.append(("x-amzn-trace-id", event_fields.trace_id(context)))
         return response
+
+
+def _gateway_responses_of(api: RestAPI) -> dict[str, GatewayResponse]:
+    """Return the gateway responses that an API declares, by type."""
+    return {
+        kind: GatewayResponse(
+            status=int(declared.status_code or 0),
+            headers=declared.response_parameters or {},
+            templates=declared.response_templates or {},
+        )
+        for kind, declared in api.gateway_responses.items()
+    }
 
 
 def _rules_of(api: RestAPI, method: Method) -> validation.RequestRules:

@@ -123,6 +123,14 @@ resource "aws_api_gateway_integration_response" "rest_cors" {
   depends_on          = [aws_api_gateway_integration.rest_cors]
 }
 
+resource "aws_api_gateway_gateway_response" "rest" {
+  rest_api_id         = aws_api_gateway_rest_api.rest.id
+  response_type       = "DEFAULT_4XX"
+  status_code         = var.revision == 1 ? null : "404"
+  response_templates  = { "application/json" = jsonencode({ revision = var.revision }) }
+  response_parameters = { "gatewayresponse.header.Access-Control-Allow-Origin" = "'https://${var.revision}.example'" }
+}
+
 resource "aws_api_gateway_authorizer" "rest_token" {
   rest_api_id                      = aws_api_gateway_rest_api.rest.id
   name                             = "token-${var.revision}"

@@ -24,7 +24,7 @@ from moto.apigateway.responses import APIGatewayResponse
 from terralive_sandbox.apigateway.rest.validation import BUILT_IN_MODELS
 from terralive_sandbox.control.moto_gaps.api_gateway import rest_documents
 from terralive_sandbox.control.moto_gaps.api_gateway.rest_documents import complete_integration
-from terralive_sandbox.control.moto_gaps.errors import not_emulated, not_emulated_method
+from terralive_sandbox.control.moto_gaps.errors import not_emulated
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 
 _Operations: TypeAlias = list[dict[str, Any]]
@@ -61,6 +61,7 @@ _DEPLOYED: Final = (
     "authorizers",
     "request_validators",
     "models",
+    "gateway_responses",
 )
 _DEPLOYMENT_FIELDS: Final = {"description": _Field("description")}
 _RESOURCE_FIELDS: Final = {"pathPart": _Field("path_part"), "parentId": _Field("parent_id")}
@@ -97,7 +98,6 @@ def snapshot_of(deployment: Deployment) -> RestAPI:
 
 def declare(replacements: Replacements) -> None:
     """Declare the replacements."""
-    _replace_what_is_left_out(replacements)
     _replace_methods(replacements)
     _replace_deployments(replacements)
     _replace_rest_apis(replacements)
@@ -106,15 +106,6 @@ def declare(replacements: Replacements) -> None:
     _replace_authorizers(replacements)
     _replace_tags(replacements)
     rest_documents.declare(replacements)
-
-
-def _replace_what_is_left_out(replacements: Replacements) -> None:
-    """Refuse what the sandbox would not obey.
-
-    An API without its own gateway responses would answer what AWS never answers.
-    """
-    gateway_responses = not_emulated_method("gateway responses of REST APIs")
-    replacements.replace(APIGatewayBackend, "put_gateway_response", gateway_responses)
 
 
 def _replace_methods(replacements: Replacements) -> None:

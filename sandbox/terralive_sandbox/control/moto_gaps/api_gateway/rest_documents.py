@@ -27,7 +27,14 @@ from terralive_stub.shared.json_documents import Json, as_object, section, text
 _MODEL_URL: Final = "https://apigateway.amazonaws.com/restapis/{}/models/"
 _DEFAULT_TIMEOUT_MILLISECONDS: Final = INTEGRATION_SECONDS * 1000
 # The attributes of an API that a document changes.
-_CHANGED: Final = ("resources", "default", "authorizers", "models", "request_validators")
+_CHANGED: Final = (
+    "resources",
+    "default",
+    "authorizers",
+    "models",
+    "request_validators",
+    "gateway_responses",
+)
 
 
 def declare(replacements: Replacements) -> None:
@@ -103,6 +110,7 @@ def _clear(api: RestAPI) -> None:
     api.authorizers = {}
     api.models = {}
     api.request_validators = {}
+    api.gateway_responses = {}
     api.binaryMediaTypes = []
 
 
@@ -137,6 +145,17 @@ class _Import:
             parameters = bool(rules.get("validateRequestParameters"))
             made = self._api.create_request_validator(name, body, parameters)
             self._validators[name] = made.id
+        for kind, given in as_object(self._document.extension("gateway-responses")).items():
+            settings: Any = as_object(given)
+            status: Any = settings.get("statusCode")
+            if status is not None:
+                status = str(status)
+            self._api.put_gateway_response(
+                kind,
+                status,
+                settings.get("responseParameters"),
+                settings.get("responseTemplates"),
+            )
         for operation in operations.operations_of(self._document, of_http_api=False):
             self._add_method(operation)
 
