@@ -20,7 +20,7 @@ _STARTS: Final = {
     "push": "pushing the stub's image",
     "upload": "uploading the stub",
     "publish": "publishing the deployed code",
-    "connect": "connecting, before functions are changed",
+    "connect": "connecting the relay",
     "apply": "applying",
     "code": "putting code back",
 }
