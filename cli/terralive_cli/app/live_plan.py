@@ -300,3 +300,11 @@ class LiveApp:
     found_by: Mapping[str, str] = field(default_factory=dict)
     sources: PlanSources | None = field(repr=False, default=None)
     stubs: frozenset[str] = frozenset()
+
+    @property
+    def code_folders(self) -> frozenset[Path]:
+        """The folders and files whose edits reload handlers: no plan is needed for them."""
+        found: set[Path] = set()
+        for function in self.functions:
+            found.update((function.path, *function.also_watched))
+        return frozenset(found)

@@ -33,7 +33,7 @@ def saved_changes(
 
         code: set[Path] = set()
         if served.live is not None:
-            code.update(function.path for function in served.live.functions)
+            code.update(served.live.code_folders)
         return watched_files(stage, code)
 
     def apply() -> bool:

@@ -31,6 +31,13 @@ from terralive_workers.function import LocalFunction
 
 _log: Final = logging.getLogger("terralive.cli")
 _ARN: Final = re.compile(r"arn:aws[\w-]*:lambda:[\w-]+:[\w-]+:layer:(?P<name>[\w-]+):\d+")
+# Where the extensions of AWS answer, by a part of their layers' names:
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/retrieving-secrets_lambda.html,
+# https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-integration-lambda-extensions.html
+_ADDRESSES: Final = {
+    "Parameters-and-Secrets": "localhost:2773",
+    "AppConfig": "localhost:2772",
+}
 _SECONDS: Final = 30
 _CHUNK_BYTES: Final = 1024 * 1024
 _MOST_NAMES: Final = 10
@@ -163,14 +170,16 @@ def _warning(layer: MissingLayer, reason: str) -> Warned:
 def _extension_warning(layer: MissingLayer) -> Warned:
     """Return the warning that an extension does not run here.
 
-    https://docs.aws.amazon.com/secretsmanager/latest/userguide/retrieving-secrets_lambda.html
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-extensions.html
     """
     names = listed(layer.functions, _MOST_NAMES)
-    text = (
-        f"The extension {layer.arn} ({names}) does not run here. Nothing answers at its address: "
-        "requests to localhost:2773 (Parameters and Secrets) or localhost:2772 (AppConfig) fail, "
-        "and code that has to work without it needs another way to these values."
-    )
+    text = f"The extension {layer.arn} ({names}) does not run here."
+    for name, address in _ADDRESSES.items():
+        if name in layer.arn:
+            text += (
+                f" Nothing answers at its address: requests of the handler to {address} fail. Read "
+                "the value from AWS where the variable TERRALIVE is set."
+            )
     return Warned("extension-not-here", text)
 
 

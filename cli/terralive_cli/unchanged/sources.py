@@ -92,7 +92,7 @@ def inputs_of(stage: Stage, live: LiveApp, sources: PlanSources) -> FileInputs |
         root=root,
         modules=frozenset(call.directory for call in calls),
         files=frozenset([*_files(stage, sources, root, data_dir), *_missing_zips(sources, root)]),
-        code=frozenset(function.path for function in live.functions),
+        code=live.code_folders,
         packages=frozenset(packages),
         searched=_searched(stage, sources),
     )

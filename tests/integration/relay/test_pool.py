@@ -1095,3 +1095,27 @@ def test_what_a_thread_writes_after_the_answer_belongs_to_no_invocation_and_is_t
     eventually(lambda: len(sink.of_type(Warned)) == 1, "the warning")
     (warning,) = sink.of_type(Warned)
     assert (warning.reference, warning.function) == ("output-after-answer", "orders")
+
+
+@pytest.mark.parametrize(
+    "form", ["%(message)s", '{"m": "%(message)s"}', "%(aws_request_id)s %(message)s"]
+)
+def test_each_record_is_a_line_whatever_formatter_a_team_sets(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path, form: str
+) -> None:
+    """As python-json-logger is set: a formatter of its own on the root logger's first handler."""
+    code = f"""
+        import logging
+        root = logging.getLogger()
+        root.setLevel("INFO")
+        root.handlers[0].setFormatter(logging.Formatter({form!r}))
+        def handler(event, context):
+            root.info("first")
+            print("a print")
+            root.info("second")
+        """
+    own = invocation()
+    assert value(make_pool(local_function(tmp_path, code)).submit(own)) is None
+    values = {"aws_request_id": own.request_id}
+    first, second = (form % {**values, "message": text} for text in ("first", "second"))
+    assert sink.lines(own.request_id) == [first, "a print", second]

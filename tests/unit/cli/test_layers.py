@@ -32,9 +32,6 @@ from terralive_terraform.evaluation.sources.layouts import file_entry, folder_en
 from terralive_workers.function import LayerPart, LocalFunction
 
 POWERTOOLS = "arn:aws:lambda:eu-west-1:017000801446:layer:AWSLambdaPowertoolsPythonV3:7"
-SECRETS = (
-    "arn:aws:lambda:eu-west-1:015030872274:layer:AWS-Parameters-and-Secrets-Lambda-Extension:12"
-)
 API = "aws_lambda_function.api"
 
 
@@ -190,12 +187,21 @@ def test_a_layer_that_cannot_be_had_is_named(aws: Lambda, store: LayerStore) -> 
     assert list(store.folder.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("layer", "address"),
+    [
+        ("015030872274:layer:AWS-Parameters-and-Secrets-Lambda-Extension:12", "localhost:2773"),
+        ("434848589818:layer:AWS-AppConfig-Extension:120", "localhost:2772"),
+        ("464622532012:layer:Datadog-Extension:65", "does not run here."),
+    ],
+)
 def test_an_extension_is_not_downloaded_and_its_address_is_named(
-    aws: Lambda, store: LayerStore
+    aws: Lambda, store: LayerStore, layer: str, address: str
 ) -> None:
     user = User("y")
-    download_missing([function(store, SECRETS)], DownloadChoice.ASK, aws, user, store)
-    assert "localhost:2773" in user.warned()["extension-not-here"]
+    arn = f"arn:aws:lambda:eu-west-1:{layer}"
+    download_missing([function(store, arn)], DownloadChoice.ASK, aws, user, store)
+    assert address in user.warned()["extension-not-here"]
     assert user.questions == []
     assert aws.asked == []
 

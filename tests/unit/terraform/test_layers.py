@@ -110,6 +110,25 @@ def test_the_layer_of_a_terraform_aws_modules_call_is_its_source_path(tmp_path: 
     assert own.zips == (tmp_path / "builds" / "1f.zip",)
 
 
+def test_a_layer_from_s3_is_the_archive_that_was_uploaded(tmp_path: Path) -> None:
+    plan = PlanDocument()
+    plan.managed(SHARED, {"s3_key": "shared.zip"}, unknown={"arn": True, "s3_bucket": True})
+    plan.managed("aws_s3_object.shared", {"key": "shared.zip", "source": "out/shared.zip"})
+    values: dict[str, Json] = {"output_path": "out/shared.zip", "source_dir": "layers/shared"}
+    plan.data("data.archive_file.shared", values)
+    function(plan, unknown=True, references={"layers": [f"{SHARED}.arn"]})
+    (own,) = layers_of(plan, tmp_path)
+    assert own.entries == (folder_entry(tmp_path / "layers" / "shared"),)
+
+
+def test_a_zip_that_a_script_builds_is_the_layer(tmp_path: Path) -> None:
+    plan = PlanDocument()
+    plan.managed(SHARED, {"filename": "out/shared.zip"}, unknown={"arn": True})
+    function(plan, [None], unknown=[True], references={"layers": [f"{SHARED}.arn"]})
+    (own,) = layers_of(plan, tmp_path)
+    assert own == PlannedLayer(SHARED, zips=(tmp_path / "out" / "shared.zip",))
+
+
 @pytest.mark.parametrize("layers", [None, []])
 def test_a_function_without_layers_has_none(tmp_path: Path, layers: Json) -> None:
     plan = PlanDocument()

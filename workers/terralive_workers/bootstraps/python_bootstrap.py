@@ -417,7 +417,12 @@ class Unbuffered:
 
 class LambdaLoggerHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        sys.stdout.write(self.format(record))
+        text = self.format(record)
+        # Lambda frames each record, so that it is a log event of its own also where a formatter
+        # of the team's ends no line.
+        if not text.endswith("\n"):
+            text += "\n"
+        sys.stdout.write(text)
 
 
 class LambdaLoggerFilter(logging.Filter):
