@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -243,7 +244,13 @@ def test_the_key_applies_only_what_was_told_and_the_terminal_has_its_own_mode_th
 
 
 def test_what_is_saved_during_the_apply_is_told_after_it(root: Path) -> None:
-    session = Session(root, during_apply=lambda: save(root, "new.tf", "later"))
+    def save_later() -> None:
+        save(root, "new.tf", "later")
+        # The times of files come from a clock that is some milliseconds behind.
+        later = time.time_ns() + 10**9
+        os.utime(root / "new.tf", ns=(later, later))
+
+    session = Session(root, during_apply=save_later)
     save(root, "main.tf", "other")
     session.told()
     session.press("a")
