@@ -130,6 +130,8 @@ class InvocationFinished(Event):
         stack: stack trace of the handler's error, one frame per item, for the terminal.
         waited_ms: time that the invocation waited for a worker.
         attempt: attempt number, as in `InvocationStarted`.
+        streamed_bytes: size of a streamed response; left out for another one.
+        first_byte_ms: time from the handler's start to its first byte; left out without one.
     """
 
     type = "result"
@@ -142,6 +144,8 @@ class InvocationFinished(Event):
     stack: tuple[str, ...] = ()
     waited_ms: float = 0.0
     attempt: int = 1
+    streamed_bytes: int | None = None
+    first_byte_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from terralive_relay.connection.transport import ClockRead
 from terralive_relay.pool.pool import Pool
 from terralive_relay.pool.records import PoolResult
+from terralive_relay.streaming.response import StreamItem
 from terralive_stub.protocol.transport_events import TransportEvent
 
 
@@ -42,4 +43,4 @@ class Serve:
     taken: threading.Event = field(default_factory=threading.Event)
 
 
-Item: TypeAlias = TransportEvent | ClockRead | HandlerEnded | ThreadEnded | Serve
+Item: TypeAlias = TransportEvent | ClockRead | HandlerEnded | StreamItem | ThreadEnded | Serve

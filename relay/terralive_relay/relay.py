@@ -35,6 +35,7 @@ from terralive_relay.served import ServedFunctions
 from terralive_relay.session.effects import (
     Close,
     Effect,
+    LetWrite,
     Publish,
     Remember,
     Renew,
@@ -49,6 +50,7 @@ from terralive_relay.session.journal import Journal, Seen
 from terralive_relay.session.leasing import RENEW_SECONDS
 from terralive_relay.session.session import RelaySession
 from terralive_relay.settings import RelaySettings
+from terralive_relay.streaming.response import PieceWritten, StreamBegan
 from terralive_stub.errors import TerraliveError
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation
 from terralive_stub.protocol.messages import GatewayError, ProtocolError
@@ -132,7 +134,7 @@ class Relay:
         # By the functions' ARNs.
         self._pools: Mapping[str, Pool] = {}
         self._session = RelaySession(settings.identity, renew_after_s, seen, names)
-        self._running = RunningInvocations(self._report_ended)
+        self._running = RunningInvocations(self._report_ended, self._inbox.put)
         # The time of the first of the gateway's refusals in a row; None while there is none.
         self._forbidden_since: float | None = None
         self._surroundings = Surroundings(time.monotonic(), time.time())
@@ -330,10 +332,22 @@ class Relay:
                 return self._session.leasing.closed(connection, now, reason, retry_in_s)
             case TextReceived(connection=connection, text=text):
                 return self._received(connection, text, now)
-            case HandlerEnded() as ended:
-                return self._handler_ended(ended, now)
+            case StreamBegan() | PieceWritten() | HandlerEnded():
+                return self._from_handler(item, now)
             case Serve() as change:
                 return self._serve(change, now)
+
+    def _from_handler(
+        self, item: StreamBegan | PieceWritten | HandlerEnded, now: float
+    ) -> list[Effect]:
+        match item:
+            case StreamBegan(attempt=attempt, content_type=content_type):
+                self._session.invocations.stream_began(attempt, content_type)
+                return []
+            case PieceWritten(attempt=attempt, data=data):
+                return self._session.invocations.written(attempt, data, now)
+            case HandlerEnded():
+                return self._handler_ended(item, now)
 
     def _handler_ended(self, ended: HandlerEnded, now: float) -> list[Effect]:
         _log.debug("invocation %s has ended", ended.request_id)
@@ -348,6 +362,7 @@ class Relay:
             now,
             answered_by_lambda=ended.result.timed_out,
             waited_ms=ended.result.waited_ms,
+            first_byte_ms=ended.result.first_byte_ms,
         )
 
     def _clock_read(self, offset_s: float) -> list[Effect]:
@@ -408,10 +423,8 @@ class Relay:
                 case Send(connection=connection, message=message):
                     _log.debug("connection %s: sends %s", connection, message.ACTION)
                     self._transport.send(connection, encode(message))
-                case Run(invocation=invocation, replaces=replaces):
-                    _log.debug("invocation %s of %s", invocation.request_id, invocation.function)
-                    pool = self._pools[invocation.function]
-                    self._running.run(invocation, pool, replaces)
+                case Run() | LetWrite():
+                    self._change_invocation(effect)
                 case Remember(request_id=request_id, seen=seen):
                     if self._journal is not None:
                         self._journal.add(request_id, seen)
@@ -423,6 +436,15 @@ class Relay:
                     self._transport.close(connection, why)
                 case Stop():
                     self._stop_by_itself(effect)
+
+    def _change_invocation(self, effect: Run | LetWrite) -> None:
+        """Have a pool run an invocation, or let it write more of its streamed response."""
+        if isinstance(effect, LetWrite):
+            self._running.let_write(effect.attempt, effect.consumed)
+            return
+        invocation = effect.invocation
+        _log.debug("invocation %s of %s", invocation.request_id, invocation.function)
+        self._running.run(invocation, self._pools[invocation.function], effect.replaces)
 
     def _publish(self, event: RelayEvent) -> None:
         # Whoever waits for the connection shows what follows from it, after this event.

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from terralive_relay.pool.pool import Pool
 from terralive_relay.pool.records import PoolResult
+from terralive_relay.streaming.response import OutgoingResponse, StreamItem
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome
 
@@ -25,10 +26,14 @@ class RunningInvocations:
 
     Args:
         ended: called with the end of each invocation, on any thread; must not block.
+        streamed: called with what invocations stream, on any thread; must not block.
     """
 
-    def __init__(self, ended: Ended) -> None:
+    def __init__(self, ended: Ended, streamed: Callable[[StreamItem], None]) -> None:
         self._ended: Final = ended
+        self._streamed: Final = streamed
+        # Responses that may be streamed, of invocations whose end was not seen yet, by attempt.
+        self._responses: dict[str, OutgoingResponse] = {}
         # The pools of invocations whose end was not seen yet, by attempt.
         self._pools: dict[str, Pool] = {}
 
@@ -46,12 +51,27 @@ class RunningInvocations:
             if former is not None:
                 after.append(former.end(attempt))
         self._pools[invocation.attempt] = pool
-        future = pool.submit(invocation, after)
+        response = None
+        if invocation.streams:
+            response = OutgoingResponse(invocation.attempt, self._streamed)
+            self._responses[invocation.attempt] = response
+        future = pool.submit(invocation, after, response)
         future.add_done_callback(partial(self._report, invocation))
 
     def seen(self, attempt: str) -> None:
         """Forget an invocation whose end was taken from the inbox."""
         self._pools.pop(attempt, None)
+        self._responses.pop(attempt, None)
+
+    def let_write(self, attempt: str, consumed: int | None) -> None:
+        """Let a worker write more of a streamed response; see `LetWrite`."""
+        response = self._responses.get(attempt)
+        if response is None:
+            return
+        if consumed is None:
+            response.drop()
+        else:
+            response.consume(consumed)
 
     def _report(self, invocation: Invocation, future: Future[PoolResult]) -> None:
         """Report an outcome, on any thread."""

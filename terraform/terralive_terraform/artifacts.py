@@ -27,6 +27,9 @@ from terralive_terraform.handler_files import handler_files, node_files, stage_f
 STUB_RUNTIME: Final = "python3.13"
 STUB_PACKAGE: Final = "terralive_stub"
 STUB_HANDLER: Final = f"{STUB_PACKAGE}.live.handler"
+# Of a function whose callers take streamed responses.
+STREAMING_STUB_HANDLER: Final = f"{STUB_PACKAGE}.live.streaming_handler"
+STUB_HANDLERS: Final = frozenset((STUB_HANDLER, STREAMING_STUB_HANDLER))
 # The beginning of the keys of all zips of the stub in the debug stack's bucket.
 STUB_OBJECTS: Final = "stub/"
 STUB_IMAGE: Final = "terralive-stub"

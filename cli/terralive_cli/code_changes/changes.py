@@ -15,7 +15,7 @@ from enum import Enum, auto
 from terralive_cli.live.stub_check import Look, Stub
 from terralive_stub.broker.fallbacks import Replaced
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.artifacts import STUB_HANDLER
+from terralive_terraform.artifacts import STUB_HANDLERS
 from terralive_terraform.output.state import DeployedFunction
 
 
@@ -96,7 +96,7 @@ def other_code(
         stub: this stage's stub.
     """
     for address, function in sorted(functions.items()):
-        if without_keys(address) not in live or function.handler != STUB_HANDLER:
+        if without_keys(address) not in live or function.handler not in STUB_HANDLERS:
             continue
         code = look.code.get(function.arn)
         if code is None or code.is_image or not code.sha256:

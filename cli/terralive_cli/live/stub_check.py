@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Final
 
 from terralive_relay.events import Warned
-from terralive_terraform.artifacts import STUB_HANDLER
+from terralive_terraform.artifacts import STUB_HANDLERS
 from terralive_terraform.substitution.marker import StageName, stage_of
 from terralive_terraform.substitution.rules import STUB_RUNTIMES
 
@@ -86,7 +86,7 @@ class Stub:
             return self.url in code.command
         if code.sha256 in self.at_handlers:
             return code.runtime in STUB_RUNTIMES
-        return code.sha256 == self.sha256 and code.handler == STUB_HANDLER
+        return code.sha256 == self.sha256 and code.handler in STUB_HANDLERS
 
 
 class _State(Enum):
@@ -153,7 +153,7 @@ class StubCheck:
         stage = stage_of(code.description)
         if stage is not None and stage != self._stub.stage:
             by = f"the function is live for stage {stage} now"
-        elif code.handler == STUB_HANDLER and code.size in STUB_BYTES:
+        elif code.handler in STUB_HANDLERS and code.size in STUB_BYTES:
             by = "another version of terralive has put its own stub there"
         when = ""
         if code.modified:

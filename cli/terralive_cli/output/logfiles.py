@@ -252,7 +252,10 @@ def _report(event: InvocationFinished) -> str:
         first_line = (event.error_message.splitlines() or [""])[0]
         if first_line:
             status += f": {first_line}"
+    streamed = ""
+    if event.streamed_bytes is not None:
+        streamed = f"Streamed: {event.streamed_bytes} bytes "
     return (
         f"REPORT RequestId: {event.request_id} Duration: {event.handler_ms:.2f} ms "
-        f"Waited: {event.waited_ms:.2f} ms Status: {status}"
+        f"Waited: {event.waited_ms:.2f} ms {streamed}Status: {status}"
     )

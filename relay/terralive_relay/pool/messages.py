@@ -1,4 +1,4 @@
-"""Build the warnings that a pool gives. Pure."""
+"""Build the warnings that a pool gives, and the error of a stream that breaks off. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from typing import Final
 
 from terralive_relay.describe import describe_error, describe_place
 from terralive_relay.events import Warned
+from terralive_stub.protocol.invocation import Outcome
 from terralive_workers.environment import LeftOut
 from terralive_workers.function import LocalFunction
 from terralive_workers.outcomes import WorkerFailure
+from terralive_workers.runtime_api.worker_client import TRUNCATED, error_document
 
 # Lambda's variables have 4 KB together, but a message may have more.
 _MOST_NAMES: Final = 40
 _NAME_CHARACTERS: Final = 80
 _NO_MODULE: Final = re.compile(r"No module named '(?P<name>[^']+)'")
+
+
+TRUNCATED_STREAM: Final = Outcome(
+    error_document(TRUNCATED, "The worker ended before its response was complete."), TRUNCATED
+)
 
 
 def workers_all_busy(function: LocalFunction) -> Warned:

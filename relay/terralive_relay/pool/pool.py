@@ -38,6 +38,7 @@ from terralive_relay.pool.records import (
     WorkerState,
 )
 from terralive_relay.pool.workers import WorkerCalls, Workers
+from terralive_relay.streaming.response import OutgoingResponse
 from terralive_relay.threads import ThreadFailed
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers import outcomes
@@ -103,7 +104,9 @@ class Pool:
         self._waiting: list[PendingInvocation] = []
         # Texts about missing modules that were shown.
         self._told: set[str] = set()
-        calls = WorkerCalls(self._ready, self._answered, self._init_failed, self._exited)
+        calls = WorkerCalls(
+            self._ready, self._streams, self._answered, self._init_failed, self._exited
+        )
         # Starts and stops workers, and has those that are there.
         self._workers = Workers(function, api, sink, command, self._lock, calls=calls)
         self._code = CodeState()
@@ -130,7 +133,10 @@ class Pool:
     # Methods for the relay
 
     def submit(
-        self, invocation: Invocation, after: Sequence[Future[None]] = ()
+        self,
+        invocation: Invocation,
+        after: Sequence[Future[None]] = (),
+        response: OutgoingResponse | None = None,
     ) -> Future[PoolResult]:
         """Run an invocation; the future always completes, never with an exception.
 
@@ -138,10 +144,12 @@ class Pool:
             invocation: the invocation.
             after: what `end` has returned for each invocation that this one replaces. No handler
                 begins before these complete.
+            response: takes the response in pieces, if the handler streams it. Otherwise it is
+                collected.
         """
         now = time.monotonic()
         pending = PendingInvocation.of(
-            invocation, after, now, enforce_deadline=self._enforce_deadline
+            invocation, after, response, now, enforce_deadline=self._enforce_deadline
         )
         pending.future.set_running_or_notify_cancel()
         self._take(pending, now)
@@ -350,6 +358,17 @@ class Pool:
             self._clock.wake_by(worker.since + self._idle_s)
         return True
 
+    def _streams(
+        self, worker: Worker, request_id: str, content_type: str
+    ) -> OutgoingResponse | PostResult | None:
+        with self._lock:
+            pending = worker.pending
+            if pending is None or pending.invocation.request_id != request_id:
+                return PostResult.UNKNOWN_REQUEST
+        if pending.response is not None:
+            pending.response.begin(content_type)
+        return pending.response
+
     def _answered(self, worker: Worker, request_id: str, outcome: Outcome) -> PostResult:
         with self._lock:
             pending = worker.pending
@@ -382,7 +401,10 @@ class Pool:
             was_starting = worker.state is WorkerState.STARTING
             pending = self._workers.gone(worker)
             if pending is not None:
-                self._defer_completion(pending, failure.outcome(pending.invocation.request_id))
+                outcome = failure.outcome(pending.invocation.request_id)
+                if pending.is_streaming:
+                    outcome = messages.TRUNCATED_STREAM
+                self._defer_completion(pending, outcome)
             elif was_starting:
                 self._start_failed(worker, failure)
             self._place()

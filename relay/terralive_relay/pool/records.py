@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from terralive_relay.streaming.response import OutgoingResponse
 from terralive_stub.protocol.deadline import NEVER, Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers import outcomes
@@ -64,12 +65,14 @@ class PoolResult:
         handler_ms: the time that the worker had it; 0 where no worker ever took it.
         timed_out: it ended at its deadline.
         waited_ms: the time until a worker took it, which includes a new worker's start.
+        first_byte_ms: the time from then to a streamed response's first byte; None without one.
     """
 
     outcome: Outcome
     handler_ms: float
     timed_out: bool = False
     waited_ms: float = 0.0
+    first_byte_ms: float | None = None
 
 
 @dataclass(eq=False)
@@ -84,6 +87,7 @@ class PendingInvocation:
         deadline: when it is ended; `NEVER` where deadlines are not enforced.
         allowed_s: the time it had when it was submitted, for the error message.
         after: futures that have to complete before a worker may take it.
+        response: takes its response in pieces; None where a stub takes a response as a whole.
         future: completed exactly once, by `complete`.
         submitted: the time of `Pool.submit`, on the monotonic clock.
         handed_over: the time at which a worker took it, on the monotonic clock; 0 before.
@@ -96,6 +100,7 @@ class PendingInvocation:
     deadline: Deadline
     allowed_s: float
     after: tuple[Future[None], ...] = ()
+    response: OutgoingResponse | None = None
     future: Future[PoolResult] = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
     handed_over: float = 0.0
@@ -105,6 +110,7 @@ class PendingInvocation:
         cls,
         invocation: Invocation,
         after: Sequence[Future[None]],
+        response: OutgoingResponse | None,
         now: float,
         *,
         enforce_deadline: bool,
@@ -122,6 +128,7 @@ class PendingInvocation:
             deadline,
             invocation.deadline.remaining(now),
             tuple(after),
+            response,
         )
 
     @property
@@ -129,13 +136,24 @@ class PendingInvocation:
         """Return whether a worker may take it."""
         return all(former.done() for former in self.after)
 
+    @property
+    def is_streaming(self) -> bool:
+        """Return whether its handler has begun to stream the response."""
+        return self.response is not None and self.response.content_type is not None
+
     def complete(self, outcome: Outcome, *, timed_out: bool = False) -> None:
         """Complete the future, which runs its callbacks: never call this with the pool's lock."""
         now = time.monotonic()
         taken = self.handed_over or now
         handler_ms = (now - taken) * 1000
         waited_ms = (taken - self.submitted) * 1000
-        self.future.set_result(PoolResult(outcome, handler_ms, timed_out, waited_ms))
+        first_byte_ms = None
+        if self.response is not None:
+            self.response.close()
+            if self.response.first_at:
+                first_byte_ms = (self.response.first_at - taken) * 1000
+        result = PoolResult(outcome, handler_ms, timed_out, waited_ms, first_byte_ms)
+        self.future.set_result(result)
 
     def end_replaced(self) -> None:
         """Complete the future because AWS has replaced this invocation; see `complete`."""

@@ -21,6 +21,7 @@ from terralive_relay.events import Sink
 from terralive_relay.pool.alarm import DeferringLock
 from terralive_relay.pool.launcher import Launcher
 from terralive_relay.pool.records import NextRequest, PendingInvocation, Worker, WorkerState
+from terralive_relay.streaming.response import OutgoingResponse
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers.environment import credentials_key, environment_key
 from terralive_workers.function import LocalFunction
@@ -38,6 +39,8 @@ class WorkerCalls:
     Attributes:
         ready: a worker asks for its next invocation, which arrives in a queue. Returns False if the
             worker has to end.
+        streams: a worker begins to stream the response to the invocation with a request id, with
+            its content type. Returns what takes it; None if it is to be collected.
         answered: a worker has sent the outcome of the invocation with a request id.
         init_failed: a worker's runtime could not load the code; with the outcome, and its cause as
             the runtime reports it.
@@ -45,6 +48,7 @@ class WorkerCalls:
     """
 
     ready: Callable[[Worker, NextRequest], bool]
+    streams: Callable[[Worker, str, str], OutgoingResponse | PostResult | None]
     answered: Callable[[Worker, str, Outcome], PostResult]
     init_failed: Callable[[Worker, Outcome, str], PostResult]
     exited: Callable[[Worker, int | OSError], None]
@@ -91,6 +95,7 @@ class Workers:
         # `worker` is set below, before the process starts and thus before any of these calls.
         client = _Client(
             lambda: self._next(worker),
+            lambda request_id, content_type: self._calls.streams(worker, request_id, content_type),
             lambda request_id, outcome: self._calls.answered(worker, request_id, outcome),
             lambda outcome, cause: self._calls.init_failed(worker, outcome, cause),
         )
@@ -224,18 +229,41 @@ class _Client:
     """A `WorkerClient`: passes one worker's calls of the Runtime API on to its pool."""
 
     next_invocation: Callable[[], Invocation | None]
+    streams: Callable[[str, str], OutgoingResponse | PostResult | None]
     answered: Callable[[str, Outcome], PostResult]
     init_failed: Callable[[Outcome, str], PostResult]
 
     def respond(self, request_id: str, body: bytes) -> PostResult:
         return self.answered(request_id, Outcome(body))
 
-    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse:
-        del content_type  # The caller gets the response as a whole.
-        return collected(self, request_id)
+    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse | PostResult:
+        taken = self.streams(request_id, content_type)
+        if taken is None:
+            return collected(self, request_id)
+        if isinstance(taken, PostResult):
+            return taken
+        return _Streamed(self, request_id, taken)
 
     def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         return self.answered(request_id, Outcome(body, error_type or "Unhandled"))
 
     def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:
         return self.init_failed(Outcome(body, error_type or "Unhandled"), cause)
+
+
+@dataclass(frozen=True)
+class _Streamed:
+    """A `StreamedResponse`: its bytes go to a stub, and its end is the invocation's outcome."""
+
+    client: _Client
+    request_id: str
+    response: OutgoingResponse
+
+    def write(self, piece: bytes) -> bool:
+        return self.response.write(piece)
+
+    def end(self) -> PostResult:
+        return self.client.respond(self.request_id, b"")
+
+    def fail(self, error_type: str, body: bytes) -> PostResult:
+        return self.client.fail(self.request_id, error_type, body)

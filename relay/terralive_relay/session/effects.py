@@ -34,6 +34,19 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class LetWrite:
+    """Let a worker write more of a streamed response: the stub has consumed so many bytes.
+
+    Attributes:
+        attempt: the attempt.
+        consumed: the number of bytes; None if the caller is gone.
+    """
+
+    attempt: str
+    consumed: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Remember:
     """Write a request id to the journal, which outlives this process."""
 
@@ -90,4 +103,4 @@ class Stop:
     since_ms: int = 0
 
 
-Effect: TypeAlias = Send | Run | Remember | Publish | Renew | Close | Stop
+Effect: TypeAlias = Send | Run | LetWrite | Remember | Publish | Renew | Close | Stop

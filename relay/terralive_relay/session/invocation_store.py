@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from terralive_relay.session.journal import Seen
+from terralive_relay.streaming.outgoing import OutgoingStream
 
 # The size of all results that are kept.
 KEEP_BYTES: Final = 128 * 1024 * 1024
@@ -33,9 +34,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The handler has ended. `payload` is its result, packed."""
+    """The handler has ended.
+
+    Attributes:
+        payload: its result, packed.
+        size: the bytes that are kept, with those of a streamed response.
+    """
 
     payload: bytes
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class Entry:
         state: see the module's table.
         sent_to: the peer to which the result was sent last.
         sent_at: the time of that.
+        stream: its streamed response; None for another one.
     """
 
     attempt: str
@@ -77,6 +85,7 @@ class Entry:
     state: EntryState = Running()
     sent_to: str = ""
     sent_at: float = 0.0
+    stream: OutgoingStream | None = None
 
 
 class InvocationStore:
@@ -98,7 +107,7 @@ class InvocationStore:
         self._open: dict[str, Entry] = {}
         # Those whose result is kept, in the order in which they ended.
         self.results: Final[OrderedDict[str, Entry]] = OrderedDict()
-        # The size of the payloads in `results`.
+        # The size of what is kept of the entries in `results`.
         self.result_bytes = 0
         # A heap of the times at which attempts are over.
         self._ends: list[tuple[float, str]] = []
@@ -143,10 +152,13 @@ class InvocationStore:
 
     def finish(self, entry: Entry, payload: bytes, now: float) -> None:
         """Keep the result of an attempt whose handler has ended."""
-        entry.state = Finished(payload)
+        size = len(payload)
+        if entry.stream is not None:
+            size += entry.stream.kept_bytes
+        entry.state = Finished(payload, size)
         entry.fifo_messages = frozenset()
         self.results[entry.attempt] = entry
-        self.result_bytes += len(payload)
+        self.result_bytes += size
         if entry.awaited_until + LATE_SECONDS <= now:
             # A debugger had stopped the time here, and not in Lambda.
             self.settle(entry)
@@ -156,8 +168,9 @@ class InvocationStore:
         if isinstance(entry.state, Finished):
             self._open.pop(entry.attempt, None)
             del self.results[entry.attempt]
-            self.result_bytes -= len(entry.state.payload)
+            self.result_bytes -= entry.state.size
             entry.state = Forgotten()
+            entry.stream = None
 
     def settle_late(self, now: float) -> None:
         """Forget the results whose stubs have stopped waiting."""

@@ -11,6 +11,9 @@ Invariants:
        is sent again whenever the stub asks.
     4. Everything about an attempt is sent to the stub connection that asked for it last.
     5. Only functions of the configuration run.
+    6. A streamed response is sent in pieces as the handler writes it. What the stub has not
+       consumed is kept, and sent again when the stub asks. After its beginning, the attempt's
+       result is its end, whatever happens.
 """
 
 from __future__ import annotations
@@ -18,11 +21,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from terralive_relay.describe import EventDescription, describe_error, describe_event
 from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
-from terralive_relay.session.effects import Effect, Publish, Remember, Run, Send
+from terralive_relay.session.effects import Effect, LetWrite, Publish, Remember, Run, Send
 from terralive_relay.session.environments import Environments
 from terralive_relay.session.invocation_store import (
     Entry,
@@ -33,6 +36,7 @@ from terralive_relay.session.invocation_store import (
 )
 from terralive_relay.session.journal import Seen
 from terralive_relay.session.leasing import Leasing
+from terralive_relay.streaming.streams import Streams
 from terralive_stub.protocol.chunks import PAYLOAD_BYTES, Assembler, split
 from terralive_stub.protocol.invocation import (
     NOTHING_PRINTED,
@@ -45,6 +49,7 @@ from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
+    Consumed,
     Done,
     EnvironmentMissing,
     Kind,
@@ -67,6 +72,7 @@ STALL_SECONDS: Final = 1.0
 ABANDON_SECONDS: Final = 30.0
 # A result is sent again to the same connection after this time at the earliest.
 AGAIN_SECONDS: Final = 0.5
+_FromStub: TypeAlias = Chunk | Resume | Consumed | Done | Missing
 
 
 class Invocations:
@@ -97,6 +103,7 @@ class Invocations:
         # The chunks of invocations that are not complete yet.
         self.assembler: Final = Assembler()
         self._environments = Environments()
+        self.streams: Final = Streams(leasing.relay, leasing)
 
     def serve(self, functions: tuple[str, ...], names: Mapping[str, str]) -> None:
         """Serve other functions from now on. Invocations under way go on to their ends."""
@@ -133,7 +140,9 @@ class Invocations:
             raise ProtocolError("an invocation's payload names another invocation than its chunks")
         self.assembler.discard(chunk.request_id)
         self._environments.keep(invocation)
-        return self._begin(replace(invocation, attempt=_attempt_of(chunk)), chunk.peer, now, now_ms)
+        streams = invocation.streams and self._leasing.streams
+        invocation = replace(invocation, attempt=_attempt_of(chunk), streams=streams)
+        return self._begin(invocation, chunk.peer, now, now_ms)
 
     def _begin(self, invocation: Invocation, peer: str, now: float, now_ms: int) -> list[Effect]:
         """Run an attempt that has arrived whole, unless it has come too late."""
@@ -185,6 +194,7 @@ class Invocations:
         *,
         answered_by_lambda: bool,
         waited_ms: float = 0.0,
+        first_byte_ms: float | None = None,
     ) -> list[Effect]:
         """Keep the result of a handler that has ended.
 
@@ -197,6 +207,7 @@ class Invocations:
             now: the present time.
             answered_by_lambda: Lambda's own timeout has answered the caller.
             waited_ms: the time until a worker took the invocation.
+            first_byte_ms: the time until the first byte of a streamed response.
 
         Raises:
             KeyError: no such attempt was run.
@@ -211,13 +222,16 @@ class Invocations:
                 f" payload size ({SYNCHRONOUS_PAYLOAD_BYTES} bytes).",
             )
             outcome = replace(too_large, logs=outcome.logs)
+        outcome, effects = self.streams.end(entry, outcome, now)
+        streamed_bytes = None
+        if outcome.streamed is not None:
+            streamed_bytes = outcome.streamed.size
         payload = pack_outcome(outcome)
         if len(payload) > PAYLOAD_BYTES:
             # The result is worth more than the lines that the handler printed.
             payload = pack_outcome(replace(outcome, logs=NOTHING_PRINTED))
         self.store.finish(entry, payload, now)
         self.store.forget_old()
-        effects: list[Effect] = []
         if self._leasing.held and not answered_by_lambda:
             effects += self._result(entry, now)
         error = describe_error(outcome)
@@ -231,8 +245,23 @@ class Invocations:
             stack=error.stack,
             waited_ms=waited_ms,
             attempt=entry.number,
+            streamed_bytes=streamed_bytes,
+            first_byte_ms=first_byte_ms,
         )
         return [*effects, Publish(event)]
+
+    def stream_began(self, attempt: str, content_type: str) -> None:
+        """Take the beginning of a streamed response."""
+        entry = self.store.get(attempt)
+        if entry is not None:
+            self.streams.begin(entry, content_type)
+
+    def written(self, attempt: str, data: bytes, now: float) -> list[Effect]:
+        """Take a piece of a streamed response that a handler has written."""
+        entry = self.store.get(attempt)
+        if entry is None:
+            return []
+        return self.streams.add(entry, data, now)
 
     def printed(self, request_id: str, printed: Printed) -> list[Effect]:
         """Send the lines that a running handler has printed; nothing waits for them."""
@@ -243,19 +272,24 @@ class Invocations:
         chunks = _split(Kind.LOGS, entry, payload)
         return [self._send(chunk) for chunk in chunks]
 
-    def answer(self, question: Resume | Done | Missing, now: float) -> list[Effect]:
+    def answer(self, question: Resume | Consumed | Done | Missing, now: float) -> list[Effect]:
         """Answer a stub's message about an invocation that was acknowledged before."""
         entry = self.store.get(_attempt_of(question))
-        if entry is None or not _is_of(entry, question):
+        is_known = entry is not None and _is_of(entry, question)
+        if isinstance(question, Resume) and self.streams.is_of_another(question.relay):
+            is_known = False
+        if entry is None or not is_known:
             if isinstance(question, Resume):
                 return [self._send(_unknown(question))]
             return []
         if isinstance(question, Done):
             self.store.settle(entry)
-            return []
+            return [LetWrite(entry.attempt, None)]
+        if isinstance(question, Consumed):
+            return self.streams.consume(entry, question.offset)
         entry.peer = question.peer
         if isinstance(question, Resume):
-            return self._status(entry, now)
+            return [*self.streams.consume(entry, question.offset), *self._status(entry, now)]
         chunks = self._result(entry, now)
         return [chunks[part] for part in question.parts if part < len(chunks)]
 
@@ -274,7 +308,7 @@ class Invocations:
         """Ask for missing chunks, which needs the lease, and forget what is old."""
         self.store.settle_late(now)
         self.store.forget_old()
-        effects: list[Effect] = []
+        effects = self.streams.tick(now)
         for request_id in self.assembler.expire(now, after=ABANDON_SECONDS):
             text = (
                 f"{request_id} did not arrive whole and was not run; its stub has given up or will"
@@ -338,9 +372,11 @@ class Invocations:
         """Send the status of an invocation: it runs, its result, or that it is forgotten."""
         match entry.state:
             case Running():
-                return [self._acknowledgement(entry)]
+                again = self.streams.send_again(entry, now, at_once=even_if_sent)
+                return [self._acknowledgement(entry), *again]
             case Finished():
-                return self._result(entry, now, even_if_sent=even_if_sent)
+                again = self.streams.send_again(entry, now, at_once=even_if_sent)
+                return [*again, *self._result(entry, now, even_if_sent=even_if_sent)]
             case Forgotten():
                 return [
                     self._send(Unknown(entry.request_id, entry.function, entry.peer, entry.attempt))
@@ -369,12 +405,12 @@ class Invocations:
         return [self._send(chunk) for chunk in chunks]
 
 
-def _attempt_of(message: Chunk | Resume | Done | Missing) -> str:
+def _attempt_of(message: _FromStub) -> str:
     """Return a message's attempt. For a stub that names none, the request id serves as it."""
     return message.attempt or message.request_id
 
 
-def _is_of(entry: Entry, message: Chunk | Resume | Done | Missing) -> bool:
+def _is_of(entry: Entry, message: _FromStub) -> bool:
     """Return whether a message is about the invocation of an entry."""
     is_request = entry.request_id == message.request_id
     return is_request and entry.function == message.function

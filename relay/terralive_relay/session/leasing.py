@@ -117,6 +117,8 @@ class Leasing:
         # Whether this relay has the lease, as far as it knows, and whether it ever had it.
         self._leased = False
         self._was_leased = False
+        # Whether the broker passes pieces of streamed responses on.
+        self._streams = False
         # The functions in the last Hello of each connection, and those of the lease, as far as the
         # broker has confirmed them.
         self._told: dict[int, tuple[str, ...]] = {}
@@ -132,6 +134,16 @@ class Leasing:
     def held(self) -> bool:
         """Return whether this relay has the lease."""
         return self._leased
+
+    @property
+    def relay(self) -> str:
+        """Return the relay's id."""
+        return self._identity.relay
+
+    @property
+    def streams(self) -> bool:
+        """Return whether the broker passes pieces of streamed responses on."""
+        return self._streams
 
     @property
     def is_serving(self) -> bool:
@@ -265,6 +277,7 @@ class Leasing:
             return [], False
         match message:
             case Welcome(relay=relay, heartbeat_ms=heartbeat_ms) if relay == self._identity.relay:
+                self._streams = message.streams
                 return self._welcome(connection, now, heartbeat_ms / 1000)
             case LeaseRefused(owner=owner, machine=machine, since_ms=since_ms):
                 reason = StopReason.HELD

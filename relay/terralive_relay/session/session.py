@@ -23,6 +23,7 @@ from terralive_relay.session.journal import Seen
 from terralive_relay.session.leasing import RENEW_SECONDS, Leasing, RelayIdentity
 from terralive_stub.protocol.messages import (
     Chunk,
+    Consumed,
     Done,
     FallbackCount,
     Kind,
@@ -96,7 +97,7 @@ class RelaySession:
                 return [Publish(self._answered_by_fallback(message))]
             case Chunk(kind=Kind.INVOKE):
                 return self.invocations.invoke(message, now, now_ms)
-            case Resume() | Done() | Missing(kind=Kind.RESULT):
+            case Resume() | Consumed() | Done() | Missing(kind=Kind.RESULT):
                 return self.invocations.answer(message, now)
             case Undeliverable():
                 # The stub reconnects by itself, and asks.
@@ -118,4 +119,4 @@ class RelaySession:
 
     def next_tick(self, now: float) -> float:
         """Return the latest time for the next `tick`."""
-        return min([now + STALL_SECONDS, *self.leasing.due()])
+        return min([now + STALL_SECONDS, *self.leasing.due(), *self.invocations.streams.due()])

@@ -41,6 +41,7 @@ from terralive_stub.protocol.limits import CONNECTION_SECONDS
 from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
+    Consumed,
     Done,
     EnvironmentMissing,
     FellBack,
@@ -52,6 +53,7 @@ from terralive_stub.protocol.messages import (
     Message,
     Missing,
     NoRelay,
+    Piece,
     Problem,
     ProtocolError,
     Released,
@@ -68,7 +70,7 @@ _CACHED_IDENTITIES: Final = 4096
 # Another broker may write the lease at the same moment.
 _WRITE_ATTEMPTS: Final = 5
 
-Answer: TypeAlias = Ack | Unknown | Chunk | Missing | EnvironmentMissing
+Answer: TypeAlias = Ack | Unknown | Chunk | Piece | Missing | EnvironmentMissing
 
 
 @dataclass(slots=True)
@@ -138,7 +140,7 @@ class Exchange:
             case Goodbye(relay=relay):
                 self._goodbye(identity, relay, now_ms)
                 return None
-            case Ack() | Unknown() | EnvironmentMissing() | Missing(kind=Kind.INVOKE):
+            case Ack() | Unknown() | Piece() | EnvironmentMissing() | Missing(kind=Kind.INVOKE):
                 return self._deliver_to_stub(identity, message, now_ms)
             case Chunk(kind=Kind.RESULT | Kind.LOGS):
                 return self._deliver_to_stub(identity, message, now_ms)
@@ -149,7 +151,9 @@ class Exchange:
         self, identity: ConnectionIdentity, message: Message, now_ms: int
     ) -> Problem | None:
         match message:
-            case Chunk(kind=Kind.INVOKE) | Resume() | Done() | Missing(kind=Kind.RESULT):
+            case (
+                Chunk(kind=Kind.INVOKE) | Resume() | Consumed() | Done() | Missing(kind=Kind.RESULT)
+            ):
                 if message.function != identity.arn:
                     return _not_your_function(identity, message)
                 with_peer = replace(message, peer=identity.connection)
@@ -210,7 +214,7 @@ class Exchange:
             # lease would continue to post to it.
             if not (is_own and hello.renewal):
                 self.gateway.close(Api.RELAY, before.connection)
-        self._reply(identity, Welcome(hello.relay, now_ms + LEASE_MS, HEARTBEAT_MS))
+        self._reply(identity, _welcome(hello.relay, now_ms + LEASE_MS))
         if not hello.renewal:
             for count in self.table.take_fallback_counts():
                 self._reply(identity, count)
@@ -222,7 +226,7 @@ class Exchange:
         lease = renewed(present, now_ms)
         if not self._write(lease, present):
             return Problem("no-lease", "The lease was changed by somebody else at this moment.")
-        self._reply(identity, Welcome(relay, lease.expires_ms, HEARTBEAT_MS))
+        self._reply(identity, _welcome(relay, lease.expires_ms))
         return None
 
     def _goodbye(self, identity: ConnectionIdentity, relay: str, now_ms: int) -> None:
@@ -279,7 +283,8 @@ class Exchange:
             lease = self._read_lease()
             if lease is not None and lease.connection == tried:
                 lease = self._lose(lease, now_ms)
-        self._reply(identity, self._with_fallbacks(no_relay(lease, message, now_ms), message))
+        if not isinstance(message, Consumed):  # the stub asks by itself if nothing comes any more
+            self._reply(identity, self._with_fallbacks(no_relay(lease, message, now_ms), message))
 
     def _lose(self, lease: Lease, now_ms: int) -> Lease:
         """Record that the lease's connection has ended, in case its `$disconnect` never comes."""
@@ -352,6 +357,10 @@ class Exchange:
 def _not_your_function(identity: ConnectionIdentity, message: FromStub | FellBack) -> Problem:
     text = f"{identity.arn} cannot speak for {message.function}."
     return Problem("not-your-function", text, message.request_id, message.attempt)
+
+
+def _welcome(relay: str, expires_ms: int) -> Welcome:
+    return Welcome(relay, expires_ms, HEARTBEAT_MS, streams=True)
 
 
 def _is_held_by(lease: Lease, identity: ConnectionIdentity, relay: str) -> bool:

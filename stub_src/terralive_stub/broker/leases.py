@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from terralive_stub.protocol.messages import Chunk, Done, Hello, Missing, NoRelay, Resume
+from terralive_stub.protocol.messages import (
+    Chunk,
+    Consumed,
+    Done,
+    Hello,
+    Missing,
+    NoRelay,
+    Resume,
+)
 from terralive_stub.protocol.token import Api
 
 LEASE_MS: Final = 60_000
@@ -20,7 +28,7 @@ RETRY_MS: Final = 1_000
 # The clocks of two hosts of Lambda differ by less than this.
 CLOCK_MS: Final = 250
 
-FromStub: TypeAlias = Chunk | Resume | Done | Missing
+FromStub: TypeAlias = Chunk | Resume | Consumed | Done | Missing
 
 
 class LeaseState(StrEnum):

@@ -20,6 +20,10 @@ CHUNK_BYTES: Final = 96_000
 # The largest payload: Lambda's limit, and 1 MB for the header (4 KB of environment variables,
 # credentials, context).
 PAYLOAD_BYTES: Final = SYNCHRONOUS_PAYLOAD_BYTES + 1024 * 1024
+# A streamed response is sent up to so many bytes beyond what its stub has consumed. A stub tells
+# this each time it has consumed so many bytes more.
+WINDOW_BYTES: Final = 1024 * 1024
+CONSUMED_BYTES: Final = WINDOW_BYTES // 4
 RAW: Final = "raw"
 ZLIB: Final = "zlib"
 # Smaller payloads are not compressed, and larger ones only if that saves at least a tenth.

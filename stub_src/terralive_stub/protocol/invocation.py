@@ -40,6 +40,7 @@ class Invocation:
         attempt: the name of this attempt of the invocation; see `messages`.
         began_ms: when the stub received it, in milliseconds since the Unix epoch on the clock of
             Lambda; 0 if it is not known. Among attempts of one request id, a later one counts.
+        streams: whether its stub takes a response in pieces.
         trace_id: the `Lambda-Runtime-Trace-Id` header, or "".
         client_context: the `Lambda-Runtime-Client-Context` header (JSON text), or "".
         cognito_identity: the `Lambda-Runtime-Cognito-Identity` header (JSON text), or "".
@@ -57,6 +58,7 @@ class Invocation:
     environment_digest: str = ""
     attempt: str = ""
     began_ms: int = 0
+    streams: bool = False
 
     @property
     def function(self) -> str:
@@ -89,8 +91,25 @@ NOTHING_PRINTED: Final = Printed()
 
 
 @dataclass(frozen=True, slots=True)
+class Streamed:
+    """What is known of a response that was streamed, at its end.
+
+    Attributes:
+        content_type: its content type, as the handler's runtime has named it.
+        size: the number of its bytes.
+        relay: the id of the relay whose handler has written it; "" where no relay sent it.
+    """
+
+    content_type: str
+    size: int
+    relay: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of an invocation: a response or an error.
+
+    A streamed response ends in a success, or in an error in its middle.
 
     Attributes:
         body: the response's bytes. For an error, the JSON document that the Runtime API's
@@ -99,11 +118,14 @@ class Outcome:
         error_type: the `Lambda-Runtime-Function-Error-Type` of an error (`Unhandled`,
             `Runtime.ImportModuleError`, …); "" for a success.
         logs: the handler's last output, for Lambda's log; nothing if logs are not forwarded.
+        streamed: the end of a streamed response; None for another response. Its bytes came before
+            this, or are all in `body`.
     """
 
     body: bytes = field(repr=False)
     error_type: str = ""
     logs: Printed = NOTHING_PRINTED
+    streamed: Streamed | None = None
 
     @property
     def ok(self) -> bool:

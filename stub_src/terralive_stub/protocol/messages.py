@@ -11,10 +11,10 @@ request id serves as the attempt.
 a stub's message on, and a relay's answer returns it. The broker overwrites a stub's own `peer`, so
 a stub cannot speak for another connection.
 
-    stub  -> relay   Chunk(kind=INVOKE), Resume, Done, Missing
+    stub  -> relay   Chunk(kind=INVOKE), Resume, Consumed, Done, Missing
     stub  -> broker  FellBack
-    relay -> stub    Ack, Chunk(kind=RESULT), Chunk(kind=LOGS), Missing, EnvironmentMissing,
-                     Unknown
+    relay -> stub    Ack, Chunk(kind=RESULT), Chunk(kind=LOGS), Piece, Missing,
+                     EnvironmentMissing, Unknown
     relay -> broker  Hello, Heartbeat, Goodbye
     broker -> relay  Welcome, FallbackCount, LeaseRefused, TakenOver, Released, Undeliverable
     broker -> stub   NoRelay
@@ -87,12 +87,14 @@ class Welcome:
         expires_ms: when the lease ends unless it is renewed, in milliseconds since the Unix epoch
             on the broker's clock.
         heartbeat_ms: the interval at which the relay must renew it, in milliseconds.
+        streams: whether this broker passes `Piece` and `Consumed` on.
     """
 
     ACTION: ClassVar[str] = "welcome"
     relay: Name
     expires_ms: int
     heartbeat_ms: int
+    streams: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,44 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a response that is sent while the handler writes it.
+
+    Attributes:
+        request_id: the invocation's AWS request id.
+        function: the function's ARN.
+        relay: the relay's id, as in `Hello`: another relay's handler writes another stream.
+        content_type: the response's content type, in each piece.
+        offset: the number of the response's bytes before this piece.
+        data: the bytes.
+        peer: the stub's connection; see the module's docstring.
+        attempt: the attempt; see the module's docstring.
+    """
+
+    ACTION: ClassVar[str] = "piece"
+    request_id: Name
+    function: Name
+    relay: Name
+    content_type: str
+    offset: int
+    data: bytes = field(repr=False)
+    peer: Name = ""
+    attempt: Name = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """The stub has given the first `offset` bytes of a streamed response to Lambda."""
+
+    ACTION: ClassVar[str] = "consumed"
+    request_id: Name
+    function: Name
+    offset: int
+    peer: Name = ""
+    attempt: Name = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
     """The relay has received the whole invocation, owns it and is running it."""
 
@@ -224,7 +264,8 @@ class EnvironmentMissing:
 class Resume:
     """A stub asks for the state of an acknowledged invocation.
 
-    The answer is Ack (it is running), its result, or Unknown.
+    The answer is Ack (it is running), its result, or Unknown. The pieces of a streamed response
+    from `offset` on come, too. `relay` is the relay that sent those before; "" for none.
     """
 
     ACTION: ClassVar[str] = "resume"
@@ -232,6 +273,8 @@ class Resume:
     function: Name
     peer: Name = ""
     attempt: Name = ""
+    offset: int = 0
+    relay: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +392,8 @@ Message: TypeAlias = (
     | Goodbye
     | Released
     | Chunk
+    | Piece
+    | Consumed
     | Ack
     | Missing
     | EnvironmentMissing

@@ -14,7 +14,7 @@ import time
 from enum import StrEnum
 from typing import Final
 
-from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.invocation import Invocation, Outcome, Streamed
 from terralive_stub.protocol.messages import NoRelay
 from terralive_stub.shared.json_documents import parse_object
 
@@ -37,28 +37,65 @@ class ErrorName(StrEnum):
     TOO_LARGE = "Function.ResponseSizeTooLarge"
 
 
+# The content type of a streamed response with status and headers, and what ends these.
+HTTP_STREAM: Final = "application/vnd.awslambda.http-integration-response"
+PRELUDE_END: Final = bytes(8)
+# In the domain name of every function URL:
+# https://docs.aws.amazon.com/lambda/latest/dg/urls-configuration.html
+_FUNCTION_URL: Final = ".lambda-url."
 # Larger events are not parsed: an HTTP event is never larger than Lambda's limit of 6 MB.
 _PARSE_AT_MOST: Final = 8 * 1024 * 1024
 
 
-def outcome_for_caller(invocation: Invocation, name: ErrorName, message: str) -> Outcome:
-    """Return the outcome of an invocation that no handler answered."""
-    if is_http(invocation.event):
-        response = {
-            "statusCode": 503,
-            "headers": {
-                "content-type": "text/plain; charset=utf-8",
-                "cache-control": "no-store",
-                "retry-after": "5",
-                # Without it, a browser shows a CORS error in the place of the text:
-                # https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-cors.html
-                "access-control-allow-origin": "*",
-            },
-            "body": f"{name}: {message}\n",
-            "isBase64Encoded": False,
-        }
-        return Outcome(json.dumps(response).encode())
-    return error_outcome(name, message)
+def outcome_for_caller(
+    invocation: Invocation, name: ErrorName, message: str, *, streams: bool = False
+) -> Outcome:
+    """Return the outcome of an invocation that no handler answered.
+
+    Args:
+        invocation: the invocation.
+        name: the error's name.
+        message: its text.
+        streams: whether the function has a function URL or a REST API with response streaming.
+            These take an HTTP response as a stream only: a prelude with status and headers, and
+            the body.
+            https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
+    """
+    if not is_http(invocation.event):
+        return error_outcome(name, message)
+    response: dict[str, object] = {
+        "statusCode": 503,
+        "headers": {
+            "content-type": "text/plain; charset=utf-8",
+            "cache-control": "no-store",
+            "retry-after": "5",
+            # Without it, a browser shows a CORS error in the place of the text:
+            # https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-cors.html
+            "access-control-allow-origin": "*",
+        },
+    }
+    body = f"{name}: {message}\n"
+    if streams and _may_stream(invocation.event):
+        stream = json.dumps(response).encode() + PRELUDE_END + body.encode()
+        return Outcome(stream, streamed=Streamed(HTTP_STREAM, len(stream)))
+    response["body"] = body
+    response["isBase64Encoded"] = False
+    return Outcome(json.dumps(response).encode())
+
+
+def _may_stream(event: bytes) -> bool:
+    """Tell whether an HTTP event is one of a function URL or a REST API.
+
+    HTTP APIs and load balancers do not stream responses of Lambda functions.
+    """
+    document = parse_object(event)
+    context = document.get("requestContext")
+    if not isinstance(context, dict):
+        return False
+    if isinstance(context.get("http"), dict):
+        return _FUNCTION_URL in str(context.get("domainName", ""))
+    # The payload of an HTTP API in format 1.0 names its version, too.
+    return "resourcePath" in context and "version" not in document
 
 
 def error_outcome(name: ErrorName, message: str) -> Outcome:

@@ -16,7 +16,14 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from terralive_stub.protocol.deadline import Deadline
-from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
+from terralive_stub.protocol.invocation import (
+    NOTHING_PRINTED,
+    Invocation,
+    Outcome,
+    Printed,
+    Streamed,
+)
+from terralive_stub.protocol.limits import STREAMED_RESPONSE_BYTES
 from terralive_stub.protocol.messages import ProtocolError
 
 # `digest_environment` returns such names. A relay keeps them, so a peer must not make them large.
@@ -56,6 +63,7 @@ def pack_invocation(invocation: Invocation, *, now: float, with_environment: boo
         "client_context": invocation.client_context,
         "cognito_identity": invocation.cognito_identity,
         "began_ms": invocation.began_ms,
+        "streams": invocation.streams,
     }
     if with_environment:
         header["environment"] = dict(invocation.environment)
@@ -97,6 +105,7 @@ def unpack_invocation(
         cognito_identity=_text(header, "cognito_identity"),
         environment_digest=digest,
         began_ms=_milliseconds(header.get("began_ms", 0), "began_ms"),
+        streams=header.get("streams") is True,
     )
 
 
@@ -105,6 +114,10 @@ def pack_outcome(outcome: Outcome) -> bytes:
     if outcome.logs.text:
         header["logs"] = outcome.logs.text
         header["logs_start"] = outcome.logs.start
+    if outcome.streamed is not None:
+        header["streamed_bytes"] = outcome.streamed.size
+        header["content_type"] = outcome.streamed.content_type
+        header["relay"] = outcome.streamed.relay
     return _pack(header, outcome.body)
 
 
@@ -116,7 +129,16 @@ def unpack_outcome(payload: bytes) -> Outcome:
     """
     header, body = _unpack(payload)
     logs = _printed(header.get("logs_start"), header.get("logs"))
-    return Outcome(body, _text(header, "error_type"), logs)
+    return Outcome(body, _text(header, "error_type"), logs, _streamed(header))
+
+
+def _streamed(header: dict[str, object]) -> Streamed | None:
+    if "streamed_bytes" not in header:
+        return None
+    size = header["streamed_bytes"]
+    if type(size) is not int or not 0 <= size <= STREAMED_RESPONSE_BYTES:
+        raise ProtocolError("a payload's streamed_bytes must be a size of a streamed response")
+    return Streamed(_text(header, "content_type"), size, _text(header, "relay"))
 
 
 def pack_logs(printed: Printed) -> bytes:

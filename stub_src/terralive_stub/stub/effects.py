@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from terralive_stub.protocol.deadline import Deadline
@@ -26,6 +26,17 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Write:
+    """Give bytes of a streamed response to Lambda, which may block.
+
+    The shell reports `wrote`.
+    """
+
+    content_type: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Invoke:
     """Invoke a version of the function with the present invocation's payload.
 
@@ -46,12 +57,15 @@ class Show:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The invocation has ended: pass the outcome on to Lambda."""
+    """The invocation has ended: pass the outcome on to Lambda.
+
+    If it is `streamed`, all its bytes were in the effects `Write` before.
+    """
 
     outcome: Outcome
 
 
-Effect: TypeAlias = Connect | Send | Invoke | Show | Finish
+Effect: TypeAlias = Connect | Send | Write | Invoke | Show | Finish
 
 
 def shown(text: str) -> list[Effect]:

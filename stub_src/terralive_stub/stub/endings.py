@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from terralive_stub.protocol.messages import NoRelay, Problem
-from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay
+from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay, error_outcome
 from terralive_stub.stub.fallback.answers import NotRun, Refused, Unclear
 from terralive_stub.stub.session_state import Current, FallingBack, Owned
 
@@ -24,6 +24,19 @@ class Ending:
 
     name: ErrorName
     text: str
+
+
+ANOTHER_STREAM: Final = Ending(
+    ErrorName.RELAY_LOST,
+    "The relay that streamed this response was replaced in the middle of it. The response is not "
+    "complete.",
+)
+TOO_MANY_BYTES: Final = Ending(
+    ErrorName.PROTOCOL, "The relay has sent more bytes than its response has."
+)
+NOT_ACCEPTED: Final = error_outcome(
+    ErrorName.PROTOCOL, "Lambda does not take this response any more."
+)
 
 
 def refused(problem: Problem) -> Ending:

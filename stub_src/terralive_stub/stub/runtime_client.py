@@ -12,10 +12,14 @@ from typing import Final
 
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.stub.streaming.response import (
+    ACCEPTED,
+    ERROR_TYPE,
+    StreamedResponse,
+    header_value,
+)
 
 _PATH: Final = "/2018-06-01/runtime/"
-_ACCEPTED: Final = 202
-_HEADER_CHARACTERS: Final = 256
 
 
 class RuntimeClient:
@@ -58,7 +62,13 @@ class RuntimeClient:
             trace_id=header.get("Lambda-Runtime-Trace-Id", ""),
             client_context=_utf8(header.get("Lambda-Runtime-Client-Context", "")),
             cognito_identity=_utf8(header.get("Lambda-Runtime-Cognito-Identity", "")),
+            streams=True,
         )
+
+    def streamed_response(self, request_id: str) -> StreamedResponse:
+        """Return the response to an invocation, for the case that it is streamed."""
+        path = f"{self._path}invocation/{request_id}/response"
+        return StreamedResponse(self._http, path)
 
     def post(self, request_id: str, outcome: Outcome) -> bool:
         """Give an invocation's outcome to Lambda.
@@ -83,24 +93,12 @@ class RuntimeClient:
         if not outcome.ok:
             headers = {
                 "Content-Type": "application/vnd.aws.lambda.error+json",
-                "Lambda-Runtime-Function-Error-Type": _header(outcome.error_type),
+                ERROR_TYPE: header_value(outcome.error_type, "Unhandled"),
             }
         self._http.request("POST", f"{self._path}{path}", body=outcome.body, headers=headers)
         answer = self._http.getresponse()
         answer.read()
-        return answer.status == _ACCEPTED
-
-
-def _header(value: str) -> str:
-    """Return the part of an error's type that fits into a header.
-
-    The type comes from the relay, and `http.client` raises an error for other characters.
-    """
-    printable = ""
-    for character in value:
-        if character.isascii() and character.isprintable():
-            printable += character
-    return printable[:_HEADER_CHARACTERS].strip() or "Unhandled"
+        return answer.status == ACCEPTED
 
 
 def _utf8(value: str) -> str:

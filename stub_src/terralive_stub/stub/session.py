@@ -17,34 +17,39 @@ Invariants:
        again when it has changed, or when a relay asks for it.
     6. The deployed code is asked only if no relay can have received the attempt (`fallback/rules`).
        From then on no message is sent about the attempt but `FellBack`, after its end.
+    7. The bytes of a streamed response are of one relay's stream, in order and without a gap. It
+       ends in a success only when all of them have arrived, and otherwise in an error.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Final
 
 from terralive_stub.protocol.chunks import Assembler
 from terralive_stub.protocol.deadline import NEVER, Deadline
-from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
+    Consumed,
     Done,
     EnvironmentMissing,
     Kind,
     Message,
     Missing,
     NoRelay,
+    Piece,
     Problem,
     ProtocolError,
     Resume,
     Unknown,
 )
-from terralive_stub.protocol.named_errors import ErrorName, outcome_for_caller
+from terralive_stub.protocol.named_errors import ErrorName, error_outcome, outcome_for_caller
 from terralive_stub.protocol.payloads import unpack_logs, unpack_outcome
 from terralive_stub.stub import endings, waits
-from terralive_stub.stub.effects import Connect, Effect, Finish, Send, shown
+from terralive_stub.stub.effects import Connect, Effect, Finish, Send, Write, shown
 from terralive_stub.stub.endings import Ending
 from terralive_stub.stub.fallback import rules
 from terralive_stub.stub.fallback.answers import Answer, Answered, NotRun
@@ -66,6 +71,8 @@ class StubSession:
     Args:
         app: the app's name, for error messages.
         stage: the stage's name, for error messages.
+        streams: whether callers of this function take streamed responses; see
+            `named_errors.outcome_for_caller`.
         jitter: returns a number from 0 to 1. Every wait before a reconnect is this part of its
             maximum ("full jitter"): a thousand stubs that lose their connections at one moment do
             not come back at one moment.
@@ -73,10 +80,16 @@ class StubSession:
     """
 
     def __init__(
-        self, *, app: str, stage: str, jitter: Callable[[], float] = random.random
+        self,
+        *,
+        app: str,
+        stage: str,
+        streams: bool = False,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._app = app
         self._stage = stage
+        self.streams: Final = streams
         self._jitter = jitter
         # Kept across invocations.
         self._connection: ConnectionState = Down()
@@ -289,7 +302,17 @@ class StubSession:
         owned.ask_at = NEVER
         owned.answer_by = Deadline.after(waits.PROBE_SECONDS, now=now)
         invocation = current.invocation
-        question = Resume(invocation.request_id, invocation.function, attempt=invocation.attempt)
+        offset, relay = 0, ""
+        if current.stream is not None:
+            offset, relay = current.stream.received, current.stream.relay
+            current.stream.ask_at = NEVER
+        question = Resume(
+            invocation.request_id,
+            invocation.function,
+            attempt=invocation.attempt,
+            offset=offset,
+            relay=relay,
+        )
         return [Send(question)]
 
     # Messages about the invocation under way
@@ -299,6 +322,8 @@ class StubSession:
         match message:
             case Ack():
                 self._own(current, now)
+            case Piece():
+                effects = self._receive_piece(current, message, now)
             case Chunk(kind=Kind.RESULT):
                 effects = self._receive_result(current, message, now)
             case Chunk(kind=Kind.LOGS):
@@ -346,12 +371,66 @@ class StubSession:
         owned.handler_has_ended = True
         if outcome is None:
             return []
-        self._current = None
-        return [
-            *shown(current.not_shown(outcome.logs)),
-            Send(Done(chunk.request_id, chunk.function, attempt=current.invocation.attempt)),
-            Finish(outcome),
-        ]
+        if outcome.streamed is None and current.stream is None:
+            return self._finish(current, outcome)
+        return self._receive_end(current, outcome, now)
+
+    def _receive_piece(self, current: Current, piece: Piece, now: float) -> list[Effect]:
+        stream = current.stream_of(piece.relay, piece.content_type)
+        if stream is None:
+            return []
+        owned = self._own(current, now)
+        effects: list[Effect] = []
+        data = stream.take(piece, now)
+        if data:
+            effects.append(Write(stream.content_type, data))
+        if stream.end is not None and stream.is_complete:
+            return [*effects, *self._finish(current, stream.end)]
+        owned.ask_at = min(owned.ask_at, stream.ask_at)
+        return effects
+
+    def _receive_end(self, current: Current, outcome: Outcome, now: float) -> list[Effect]:
+        """Take the result of a streamed response, whose last pieces may be missing."""
+        streamed = outcome.streamed
+        stream = None
+        if streamed is not None:
+            stream = current.stream_of(streamed.relay, streamed.content_type)
+        if stream is None or streamed is None:
+            return self._end(current, endings.ANOTHER_STREAM)
+        if streamed.size < stream.received:
+            return self._end(current, endings.TOO_MANY_BYTES)
+        stream.end = outcome
+        if stream.is_complete:
+            return self._finish(current, outcome)
+        stream.notice_gap(now)
+        if isinstance(current.phase, Owned):
+            current.phase.ask_at = min(current.phase.ask_at, stream.ask_at)
+        return []
+
+    def wrote(self, now: float, *, accepted: bool) -> list[Effect]:
+        """Take the end of a `Write`, which may have blocked for a while.
+
+        Args:
+            now: the time.
+            accepted: whether Lambda has taken the bytes. If not, it takes no other answer either.
+        """
+        current = self._current
+        if current is None or current.stream is None:
+            return []
+        invocation, stream = current.invocation, current.stream
+        if not accepted:
+            return self._finish(current, current.streamed(endings.NOT_ACCEPTED))
+        if isinstance(current.phase, Owned):
+            current.phase.deaf_s += now - stream.writing_since
+        if not stream.newly_consumed():
+            return []
+        consumed = Consumed(
+            invocation.request_id,
+            invocation.function,
+            stream.received,
+            attempt=invocation.attempt,
+        )
+        return [Send(consumed)]
 
     def _receive_logs(self, current: Current, chunk: Chunk, now: float) -> list[Effect]:
         """Show what the handler has printed. Lines that cannot be read cost no invocation."""
@@ -422,6 +501,17 @@ class StubSession:
         ending = endings.given_up(current, connected=is_connected, app=self._app, stage=self._stage)
         return self._end(current, ending)
 
+    def _finish(self, current: Current, outcome: Outcome) -> list[Effect]:
+        """End the invocation by a relay's result, and tell the relay that it has arrived."""
+        self._current = None
+        invocation = current.invocation
+        done = Done(invocation.request_id, invocation.function, attempt=invocation.attempt)
+        return [*shown(current.not_shown(outcome.logs)), Send(done), Finish(outcome)]
+
     def _end(self, current: Current, ending: Ending) -> list[Effect]:
         self._current = None
-        return [Finish(outcome_for_caller(current.invocation, ending.name, ending.text))]
+        streams = self.streams and current.invocation.streams
+        outcome = outcome_for_caller(current.invocation, ending.name, ending.text, streams=streams)
+        if current.stream is not None and current.stream.received:
+            outcome = current.streamed(error_outcome(ending.name, ending.text))
+        return [Finish(outcome)]

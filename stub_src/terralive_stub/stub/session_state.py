@@ -6,15 +6,16 @@ monotonic clock. A timer is a `Deadline`; `NEVER` means that the timer does not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.deadline import NEVER, Deadline
-from terralive_stub.protocol.invocation import Invocation, Printed
+from terralive_stub.protocol.invocation import Invocation, Outcome, Printed, Streamed
 from terralive_stub.protocol.limits import CONNECTION_SECONDS, NAT_IDLE_SECONDS
 from terralive_stub.protocol.messages import Chunk, Kind, Missing, NoRelay
 from terralive_stub.protocol.payloads import pack_invocation
+from terralive_stub.stub.streaming.incoming import IncomingStream
 
 # API Gateway ends a connection at its limits, and a NAT gateway earlier still. No invocation begins
 # on a connection that is close to them.
@@ -138,12 +139,15 @@ class Owned:
         ask_at: when the relay is asked for the invocation's state.
         answer_by: a connection on which that question is not answered by then is replaced.
         handler_has_ended: a part of the result has arrived, so the handler does not run any more.
+        deaf_s: for how many seconds since then no message could be read, because Lambda took no
+            bytes of the response.
     """
 
     confirmed_at: float
     ask_at: Deadline
     answer_by: Deadline = NEVER
     handler_has_ended: bool = False
+    deaf_s: float = 0.0
 
     def stop_timers(self) -> None:
         self.ask_at = self.answer_by = NEVER
@@ -184,6 +188,7 @@ class Current:
         began: when the session received it.
         phase: whether a relay owns it, or the deployed code answers it.
         assembler: assembles its result.
+        stream: its response as it arrives in pieces; None before the first piece.
         printed_characters: how many characters of the handler's output have been printed here.
         last_trouble: what went wrong last, in words for the error message; "" for nothing.
         failures: waits before a reconnect or a repetition since the last message arrived.
@@ -193,6 +198,7 @@ class Current:
     began: float
     phase: Offered | Owned | FallingBack = field(default_factory=Offered)
     assembler: Assembler = field(default_factory=Assembler)
+    stream: IncomingStream | None = None
     printed_characters: int = 0
     last_trouble: str = ""
     failures: int = 0
@@ -204,6 +210,27 @@ class Current:
             Missing(Kind.RESULT, chunk.request_id, chunk.function, parts, attempt=attempt)
             for chunk, parts in self.assembler.stalled(now, after=after_s)
         ]
+
+    def stream_of(self, relay: str, content_type: str) -> IncomingStream | None:
+        """Return the stream of a relay, which begins now or has begun.
+
+        Returns:
+            None if another relay's stream has begun, or if this stub takes none.
+        """
+        if self.stream is None and self.invocation.streams:
+            self.stream = IncomingStream(relay, content_type)
+        if self.stream is None or self.stream.relay != relay:
+            return None
+        return self.stream
+
+    def streamed(self, outcome: Outcome) -> Outcome:
+        """Return an outcome as the end of the stream, of which a part is with Lambda already."""
+        stream = self.stream
+        if stream is None or not stream.received:
+            return outcome
+        return replace(
+            outcome, streamed=Streamed(stream.content_type, stream.received, stream.relay)
+        )
 
     def not_shown(self, printed: Printed) -> str:
         """Return the part of a handler's output that was not shown yet, and count it as shown.

@@ -27,10 +27,11 @@ from terralive_stub.protocol.token import HEADER, NONCE_BYTES, Api, make_token
 from terralive_stub.protocol.transport_events import Closed, TextReceived, TransportEvent
 from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.shared.trust_store import untrusted
-from terralive_stub.stub.effects import Connect, Effect, Finish, Invoke, Send, Show
+from terralive_stub.stub.effects import Connect, Effect, Finish, Invoke, Send, Show, Write
 from terralive_stub.stub.fallback.answers import Answer
 from terralive_stub.stub.fallback.lambda_api import LambdaApi
 from terralive_stub.stub.session import StubSession
+from terralive_stub.stub.streaming.response import TakesStream
 from terralive_stub.stub.transport import (
     CONNECT_TIMEOUT_SECONDS,
     Connection,
@@ -61,9 +62,13 @@ def _print(text: str) -> None:
 
 
 class InvokesVersions(Protocol):
-    """Lambda's Invoke API; see `LambdaApi.invoke`."""
+    """Lambda's Invoke API; see `LambdaApi`."""
 
     def invoke(self, invocation: Invocation, version: str, until: Deadline) -> Answer: ...
+
+    def stream(
+        self, invocation: Invocation, version: str, until: Deadline, response: TakesStream
+    ) -> Answer: ...
 
 
 @dataclass(slots=True)
@@ -86,6 +91,7 @@ class Stub:
         _environment_digest: its digest.
         _finished_at: when the last invocation finished, on the monotonic clock in seconds.
         _finished_wall: the same moment on the wall clock; None before the first invocation.
+        _response: takes the bytes of the present invocation's response, if it is streamed.
     """
 
     url: str
@@ -102,12 +108,19 @@ class Stub:
     _environment_digest: str = ""
     _finished_at: float = 0.0
     _finished_wall: float | None = None
+    _response: TakesStream | None = None
 
-    def handle(self, invocation: Invocation) -> Outcome:
+    def handle(self, invocation: Invocation, response: TakesStream | None = None) -> Outcome:
         """Run one invocation to its end, and return its outcome.
 
         Does not return if Lambda's own timeout is the right answer.
+
+        Args:
+            invocation: the invocation.
+            response: takes the bytes of a streamed response before this returns; None where an
+                invocation is answered in one piece (`Invocation.streams` is false).
         """
+        self._response = response
         if self._connection is not None and self._function != invocation.function:
             # `connect_ahead` was called for another account's function.
             self.close()
@@ -249,11 +262,10 @@ class Stub:
                     outcome = effect.outcome
                 case Show():
                     self.show(effect.text)
+                case Write():
+                    pending.extendleft(reversed(self._write(effect)))
                 case Invoke():
-                    answer = self.lambda_api.invoke(effect.invocation, effect.version, effect.until)
-                    pending.extendleft(
-                        reversed(self.session.fallback_ended(answer, time.monotonic()))
-                    )
+                    pending.extendleft(reversed(self._fall_back(effect)))
                 case Connect():
                     pending.extendleft(reversed(self._connect()))
                 case Send():
@@ -264,6 +276,20 @@ class Stub:
                         finishes = [item for item in pending if isinstance(item, Finish)]
                         pending = deque([*failed, *finishes])
         return outcome
+
+    def _fall_back(self, effect: Invoke) -> list[Effect]:
+        invocation, version, until = effect.invocation, effect.version, effect.until
+        if self.session.streams and self._response is not None:
+            answer = self.lambda_api.stream(invocation, version, until, self._response)
+        else:
+            answer = self.lambda_api.invoke(invocation, version, until)
+        return self.session.fallback_ended(answer, time.monotonic())
+
+    def _write(self, effect: Write) -> list[Effect]:
+        accepted = False
+        if self._response is not None:
+            accepted = self._response.write(effect.content_type, effect.data)
+        return self.session.wrote(time.monotonic(), accepted=accepted)
 
     def _send(self, effect: Send) -> list[Effect] | None:
         """Send a message; return the effects that replace what was to follow, or None if sent."""

@@ -23,7 +23,9 @@ _INITIALIZATION: Final = "AWS_LAMBDA_INITIALIZATION_TYPE"
 _ON_DEMAND: Final = "on-demand"
 
 
-def make_stub(url: str, app: str, stage: str, key: Callable[[str], bytes]) -> Stub:
+def make_stub(
+    url: str, app: str, stage: str, key: Callable[[str], bytes], *, streams: bool = False
+) -> Stub:
     """Build the stub for one debug stack.
 
     Args:
@@ -31,12 +33,13 @@ def make_stub(url: str, app: str, stage: str, key: Callable[[str], bytes]) -> St
         app: the app's name.
         stage: the stage's name.
         key: returns the key of a function's tokens for the function's ARN.
+        streams: whether callers of this function take streamed responses.
     """
     tls = trust_store.of_function(os.environ)
     return Stub(
         url=url,
         key=key,
-        session=StubSession(app=app, stage=stage),
+        session=StubSession(app=app, stage=stage, streams=streams),
         tls=tls,
         lambda_api=LambdaApi(tls),
     )
@@ -75,14 +78,19 @@ def take_over(stub: Stub, function: str = "") -> NoReturn:
         stub.connect_ahead(function)
     while True:
         invocation = runtime.next()
+        response = runtime.streamed_response(invocation.request_id)
         try:
-            outcome = stub.handle(invocation)
+            outcome = stub.handle(invocation, response)
         except Exception as error:  # noqa: BLE001  # any failure must end the invocation by a named error
             stub.abandon()
             outcome = error_outcome(
                 ErrorName.PROTOCOL, f"The stub failed: {type(error).__name__}: {error}"
             )
-        if not runtime.post(invocation.request_id, outcome):
+        if outcome.streamed is not None or response.is_begun:
+            is_accepted = response.finish(outcome)
+        else:
+            is_accepted = runtime.post(invocation.request_id, outcome)
+        if not is_accepted:
             print(  # noqa: T201
                 f"RequestId: {invocation.request_id} Lambda did not accept the answer",
                 file=sys.stderr,

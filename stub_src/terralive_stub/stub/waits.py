@@ -60,7 +60,7 @@ def give_up_at(current: Current) -> Deadline:
     deadline = current.invocation.deadline
     if isinstance(current.phase, Owned):
         owned = current.phase
-        lost_at = owned.confirmed_at + LOST_SECONDS
+        lost_at = owned.confirmed_at + owned.deaf_s + LOST_SECONDS
         confirmed_late = owned.confirmed_at >= deadline.at - LAST_QUESTION_SECONDS
         if confirmed_late and not owned.handler_has_ended:
             return Deadline(lost_at)

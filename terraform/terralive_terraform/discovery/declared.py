@@ -65,6 +65,7 @@ class DeclaredFunction:
         queue_visibilities: the visibility timeout of each queue that it polls, in seconds; None for
             one that is not known (see `evaluation.triggers`).
         gateways: the types of the API Gateway integrations that call it.
+        streams: whether a function URL or a REST API takes streamed responses of it.
         stub: what the Aspect of a CDKTF program defines as its stub (see `substitution.aspect`);
             {} where no Aspect does.
         image: what the configuration says of its container image; None for a zip.
@@ -93,6 +94,7 @@ class DeclaredFunction:
     provider: str | None = None
     queue_visibilities: tuple[int | None, ...] = ()
     gateways: tuple[str, ...] = ()
+    streams: bool = False
     stub: Mapping[str, Json] = field(default_factory=dict)
     image: ImageSource | None = None
     instances: tuple[PlannedFunction, ...] | None = None

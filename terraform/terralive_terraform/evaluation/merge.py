@@ -79,6 +79,7 @@ def _merged(function: DeclaredFunction, instances: Sequence[PlannedFunction]) ->
         environment_known=all(item.environment_known for item in instances),
         queue_visibilities=_visibilities(instances),
         gateways=_gateways(instances),
+        streams=any(item.triggers.streams for item in instances),
         instances=tuple(instances),
     )
 

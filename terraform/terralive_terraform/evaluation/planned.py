@@ -20,11 +20,13 @@ class Triggers:
             one that is not known.
         gateways: the types of the API Gateway integrations that call it.
         authorizers: the types of the API Gateway authorizers that call it.
+        streams: whether a function URL or a REST API takes streamed responses of it.
     """
 
     queue_visibilities: tuple[int | None, ...] = ()
     gateways: tuple[str, ...] = ()
     authorizers: tuple[str, ...] = ()
+    streams: bool = False
 
 
 @dataclass(frozen=True, slots=True)

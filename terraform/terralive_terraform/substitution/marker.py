@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from terralive_terraform.artifacts import STUB_HANDLER
+from terralive_terraform.artifacts import STUB_HANDLERS
 
 # Lambda allows 256 characters:
 # https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html
@@ -39,7 +39,7 @@ def live_description(name: StageName) -> str:
 
 def is_stub(handler: str, description: str) -> bool:
     """Tell whether a function is a stub. A container image has no handler."""
-    return handler == STUB_HANDLER or stage_of(description) is not None
+    return handler in STUB_HANDLERS or stage_of(description) is not None
 
 
 def stage_of(description: str) -> StageName | None:

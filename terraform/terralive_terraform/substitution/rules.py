@@ -16,7 +16,12 @@ from typing import Final, Self
 
 from terralive_stub.shared.json_documents import Json, as_object, items, section
 from terralive_terraform.addresses import LOCALS
-from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME, StubObject
+from terralive_terraform.artifacts import (
+    STREAMING_STUB_HANDLER,
+    STUB_HANDLER,
+    STUB_RUNTIME,
+    StubObject,
+)
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.hcl.blocks import as_expression
 from terralive_terraform.handler_files import is_node
@@ -308,7 +313,11 @@ def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitut
     if function.stub:
         stub = Substitution.of_document(function.stub)
     code = _code(function, live)
+    handler = STUB_HANDLER
+    if function.streams:
+        handler = STREAMING_STUB_HANDLER
     of_stage: dict[str, Json] = {
+        "handler": handler,
         **code,
         "source_code_hash": live.code_hashes.get(function.address, live.stub_hash),
         **_description(live),

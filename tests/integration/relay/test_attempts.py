@@ -124,7 +124,7 @@ class Ends:
 
     def __init__(self) -> None:
         self.by_attempt: dict[str, PoolResult] = {}
-        self.running = RunningInvocations(self._ended)
+        self.running = RunningInvocations(self._ended, print)
 
     def _ended(self, invocation: Invocation, result: PoolResult) -> None:
         self.by_attempt[invocation.attempt] = result

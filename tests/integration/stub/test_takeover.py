@@ -32,8 +32,8 @@ from websockets.sync.server import ServerConnection, serve
 
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.deadline import Deadline
-from terralive_stub.protocol.invocation import Invocation, Outcome
-from terralive_stub.protocol.messages import Ack, Chunk, Kind
+from terralive_stub.protocol.invocation import Invocation, Outcome, Streamed
+from terralive_stub.protocol.messages import Ack, Chunk, Kind, Piece
 from terralive_stub.protocol.payloads import pack_outcome, unpack_invocation
 from terralive_stub.protocol.token import HEADER, Api, Token, check_token
 from terralive_stub.protocol.wire import decode, encode
@@ -47,7 +47,7 @@ from terralive_testing.machine.hosts import CLOUD, Link, hosts
 from terralive_testing.machine.waiting import eventually
 from terralive_workers.launch import PYTHON_BOOTSTRAP
 from terralive_workers.runtime_api.server import RuntimeApi
-from terralive_workers.runtime_api.worker_client import PostResult, StreamedResponse, collected
+from terralive_workers.runtime_api.worker_client import PostResult, StreamedResponse
 
 RUNTIMES = {
     "bootstrap": (sys.executable, str(PYTHON_BOOTSTRAP), STUB_HANDLER),
@@ -83,17 +83,20 @@ time.time = lambda: told() + (float(ahead.read_text()) if ahead.exists() else 0)
 """
 
 ARN = "arn:aws:lambda:eu-west-1:1:function:orders"
+TEXT = "text/event-stream"
 SECRET = bytes(range(32))
 
 
 class DebugStack:
     """Broker and relay in one.
 
-    Acknowledges, and answers with what `outcomes` has, or with the event itself.
+    Acknowledges, and answers with what `outcomes` has, or with the event itself. Before that come
+    the pieces of a streamed response.
     """
 
     def __init__(self) -> None:
         self.outcomes: dict[str, Outcome] = {}
+        self.pieces: dict[str, tuple[bytes, ...]] = {}
         self.ran: list[Invocation] = []
         self.connections: list[ServerConnection] = []
         self.headers: list[Mapping[str, str]] = []
@@ -127,8 +130,34 @@ class DebugStack:
             self.ran.append(invocation)
         connection.send(encode(Ack(invocation.request_id, ARN)))
         outcome = self.outcomes.get(invocation.request_id, Outcome(invocation.event))
+        offset = 0
+        for data in self.pieces.get(invocation.request_id, ()):
+            assert invocation.streams
+            piece = Piece(invocation.request_id, ARN, "life", TEXT, offset, data)
+            connection.send(encode(piece))
+            offset += len(data)
         for chunk in split(Kind.RESULT, invocation.request_id, ARN, pack_outcome(outcome)):
             connection.send(encode(chunk))
+
+
+@dataclass
+class Stream:
+    """A streamed response as Lambda gets it."""
+
+    world: Lambda
+    request_id: str
+    content_type: str
+    pieces: list[bytes] = field(default_factory=list)
+
+    def write(self, piece: bytes) -> bool:
+        self.pieces.append(piece)
+        return True
+
+    def end(self) -> PostResult:
+        return self.world.respond(self.request_id, b"".join(self.pieces))
+
+    def fail(self, error_type: str, body: bytes) -> PostResult:
+        return self.world.fail(self.request_id, error_type, body)
 
 
 @dataclass
@@ -140,6 +169,7 @@ class Lambda:
     init_is_over: threading.Event = field(default_factory=threading.Event)
     invocations: queue.SimpleQueue[Invocation | None] = field(default_factory=queue.SimpleQueue)
     answers: queue.SimpleQueue[tuple[str, str, bytes]] = field(default_factory=queue.SimpleQueue)
+    streams: list[Stream] = field(default_factory=list)
 
     def next_invocation(self) -> Invocation | None:
         self.init_is_over.set()
@@ -149,8 +179,9 @@ class Lambda:
         self.answers.put((request_id, "", body))
         return PostResult.ACCEPTED
 
-    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse:  # noqa: ARG002
-        return collected(self, request_id)
+    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse:
+        self.streams.append(Stream(self, request_id, content_type))
+        return self.streams[-1]
 
     def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         self.answers.put((request_id, error_type, body))
@@ -290,6 +321,29 @@ def test_invocations_reach_the_relay_and_their_results_the_caller_over_one_conne
     assert 0 < stack.ran[0].deadline.remaining(0.0) <= 25  # as time left
     assert stack.with_environment == ["r1"], "it travels once"
     assert stack.ran[2].environment == stack.ran[0].environment
+
+
+def test_a_streamed_response_reaches_lambda_in_pieces_and_an_error_in_its_middle(
+    world: Lambda,
+) -> None:
+    pieces = (b"one ", bytes(range(256)) * 300, b"three")
+    size = len(b"".join(pieces))
+    world.stack.pieces["r1"] = pieces
+    world.stack.outcomes["r1"] = Outcome(b"", streamed=Streamed(TEXT, size, "life"))
+    assert world.invoke("r1") == ("", b"".join(pieces))
+    assert world.streams[0].content_type == TEXT
+    assert world.streams[0].pieces[0] == b"one "
+
+    world.stack.pieces["r2"] = (b"one ",)
+    error = Outcome(b'{"errorType":"OrderError"}', "OrderError", streamed=Streamed(TEXT, 4, "life"))
+    world.stack.outcomes["r2"] = error
+    assert world.invoke("r2") == ("OrderError", error.body)
+    assert world.streams[1].pieces == [b"one "]
+
+    world.stack.outcomes["r3"] = Outcome(b"", streamed=Streamed(TEXT, 0, "life"))
+    assert world.invoke("r3") == ("", b"")
+    assert world.invoke("r4")[0] == "", "the next one is answered as a whole"
+    assert len(world.streams) == 3
 
 
 def test_an_errors_name_that_no_header_can_hold_costs_neither_the_invocation_nor_the_next(

@@ -144,6 +144,18 @@ EVENTS: list[tuple[Event, str]] = [
         ),
         "orders-api  done in 12 ms (after 2.1 s of waiting for a worker)",
     ),
+    (
+        InvocationFinished(
+            "a1b2",
+            "orders-api",
+            ok=True,
+            error_type="",
+            handler_ms=2100.0,
+            streamed_bytes=1_310_720,
+            first_byte_ms=12.3,
+        ),
+        "orders-api  done in 2.1 s, streamed 1.2 MB, first byte after 12 ms",
+    ),
     (FAILED, "orders-api  failed in 3 ms  KeyError: 'id'"),
     (FAILED, '  File "app.py", line 3, in handler'),
     (

@@ -12,7 +12,12 @@ import pytest
 from terralive_stub.protocol.deadline import NEVER
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.messages import NoRelay
-from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay, outcome_for_caller
+from terralive_stub.protocol.named_errors import (
+    HTTP_STREAM,
+    ErrorName,
+    describe_no_relay,
+    outcome_for_caller,
+)
 
 SINCE, UNTIL = 1_767_258_000_000, 1_767_261_845_000  # 2026-01-01 09:00:00 and 10:04:05 UTC
 
@@ -183,3 +188,21 @@ def test_a_function_that_a_connected_relay_does_not_serve_says_whose_relay_to_re
     text = describe_no_relay(notice("not-served"), app="orders", stage="dev")
     assert "ana on anas-laptop" in text
     assert "restart" in text
+
+
+@pytest.mark.parametrize("name", HTTP)
+def test_a_caller_that_takes_streams_gets_a_503_with_a_prelude(name: str) -> None:
+    event = json.dumps(HTTP[name]).encode()
+    call = Invocation("r1", "fn", "fn", NEVER, event)
+    outcome = outcome_for_caller(call, ErrorName.NO_RELAY, "nobody", streams=True)
+    assert outcome.ok
+    if name not in {"REST API, payload 1.0", "function URL"}:  # the others never stream
+        assert outcome.streamed is None
+        assert json.loads(outcome.body)["statusCode"] == 503
+        return
+    prelude, _, body = outcome.body.partition(bytes(8))
+    assert json.loads(prelude)["statusCode"] == 503
+    assert json.loads(prelude)["headers"]["retry-after"] == "5"
+    assert body == b"Terralive.NoRelay: nobody\n"
+    assert outcome.streamed is not None
+    assert outcome.streamed.content_type == HTTP_STREAM

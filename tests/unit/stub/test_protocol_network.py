@@ -50,8 +50,9 @@ class Stage:
         handler_s: float = 0.0,
         size: int = 2,
         bad: bool = False,
+        stream: bool = False,
     ) -> str:
-        request_id = f"r{next(self._numbers)}{'-bad' if bad else ''}"
+        request_id = f"r{next(self._numbers)}{'-stream' * stream}{'-bad' * bad}"
         self.network.handlers.duration_s[request_id] = handler_s
         stub.invoke(request_id, self.network.chance.randbytes(size), timeout_s)
         return request_id
@@ -78,6 +79,7 @@ class Stage:
                     handler_s=chance.choice([0.0, 0.1, 1.0, 4.0, 20.0]),
                     size=250_000 if chance.random() < 0.02 else 2,
                     bad=chance.random() < 0.1,
+                    stream=chance.random() < 0.2,
                 )
         frozen_s = 700.0 if chance.random() < 0.01 else chance.expovariate(1.0)
         if self.traffic:
@@ -251,6 +253,49 @@ def test_lost_connections_alone_cost_no_invocation_and_run_no_handler_twice(seed
             assert outcome is not None
             assert outcome.ok, outcome.body
             assert len(network.handlers.started[request_id]) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lost_connections_cost_a_stream_no_byte(seed: int) -> None:
+    stage = Stage(seed)
+    network = stage.network
+    network.run(1.0)
+    for _ in range(5):
+        calls = {
+            stage.invoke(stub, timeout_s=60.0, handler_s=2.0, stream=True): stub
+            for stub in stage.stubs
+        }
+        for _ in range(3):
+            network.run(network.chance.uniform(0.0, 2.0))
+            links = [link for link in network.links.values() if link.carries]
+            if links:
+                network.cut(network.chance.choice(links))
+        network.run(60.0)
+        for request_id, stub in calls.items():
+            outcome = stub.ended[request_id]
+            assert outcome is not None
+            assert outcome.ok, outcome.body
+            assert outcome.streamed is not None
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_relay_that_is_restarted_in_the_middle_of_a_stream_ends_it_by_a_named_error(
+    seed: int,
+) -> None:
+    stage = Stage(seed)
+    network = stage.network
+    network.run(1.0)
+    fn = stage.stubs[0]
+    network.handlers.pieces = 20
+    call = stage.invoke(fn, timeout_s=60.0, handler_s=30.0, stream=True)
+    network.run(5.0)
+    stage.relay.kill()
+    stage.start("ana", takeover=True)
+    network.run(60.0)
+    outcome = fn.ended[call]
+    assert outcome is not None
+    assert outcome.error_type == "Terralive.RelayLost"
+    assert outcome.streamed is not None
 
 
 @pytest.mark.parametrize("seed", range(5))

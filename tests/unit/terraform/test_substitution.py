@@ -50,6 +50,13 @@ def test_a_zip_function_gets_the_stub_and_keeps_the_rest() -> None:
     assert decision.removed_blocks == ()
 
 
+def test_the_stub_is_told_by_its_handler_that_callers_take_streamed_responses() -> None:
+    function = replace(declared_function(ADDRESS, ZIP), streams=True)
+    decision = substitute(function, LIVE)
+    assert isinstance(decision, Substitution)
+    assert decision.set["handler"] == "terralive_stub.live.streaming_handler"
+
+
 IN_S3 = replace(LIVE, stub_object=StubObject("stubs", "stub/6f.zip"))
 
 

@@ -106,6 +106,66 @@ def test_integrations_and_authorizers_are_told_apart(plan: PlanDocument) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("address", "values", "references"),
+    [
+        (
+            "aws_lambda_function_url.api",
+            {"invoke_mode": "RESPONSE_STREAM"},
+            {"function_name": [f"{API}.function_name"]},
+        ),
+        (
+            "aws_api_gateway_integration.get",
+            {"response_transfer_mode": "STREAM"},
+            {"uri": [f"{API}.response_streaming_invoke_arn"]},
+        ),
+        # Of a provider that does not know the transfer mode yet.
+        (
+            "aws_api_gateway_integration.get",
+            {},
+            {"uri": [f"{API}.response_streaming_invoke_arn"]},
+        ),
+        (
+            "aws_api_gateway_integration.get",
+            {
+                "uri": "arn:aws:apigateway:eu-west-1:lambda:path/2021-11-15/functions/"
+                "arn:aws:lambda:eu-west-1:1:function:api/response-streaming-invocations"
+            },
+            {},
+        ),
+    ],
+)
+def test_a_function_url_or_a_rest_api_may_take_streamed_responses(
+    plan: PlanDocument, address: str, values: dict[str, Json], references: dict[str, list[str]]
+) -> None:
+    plan.managed(address, values, references=references)
+    assert triggers(plan).streams
+
+
+@pytest.mark.parametrize(
+    ("address", "values", "references"),
+    [
+        (
+            "aws_lambda_function_url.api",
+            {"invoke_mode": "BUFFERED"},
+            {"function_name": [f"{API}.function_name"]},
+        ),
+        (
+            "aws_lambda_function_url.other",
+            {"invoke_mode": "RESPONSE_STREAM", "function_name": "other"},
+            {},
+        ),
+        ("aws_api_gateway_integration.get", {}, {"uri": [f"{API}.invoke_arn"]}),
+        ("aws_apigatewayv2_integration.get", {}, {"integration_uri": [f"{API}.invoke_arn"]}),
+    ],
+)
+def test_other_callers_take_a_response_as_a_whole(
+    plan: PlanDocument, address: str, values: dict[str, Json], references: dict[str, list[str]]
+) -> None:
+    plan.managed(address, values, references=references)
+    assert not triggers(plan).streams
+
+
 def test_the_value_of_a_for_each_over_queues_is_the_queue_of_the_same_key() -> None:
     plan = PlanDocument()
     for key, seconds in (("a", 30), ("b", 300)):

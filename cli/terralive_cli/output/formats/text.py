@@ -35,6 +35,7 @@ from terralive_cli.output.formats.words import (
     duration,
     plural,
     short_address,
+    size,
     some_paths,
     span,
 )
@@ -188,6 +189,10 @@ class TextLines:
         if event.waited_ms >= _WAITED_MS:
             waited = duration(event.waited_ms / _MILLISECONDS)
             took += f" (after {waited} of waiting for a worker)"
+        if event.streamed_bytes is not None:
+            took += f", streamed {size(event.streamed_bytes)}"
+        if event.first_byte_ms is not None:
+            took += f", first byte after {duration(event.first_byte_ms / _MILLISECONDS)}"
         if event.ok:
             spans = (Span("done", Style.GOOD), Span(f" in {took}", Style.FAINT))
             lines = [self._invocation_line(event, *spans)]

@@ -10,6 +10,7 @@ from typing import Final
 from terralive_terraform.addresses import in_stack, stack_of, without_stack
 
 _MILLISECONDS: Final = 1000.0
+_KILOBYTE: Final = 1024
 _SECONDS_OF_MINUTE: Final = 60.0
 _SECONDS_OF_HOUR: Final = 3600.0
 _SHOWN_PATHS: Final = 3
@@ -29,6 +30,15 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), int(_SECONDS_OF_MINUTE))
     return f"{minutes} min {rest} s"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in words: `312 bytes`, `4.1 KB`, `20.0 MB`."""
+    if count < _KILOBYTE:
+        return f"{count} bytes"
+    if count < _KILOBYTE * _KILOBYTE:
+        return f"{count / _KILOBYTE:.1f} KB"
+    return f"{count / _KILOBYTE / _KILOBYTE:.1f} MB"
 
 
 def age(seconds: float) -> str:

@@ -14,7 +14,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -26,6 +26,9 @@ from terralive_stub.shared.endpoints import reachable
 from terralive_stub.shared.json_documents import parse_object, text
 from terralive_stub.shared.sigv4 import Credentials, Request, sign
 from terralive_stub.stub.fallback.answers import Answer, Answered, NotRun, Refused, Unclear
+from terralive_stub.stub.fallback.passing import PassedOn
+from terralive_stub.stub.streaming.event_stream import EventStreamError
+from terralive_stub.stub.streaming.response import TakesStream
 
 _SERVICE: Final = "lambda"
 _CONNECT_SECONDS: Final = 5.0
@@ -89,9 +92,36 @@ class LambdaApi:
             version: the version's number.
             until: when an answer has to be there.
         """
-        environ = invocation.environment
-        base = endpoint_for(invocation.function_arn, environ)
         path = f"/2015-03-31/functions/{quote(invocation.function, safe='')}/invocations"
+        return self._ask(path, invocation, version, until, None)
+
+    def stream(
+        self, invocation: Invocation, version: str, until: Deadline, response: TakesStream
+    ) -> Answer:
+        """Have a version run, and pass its response on in pieces, also if it is not streamed.
+
+        https://docs.aws.amazon.com/lambda/latest/api/API_InvokeWithResponseStream.html
+
+        Args:
+            invocation: the invocation.
+            version: the version's number.
+            until: when the response has to be complete.
+            response: takes the pieces. Once it has some, the answer is the end of a stream.
+        """
+        name = quote(invocation.function, safe="")
+        path = f"/2021-11-15/functions/{name}/response-streaming-invocations"
+        passing = PassedOn(response)
+        return passing.end(self._ask(path, invocation, version, until, passing))
+
+    def _ask(
+        self,
+        path: str,
+        invocation: Invocation,
+        version: str,
+        until: Deadline,
+        passing: PassedOn | None,
+    ) -> Answer:
+        base = endpoint_for(invocation.function_arn, invocation.environment)
         target = f"{path}?Qualifier={quote(version, safe='')}"
         try:
             headers = _headers(base + target, invocation)
@@ -105,8 +135,12 @@ class LambdaApi:
         try:
             connection.request("POST", urlsplit(base).path + target, invocation.event, headers)
             response = connection.getresponse()
-            body = self._read(response, connection, until)
-        except (OSError, http.client.HTTPException) as error:
+            parts = self._read(response, connection, until)
+            if passing is not None and response.status == HTTPStatus.OK:
+                complete = passing.take(response.headers.get("Content-Type", ""), parts)
+            else:
+                body = b"".join(parts)
+        except (OSError, http.client.HTTPException, EventStreamError) as error:
             self.close()
             if isinstance(error, TimeoutError):
                 return Unclear("it had not answered shortly before this function's timeout")
@@ -114,6 +148,9 @@ class LambdaApi:
         self._used, self._wall_used = self.clock(), time.time()
         if response.will_close:
             self.close()
+        if passing is not None and response.status == HTTPStatus.OK:
+            outcome, log = complete
+            return Answered(outcome, _log(log, version))
         return _answer(response, body, version)
 
     def close(self) -> None:
@@ -167,20 +204,21 @@ class LambdaApi:
         response: http.client.HTTPResponse,
         connection: http.client.HTTPConnection,
         until: Deadline,
-    ) -> bytes:
-        """Read a body, all of it before a deadline."""
-        parts: list[bytes] = []
+    ) -> Iterator[bytes]:
+        """Yield a body as it arrives, all of it before a deadline."""
         while True:
             left_s = self._left(until)
             if connection.sock is not None:
                 connection.sock.settimeout(left_s)
-            part = response.read(_READ_BYTES)
+            if response.chunked:
+                part = response.read1(_READ_BYTES)  # what is there, without a wait for more
+            else:
+                part = response.read(_READ_BYTES)
             if not part:
                 break
-            parts.append(part)
+            yield part
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
-        return b"".join(parts)
 
 
 def _headers(url: str, invocation: Invocation) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Triggers of the functions of a plan that limit how long an invocation may take. Pure."""
+"""Triggers of the functions of a plan that limit how, and how long, they may answer. Pure."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from terralive_terraform.evaluation.triggers.services import (
     MAPPING,
     QUEUE,
 )
+from terralive_terraform.evaluation.triggers.streaming import streamed
 
 
 def with_triggers(
@@ -46,6 +47,15 @@ def triggers_of(
                 of_function = found[address]
                 several = (*of_function.queue_visibilities, *visibilities)
                 found[address] = replace(of_function, queue_visibilities=several)
+    _add_gateways(found, named)
+    for address in streamed(evaluation, named):
+        if address in found:
+            found[address] = replace(found[address], streams=True)
+    return found
+
+
+def _add_gateways(found: dict[str, Triggers], named: NamedFunctions) -> None:
+    """Add the API Gateway integrations and authorizers to the triggers of the functions."""
     for kind, attribute in INTEGRATIONS.items():
         for address in named.called(kind, attribute):
             if address in found:
@@ -56,7 +66,6 @@ def triggers_of(
             if address in found:
                 of_function = found[address]
                 found[address] = replace(of_function, authorizers=(*of_function.authorizers, kind))
-    return found
 
 
 def _visibilities(evaluation: Evaluation, mapping: Evaluated) -> tuple[int | None, ...]:

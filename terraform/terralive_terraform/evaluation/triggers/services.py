@@ -11,6 +11,7 @@ from typing import Final
 
 MAPPING: Final = "aws_lambda_event_source_mapping"
 QUEUE: Final = "aws_sqs_queue"
+URL: Final = "aws_lambda_function_url"
 HTTP: Final = "aws_apigatewayv2_integration"
 REST: Final = "aws_api_gateway_integration"
 # Each type of API Gateway integration or authorizer, and its attribute that names the function.
@@ -41,7 +42,7 @@ BY_ATTRIBUTE: Final = (
     ("aws_config_organization_custom_rule", "lambda_function_arn", _CONFIG),
     ("aws_connect_lambda_function_association", "function_arn", "Amazon Connect"),
     ("aws_iot_authorizer", "authorizer_function_arn", "IoT (authorizer)"),
-    ("aws_lambda_function_url", "function_name", "function URL"),
+    (URL, "function_name", "function URL"),
     ("aws_lambda_invocation", "function_name", "Terraform"),
     ("aws_lb_target_group_attachment", "target_id", _LOAD_BALANCER),
     ("aws_pipes_pipe", "enrichment", "EventBridge Pipes"),

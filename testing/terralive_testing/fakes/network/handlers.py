@@ -23,6 +23,10 @@ class Handlers:
         running: the attempt whose handler runs, by the relay's life and request id.
         given: the outcomes that handlers have given, by request id.
         deployed: the attempts that the deployed code has run.
+        stopped: the attempts that a relay has taken while it stopped; their result may be lost.
+        streams: what handlers have written so far of streamed responses, by life and attempt.
+        pieces: in how many pieces the next handlers stream; None for a number by chance.
+        whole: the streams whose handlers have written all, by life and attempt.
     """
 
     duration_s: dict[str, float] = field(default_factory=dict)
@@ -31,6 +35,10 @@ class Handlers:
     running: dict[tuple[str, str], str] = field(default_factory=dict)
     given: defaultdict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
     deployed: set[str] = field(default_factory=set)
+    stopped: set[str] = field(default_factory=set)
+    streams: dict[tuple[str, str], bytearray] = field(default_factory=dict)
+    pieces: int | None = None
+    whole: set[tuple[str, str]] = field(default_factory=set)
 
     def start(self, life: str, invocation: Invocation) -> None:
         request_id, attempt = invocation.request_id, invocation.attempt

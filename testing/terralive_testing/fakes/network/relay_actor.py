@@ -8,9 +8,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from terralive_relay.session.effects import Close, Effect, Renew, Run, Send, Stop
+from terralive_relay.session.effects import Close, Effect, LetWrite, Renew, Run, Send, Stop
 from terralive_relay.session.leasing import RelayIdentity
 from terralive_relay.session.session import RelaySession
+from terralive_stub.protocol.chunks import WINDOW_BYTES
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.messages import ProtocolError
 from terralive_stub.protocol.token import Api
@@ -49,6 +50,8 @@ class RelayActor:
         self._numbers = itertools.count(1)
         self._inbox: list[Callable[[], None]] = []
         self._at_work: dict[str, Invocation] = {}  # by attempt
+        # How many bytes of its stream the stub has consumed, by attempt; None: nobody wants more.
+        self._consumed: dict[str, int | None] = {}
         self._turn = 0
         self._attempt = 0
         self._connect()
@@ -147,14 +150,12 @@ class RelayActor:
                         self._network.send(link, encode(message))
                 case Run(invocation=invocation, replaces=replaces):
                     self._start(invocation, replaces)
+                case LetWrite(attempt=attempt, consumed=consumed):
+                    self._consumed[attempt] = consumed
                 case Renew():
                     self._connect()
-                case Close(connection=connection, why=why):
-                    link = self.lines.get(connection)
-                    if link is not None:
-                        link.at_client = False
-                        self._network.cut(link)
-                        self._ended(connection, why)
+                case Close():
+                    self._close(effect)
                 case Stop():
                     self.stopped = effect
                     for link in self.links:
@@ -162,6 +163,13 @@ class RelayActor:
                 case _:
                     pass
         self._wake_later()
+
+    def _close(self, effect: Close) -> None:
+        link = self.lines.get(effect.connection)
+        if link is not None:
+            link.at_client = False
+            self._network.cut(link)
+            self._ended(effect.connection, effect.why)
 
     def _wake_later(self) -> None:
         self._turn += 1
@@ -177,6 +185,7 @@ class RelayActor:
         network = self._network
         if self.leaving:
             stopped = Outcome(b'{"errorType":"Terralive.Stopped"}', "Terralive.Stopped")
+            network.handlers.stopped.add(invocation.attempt)
             self._report(invocation, stopped)
             return
         for attempt in replaces:
@@ -185,10 +194,45 @@ class RelayActor:
         self._at_work[invocation.attempt] = invocation
         takes = network.handlers.duration_s.get(invocation.request_id, 0.0)
         left = invocation.deadline.remaining(self.now)
+        if invocation.streams and "stream" in invocation.request_id:
+            self._consumed[invocation.attempt] = 0
+            network.handlers.streams[self.life, invocation.attempt] = bytearray()
+            self.session.invocations.stream_began(invocation.attempt, "text/plain")
+            pieces = network.handlers.pieces
+            if pieces is None:
+                pieces = network.chance.choice([0, 1, 3, 20, 60])
+            self._write(invocation, pieces, takes / max(1, pieces))
+            network.at(network.now + left, lambda: self._soon(lambda: self._timed_out(invocation)))
+            return
         if takes < left:
             network.at(network.now + takes, lambda: self._soon(lambda: self._finished(invocation)))
         else:
             network.at(network.now + left, lambda: self._soon(lambda: self._timed_out(invocation)))
+
+    def _write(self, invocation: Invocation, pieces: int, every_s: float) -> None:
+        """Write the pieces of a stream, one after the other, as far as the window lets it."""
+        network, attempt = self._network, invocation.attempt
+        if attempt not in self._at_work or not self.running:
+            return
+        written = network.handlers.streams[self.life, attempt]
+        consumed = self._consumed[attempt]
+        size = network.chance.choice([1, 1000, 150_000])
+        has_room = consumed is None or len(written) in {consumed, 0}
+        if consumed is not None and len(written) + size - consumed <= WINDOW_BYTES:
+            has_room = True
+        if not pieces:
+            network.handlers.whole.add((self.life, attempt))
+            self._finished(invocation)
+            return
+        if has_room:
+            pieces -= 1
+            data = network.chance.randbytes(size)
+            written += data
+            self._do(self.session.invocations.written(attempt, data, self.now))
+        network.at(
+            network.now + max(0.01, every_s),
+            lambda: self._soon(lambda: self._write(invocation, pieces, every_s)),
+        )
 
     def _finished(self, invocation: Invocation) -> None:
         if self._was_at_work(invocation):

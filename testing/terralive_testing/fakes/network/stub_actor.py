@@ -5,13 +5,15 @@ The session is the real one. The actor carries out its effects as `stub.py` does
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
-from terralive_stub.protocol.messages import Ack, Chunk, FellBack, GatewayError
+from terralive_stub.protocol.messages import Ack, Chunk, FellBack, GatewayError, Kind, Piece
 from terralive_stub.protocol.payloads import digest_environment
 from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.wire import decode, encode
-from terralive_stub.stub.effects import Connect, Effect, Finish, Invoke, Send, Show
+from terralive_stub.stub.effects import Connect, Effect, Finish, Invoke, Send, Show, Write
 from terralive_stub.stub.fallback.answers import Answer, Answered, NotRun, Unclear
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.waits import LAST_QUESTION_SECONDS
@@ -45,6 +47,10 @@ class StubActor:
         self._opening = False
         # The process waits for Lambda's API.
         self._invoking = False
+        # Lambda takes no more bytes of the stream for a while.
+        self._writing = False
+        # What Lambda has got of the present invocation's stream.
+        self._written = bytearray()
         self._turn = 0
 
     @property
@@ -66,7 +72,9 @@ class StubActor:
             environment_digest=digest_environment(self.environment, KEY),
             attempt=network.new_attempt(request_id),
             began_ms=network.now_ms,
+            streams=True,
         )
+        self._written = bytearray()
         self.ended.pop(request_id, None)
         self._heard = None
         self._ended_there = False
@@ -86,7 +94,7 @@ class StubActor:
 
     @property
     def _blocked(self) -> bool:
-        return self._opening or self._invoking
+        return self._opening or self._invoking or self._writing
 
     def _feed_all(self) -> None:
         while self._inbox and not self._blocked:
@@ -106,15 +114,18 @@ class StubActor:
                 self.invocation is not None
                 and getattr(message, "attempt", "") == self.invocation.attempt
             )
-            if mine and isinstance(message, Ack | Chunk):
+            if mine and isinstance(message, Ack | Chunk | Piece):
                 self._heard = self._network.now
-                self._ended_there |= isinstance(message, Chunk)
+                self._ended_there |= isinstance(message, Chunk) and message.kind is Kind.RESULT
             self._do(self.session.received(message, self._network.now))
 
     def _do(self, effects: list[Effect]) -> None:
-        for effect in effects:
+        for number, effect in enumerate(effects):
             if isinstance(effect, Finish):
                 self._finish(effect.outcome)
+            elif isinstance(effect, Write):
+                self._write(effect, effects[number + 1 :])
+                return
             elif isinstance(effect, Connect):
                 self._connect()
             elif isinstance(effect, Invoke):
@@ -131,6 +142,44 @@ class StubActor:
                 )
                 self._network.send(self.link, encode(effect.message))
         self._wake_later()
+
+    def _write(self, effect: Write, others: list[Effect]) -> None:
+        """Take bytes of a stream, now and then after a while. The other effects follow."""
+        network, call = self._network, self.invocation
+        self._written += effect.data
+        wait_s = 0.0
+        if network.happens(network.faults.slow / 5):
+            wait_s = network.chance.uniform(0.1, 12.0)
+        self._writing = True
+        network.at(network.now + wait_s, lambda: self._wrote(call, others))
+
+    def _wrote(self, call: Invocation | None, others: list[Effect]) -> None:
+        # After the last bytes, the session has no invocation any more.
+        if call is not self.invocation or not self._writing:
+            return  # Lambda has ended that process
+        self._writing = False
+        told = self.session.wrote(self._network.now, accepted=True)
+        self._do([*told, *others])
+        self._feed_all()
+
+    def _check_stream(self, call: Invocation, outcome: Outcome) -> Outcome:
+        """Check that Lambda has got one handler's bytes, and all of them if it is a success.
+
+        Returns:
+            The outcome as the handler has given it.
+        """
+        if outcome.streamed is None:
+            assert not self._written, "a stream has begun, and its end is another response"
+            return outcome
+        stream = (outcome.streamed.relay, call.attempt)
+        handlers = self._network.handlers
+        written = bytes(self._written)
+        assert bytes(handlers.streams[stream][: len(written)]) == written, "other bytes"
+        assert len(written) == outcome.streamed.size
+        if outcome.ok:
+            assert stream in handlers.whole, "a success of a stream that was not written to its end"
+            assert written == handlers.streams[stream], "a truncated success"
+        return replace(outcome, streamed=None)
 
     def _wake_later(self) -> None:
         self._turn += 1
@@ -209,6 +258,7 @@ class StubActor:
         assert call is not None, "an invocation has ended twice"
         self.invocation = None
         self.ended[call.request_id] = outcome
+        outcome = self._check_stream(call, outcome)
         own = outcome.error_type.startswith("Terralive.")
         assert own or outcome in self._network.handlers.given[call.request_id], (
             f"no handler gave {outcome}"
@@ -220,13 +270,15 @@ class StubActor:
         running = (
             self._heard is not None and self._heard >= self._network.now - LAST_QUESTION_SECONDS
         )
-        assert running, (
+        assert running or self._writing, (
             f"{call.request_id}: Lambda's timeout, but no relay reported that the handler runs"
         )
         assert not self._ended_there, (
             f"{call.request_id}: Lambda's timeout, though the handler had ended"
         )
-        assert call.attempt in self._network.handlers.started[call.request_id]
+        handlers = self._network.handlers
+        was_taken = call.attempt in handlers.started[call.request_id]
+        assert was_taken or call.attempt in handlers.stopped
         self.ended[call.request_id] = None
         self.invocation = None
         if self.link is not None:

@@ -1,0 +1,1 @@
+"""Streamed responses on their way from a worker to a stub."""

@@ -1,0 +1,149 @@
+"""A streamed response on its whole way: a worker, the relay, the broker and a real stub."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from terralive_relay.events import InvocationFinished
+from terralive_relay.relay import Relay
+from terralive_relay.session.leasing import RelayIdentity
+from terralive_relay.settings import RelaySettings
+from terralive_sandbox.info import SandboxInfo
+from terralive_stub.shared.sigv4 import Credentials
+from terralive_testing.deployers.sandbox import Aws
+from terralive_testing.deployers.stage import deploy
+from terralive_testing.drivers.workers import Recorder
+from terralive_testing.machine.waiting import eventually
+from terralive_workers.function import LocalFunction
+
+# A custom runtime that streams what the event asks for, and fails or ends in the middle.
+RUNTIME = """
+import base64, http.client, json, os
+
+connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+top = "/2018-06-01/runtime/invocation/"
+
+while True:
+    connection.request("GET", top + "next")
+    answer = connection.getresponse()
+    event = json.loads(answer.read())
+    request_id = answer.headers["Lambda-Runtime-Aws-Request-Id"]
+
+    def pieces():
+        for number in range(event["pieces"]):
+            yield bytes([number % 251]) * event["size"]
+        if event.get("ends") == "exit":
+            os._exit(3)
+
+    connection.putrequest("POST", top + request_id + "/response")
+    connection.putheader("Content-Type", "text/event-stream")
+    connection.putheader("Lambda-Runtime-Function-Response-Mode", "streaming")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.putheader(
+        "Trailer", "Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body"
+    )
+    connection.endheaders()
+    for piece in pieces():
+        connection.send(b"%x\\r\\n%b\\r\\n" % (len(piece), piece))
+    trailers = b""
+    if event.get("ends") == "error":
+        document = {"errorType": "OrderError", "errorMessage": "in the middle"}
+        trailers = b"Lambda-Runtime-Function-Error-Type: OrderError\\r\\n"
+        trailers += b"Lambda-Runtime-Function-Error-Body: "
+        trailers += base64.b64encode(json.dumps(document).encode()) + b"\\r\\n"
+    connection.send(b"0\\r\\n" + trailers + b"\\r\\n")
+    connection.getresponse().read()
+"""
+
+
+@dataclass
+class Live:
+    """A function that is live."""
+
+    aws: Aws
+    arn: str
+    events: Recorder
+
+    def invoke(self, **event: object) -> tuple[str, bytes]:
+        """Invoke it, and return the type of its error, or "", and its body."""
+        answer = self.aws.lambda_.invoke(FunctionName=self.arn, Payload=json.dumps(event).encode())
+        body = answer["Payload"].read()
+        if answer.get("FunctionError"):
+            return json.loads(body)["errorType"], body
+        return "", body
+
+    def last_result(self, number: int) -> InvocationFinished:
+        """Wait for the event of the invocation with this number, counted from 1."""
+        eventually(
+            lambda: len(self.events.of_type(InvocationFinished)) >= number, f"event {number}"
+        )
+        return self.events.of_type(InvocationFinished)[number - 1]
+
+
+@pytest.fixture
+def live(sandbox: SandboxInfo, tmp_path: Path) -> Iterator[Live]:
+    aws = Aws(sandbox)
+    stage = deploy(aws, tmp_path / "zips", {"fn": 60})
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "client.py").write_text(RUNTIME)
+    function = LocalFunction(
+        name=stage.functions["fn"],
+        arn=stage.arns["fn"],
+        address="aws_lambda_function.fn",
+        runtime="provided.al2023",
+        handler="any",
+        path=folder,
+        python=Path(sys.executable),
+        command=(sys.executable, "client.py"),
+    )
+    events = Recorder()
+    settings = RelaySettings(
+        stage.url,
+        sandbox.region,
+        stage.name,
+        RelayIdentity("life", (function.arn,), "ana", "laptop"),
+        (function,),
+        aws.caller_arn,
+        stage.secret,
+    )
+    keys = Credentials(sandbox.access_key_id, sandbox.secret_access_key)
+    relay = Relay(settings, lambda: keys, events)
+    relay.start()
+    try:
+        relay.wait_connected(60)
+        yield Live(aws, function.arn, events)
+    finally:
+        relay.stop()
+
+
+def test_a_streamed_response_arrives_whole_or_as_an_error(live: Live) -> None:
+    pieces, size = 60, 30_000
+    body = b"".join(bytes([number % 251]) * size for number in range(pieces))
+    assert live.invoke(pieces=pieces, size=size) == ("", body)
+    event = live.last_result(1)
+    assert event.ok
+    assert event.streamed_bytes == len(body)
+    assert event.first_byte_ms is not None
+    assert 0 <= event.first_byte_ms <= event.handler_ms
+
+    error, _ = live.invoke(pieces=3, size=10, ends="error")
+    assert error == "OrderError"
+    event = live.last_result(2)
+    assert (event.ok, event.error_type, event.streamed_bytes) == (False, "OrderError", 30)
+
+    # Its worker ends in the middle of the response.
+    error, _ = live.invoke(pieces=3, size=10, ends="exit")
+    assert error == "Runtime.TruncatedResponse"
+    event = live.last_result(3)
+    assert event.streamed_bytes is not None
+    assert event.streamed_bytes <= 30
+
+    assert live.invoke(pieces=0, size=0) == ("", b"")
+    assert live.last_result(4).streamed_bytes == 0
