@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -62,17 +62,30 @@ while True:
 """
 
 
+# A Node.js handler, as AWS documents it, with status and headers in the prelude.
+HANDLER = """
+export const handler = awslambda.streamifyResponse(async (event, stream, context) => {
+  const head = { statusCode: 201, headers: { "x-order": context.functionName } };
+  const body = awslambda.HttpResponseStream.from(stream, head);
+  body.write("one ");
+  body.write("two");
+  body.end();
+});
+"""
+
+
 @dataclass
 class Live:
     """A function that is live."""
 
     aws: Aws
-    arn: str
+    arns: Mapping[str, str]
     events: Recorder
 
-    def invoke(self, **event: object) -> tuple[str, bytes]:
-        """Invoke it, and return the type of its error, or "", and its body."""
-        answer = self.aws.lambda_.invoke(FunctionName=self.arn, Payload=json.dumps(event).encode())
+    def invoke(self, key: str = "fn", **event: object) -> tuple[str, bytes]:
+        """Invoke a function, and return the type of its error, or "", and its body."""
+        payload = json.dumps(event).encode()
+        answer = self.aws.lambda_.invoke(FunctionName=self.arns[key], Payload=payload)
         body = answer["Payload"].read()
         if answer.get("FunctionError"):
             return json.loads(body)["errorType"], body
@@ -89,11 +102,12 @@ class Live:
 @pytest.fixture
 def live(sandbox: SandboxInfo, tmp_path: Path) -> Iterator[Live]:
     aws = Aws(sandbox)
-    stage = deploy(aws, tmp_path / "zips", {"fn": 60})
+    stage = deploy(aws, tmp_path / "zips", {"fn": 60, "node": 60})
     folder = tmp_path / "code"
     folder.mkdir()
     (folder / "client.py").write_text(RUNTIME)
-    function = LocalFunction(
+    (folder / "app.mjs").write_text(HANDLER)
+    custom = LocalFunction(
         name=stage.functions["fn"],
         arn=stage.arns["fn"],
         address="aws_lambda_function.fn",
@@ -103,13 +117,22 @@ def live(sandbox: SandboxInfo, tmp_path: Path) -> Iterator[Live]:
         python=Path(sys.executable),
         command=(sys.executable, "client.py"),
     )
+    node = replace(
+        custom,
+        name=stage.functions["node"],
+        arn=stage.arns["node"],
+        address="aws_lambda_function.node",
+        runtime="nodejs22.x",
+        handler="app.handler",
+        command=(),
+    )
     events = Recorder()
     settings = RelaySettings(
         stage.url,
         sandbox.region,
         stage.name,
-        RelayIdentity("life", (function.arn,), "ana", "laptop"),
-        (function,),
+        RelayIdentity("life", (custom.arn, node.arn), "ana", "laptop"),
+        (custom, node),
         aws.caller_arn,
         stage.secret,
     )
@@ -118,7 +141,7 @@ def live(sandbox: SandboxInfo, tmp_path: Path) -> Iterator[Live]:
     relay.start()
     try:
         relay.wait_connected(60)
-        yield Live(aws, function.arn, events)
+        yield Live(aws, stage.arns, events)
     finally:
         relay.stop()
 
@@ -147,3 +170,10 @@ def test_a_streamed_response_arrives_whole_or_as_an_error(live: Live) -> None:
 
     assert live.invoke(pieces=0, size=0) == ("", b"")
     assert live.last_result(4).streamed_bytes == 0
+
+    error, body = live.invoke("node")
+    assert error == ""
+    prelude, _, rest = body.partition(bytes(8))
+    assert json.loads(prelude)["statusCode"] == 201
+    assert rest == b"one two"
+    assert live.last_result(5).streamed_bytes == len(body)
