@@ -3,10 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 Headers: TypeAlias = list[tuple[str, str]]
 Response: TypeAlias = tuple[int, Headers, bytes]
+
+
+class BrokenStreamError(Exception):
+    """A streamed body ends before it is complete. The client loses its connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedResponse:
+    """A response whose body is sent piece by piece.
+
+    Attributes:
+        status: the HTTP status.
+        headers: the headers.
+        pieces: the body. It may raise BrokenStreamError.
+    """
+
+    status: int
+    headers: Headers
+    pieces: AsyncGenerator[bytes, None]
+
+
+Answer: TypeAlias = Response | StreamedResponse
 
 
 def json_response(status: int, value: object) -> Response:

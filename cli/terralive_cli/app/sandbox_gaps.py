@@ -13,7 +13,11 @@ from typing import Final, TypeAlias
 from terralive_cli.output.formats.words import listed
 from terralive_relay.events import Warned
 from terralive_sandbox.apigateway.authorizers import issuers
-from terralive_sandbox.apigateway.openapi.gaps import EMULATED_SUBTYPES, missing_parts
+from terralive_sandbox.apigateway.openapi.gaps import (
+    EMULATED_SUBTYPES,
+    STREAMING_PATH,
+    missing_parts,
+)
 from terralive_stub.shared.json_documents import Json, as_object, items, text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.evaluation.document import Evaluation
@@ -170,9 +174,12 @@ _GAPS: Final = (
         _has("destination_config"),
     ),
     _Gap(
-        "aws_lambda_function_url",
-        f"{_REFUSED}: they stream their responses",
-        _is("invoke_mode", "RESPONSE_STREAM"),
+        "aws_api_gateway_integration",
+        f"kept; requests are {_NO_REQUESTS}: they stream their responses",
+        _any(
+            _is("response_transfer_mode", "STREAM"),
+            lambda values: text(values, "uri").endswith(STREAMING_PATH),
+        ),
     ),
     _Gap(
         "aws_lambda_function_event_invoke_config",

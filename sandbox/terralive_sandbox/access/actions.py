@@ -182,7 +182,7 @@ def _iam(call: Call) -> list[AccessRequest]:
 
 def _lambda(call: Call) -> list[AccessRequest]:
     operation = call.operation
-    if operation == "Invoke":
+    if operation in {"Invoke", "InvokeWithResponseStream"}:
         operation = "InvokeFunction"
     needed = [AccessRequest(f"lambda:{operation}", _lambda_arns(call))]
     body: Mapping[str, object] = {}

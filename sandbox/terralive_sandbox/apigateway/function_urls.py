@@ -7,11 +7,15 @@ https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
 import sys
 import time
 import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Final
 
 from moto.awslambda.models import LambdaFunction, lambda_backends
@@ -20,19 +24,21 @@ from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.access.policy import AccessRequest, decide, is_permitted
 from terralive_sandbox.access.resource_policies import ResourcePolicy
+from terralive_sandbox.apigateway import streamed_answers
 from terralive_sandbox.apigateway.cors import Cors
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
 from terralive_sandbox.apigateway.http.events import RouteMatch
-from terralive_sandbox.apigateway.http_messages import HttpRequest
+from terralive_sandbox.apigateway.http_messages import HttpRequest, HttpResponse
 from terralive_sandbox.apigateway.integration import ForbiddenError, authenticate
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.control.moto_gaps.lambda_.function_urls import FunctionUrl, urls_of
-from terralive_sandbox.functions.invoke_api import InvokeError
+from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.functions.streams import StreamedInvocation
 from terralive_sandbox.places import Place
 from terralive_sandbox.refusals import Refusals
-from terralive_sandbox.responses import Response
+from terralive_sandbox.responses import Answer, BrokenStreamError, Response, StreamedResponse
 
 PATH: Final = re.compile(r"/_sandbox/url/(?P<id>[a-z0-9]+)(?P<path>/.*)?")
 # Since October 2025 a caller needs both, unless the account had function URLs before (urls-auth).
@@ -46,9 +52,7 @@ class FunctionUrls:
         self._functions = functions
         self._refusals = refusals
 
-    async def answer(
-        self, found: re.Match[str], received: sigv4.Request, source_ip: str
-    ) -> Response:
+    async def answer(self, found: re.Match[str], received: sigv4.Request, source_ip: str) -> Answer:
         """Answer a request.
 
         Args:
@@ -77,10 +81,10 @@ class FunctionUrls:
             return _error_response(403, "Forbidden", "AccessDeniedException")
         except InvokeError as error:
             return _error_response(error.status, error.message, error.code)
-        status, headers, body = await self._invoke(url, function, request, caller)
+        answer = await self._invoke(url, function, request, caller)
         if configuration:
-            headers = cors.response(origin, headers)
-        return status, headers, body
+            answer = _with_cors(cors, origin, answer)
+        return answer
 
     def _find(self, url_id: str) -> FunctionUrl | None:
         for account in list(lambda_backends.values()):
@@ -96,7 +100,7 @@ class FunctionUrls:
         function: LambdaFunction,
         request: HttpRequest,
         caller: Caller | None,
-    ) -> Response:
+    ) -> Answer:
         request_id = str(uuid.uuid4())
         # AWS names no account for a caller that it does not know.
         account = "anonymous" if caller is None else Place.of(url.function_arn).account
@@ -112,21 +116,29 @@ class FunctionUrls:
         )
         event = http_events.event_v2(request, RouteMatch("$default"), context)
         id_header = ("x-amzn-requestid", request_id)
+        invoke = functools.partial(
+            self._functions.invoke,
+            function,
+            json.dumps(event).encode(),
+            arn=url.function_arn,
+            request_id=request_id,
+        )
         try:
-            result = await self._functions.invoke(
-                function, json.dumps(event).encode(), arn=url.function_arn, request_id=request_id
-            )
+            if url.invoke_mode == "RESPONSE_STREAM":
+                invocation = StreamedInvocation(lambda stream: invoke(stream=stream))
+                streamed = await _streamed(invocation)
+                streamed.headers.append(id_header)
+                return streamed
+            response = _whole(await invoke())
         except InvokeError as error:
             return _error_response(error.status, error.message, error.code)
-        # Whatever goes wrong in the function, the client gets the same answer.
-        failed = 502, [id_header, ("content-type", "application/json")], b"Internal Server Error"
-        if result.function_error:
-            return failed
-        try:
-            response = http_events.response_v2(result.body)
-        except MalformedAnswerError as error:
-            sys.stderr.write(f"function URL of {url.function_arn}: malformed response: {error}\n")
-            return failed
+        except (MalformedAnswerError, _FunctionError) as error:
+            if isinstance(error, MalformedAnswerError):
+                text = f"function URL of {url.function_arn}: malformed response: {error}\n"
+                sys.stderr.write(text)
+            # Whatever goes wrong in the function, the client gets the same answer.
+            json_header = ("content-type", "application/json")
+            return 502, [id_header, json_header], b"Internal Server Error"
         response.headers.append(id_header)
         return response
 
@@ -164,6 +176,69 @@ class FunctionUrls:
             if not is_permitted(by_identity, by_resource, same_account=same_account):
                 raise ForbiddenError(f"{name} may not {action} on {url.function_arn}")
         return caller
+
+
+def _with_cors(cors: Cors, origin: str, answer: Answer) -> Answer:
+    if isinstance(answer, StreamedResponse):
+        return replace(answer, headers=cors.response(origin, answer.headers))
+    status, headers, body = answer
+    return status, cors.response(origin, headers), body
+
+
+def _whole(result: InvokeResponse) -> HttpResponse:
+    """Return the response of a function that does not stream.
+
+    Raises:
+        MalformedAnswerError: its answer is not what payload format 2.0 is.
+        _FunctionError: it has failed.
+    """
+    if result.function_error:
+        raise _FunctionError
+    return http_events.response_v2(result.body)
+
+
+async def _streamed(invocation: StreamedInvocation) -> StreamedResponse:
+    """Return the response of a function that streams it, once it begins.
+
+    A function that does not stream has its answer sent as it is, like a stream without a prelude.
+
+    Raises:
+        InvokeError: Lambda does not run the function.
+        MalformedAnswerError: the answer has no prelude although its type announces one.
+        _FunctionError: the function has failed before the response begins.
+    """
+    has_body = await invocation.begins()
+    if not has_body and (await invocation.result()).function_error:
+        raise _FunctionError
+    pieces = invocation.pieces()
+    if not has_body or invocation.content_type != streamed_answers.PRELUDE_TYPE:
+        headers = [("content-type", invocation.content_type or "application/octet-stream")]
+        return StreamedResponse(200, headers, _unbroken(invocation, b"", pieces))
+    try:
+        prelude, body = await streamed_answers.read_prelude(pieces)
+        status, headers = streamed_answers.status_and_headers(prelude)
+    except MalformedAnswerError:
+        # The function may have failed within its prelude. It runs on in any case.
+        await pieces.aclose()
+        raise
+    return StreamedResponse(status, headers, _unbroken(invocation, body, pieces))
+
+
+async def _unbroken(
+    invocation: StreamedInvocation, first: bytes, pieces: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    """Return the pieces of a body. Raises BrokenStreamError if the function fails after them."""
+    async with aclosing(pieces):
+        if first:
+            yield first
+        async for piece in pieces:
+            yield piece
+    if (await invocation.result()).function_error:
+        raise BrokenStreamError
+
+
+class _FunctionError(Exception):
+    """The function has failed before there is anything to send."""
 
 
 def _error_response(status: int, message: str, code: str) -> Response:

@@ -35,6 +35,7 @@ from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.access.identity import AccessDeniedError, Caller
 from terralive_sandbox.access.policy import AccessRequest
 from terralive_sandbox.apigateway.http_messages import not_emulated
+from terralive_sandbox.apigateway.openapi.gaps import STREAMING_PATH
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
@@ -281,6 +282,8 @@ class Gateway:
         match = _FUNCTION_ARN.search(uri)
         if match is None:
             raise IntegrationError(Failure.NOT_EMULATED, f"an integration with {uri}")
+        if uri.endswith(STREAMING_PATH):
+            raise IntegrationError(Failure.NOT_EMULATED, "response streaming of REST APIs")
         arn = match[0]
         _log.debug("%s invokes %s", source_arn, arn)
         # A configured timeout can shorten the wait, not lengthen it.

@@ -8,6 +8,8 @@ import json
 import logging
 import re
 import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -19,21 +21,38 @@ from terralive_sandbox.access.policy import AccessRequest
 from terralive_sandbox.access.resource_policies import find_policy
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.control.unsupported import is_made_up
+from terralive_sandbox.front import event_stream
 from terralive_sandbox.function_names import FunctionName
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
-from terralive_sandbox.functions.invoke_api import InvokeError, invoke_headers, unqualified_arn
+from terralive_sandbox.functions.invoke_api import (
+    InvokeError,
+    invoke_complete,
+    invoke_headers,
+    unqualified_arn,
+)
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.functions.streams import StreamedInvocation
 from terralive_sandbox.places import Place
 from terralive_sandbox.refusals import Refusals
-from terralive_sandbox.responses import Response, error_response
+from terralive_sandbox.responses import (
+    Answer,
+    Headers,
+    Response,
+    StreamedResponse,
+    error_response,
+)
 
 _log: Final = logging.getLogger("terralive.sandbox")
 
-_INVOKE_PATH: Final = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
+_INVOKE_PATH: Final = re.compile(
+    r"/(2015-03-31/functions/(?P<name>[^/]+)/invocations"
+    r"|2021-11-15/functions/(?P<streamed>[^/]+)/response-streaming-invocations)/?"
+)
 _MOTO_API: Final = "/moto-api"
 # Services whose resources may be used from other accounts, as their own policies allow.
 _SHARED_SERVICES: Final = frozenset({"lambda", "sns", "sqs"})
 _INVOCATION_TYPES: Final = ("Event", "RequestResponse", "DryRun")
+_STREAMED_INVOCATION_TYPES: Final = ("RequestResponse", "DryRun")
 
 
 class AwsApi:
@@ -55,7 +74,7 @@ class AwsApi:
         # Gets what is refused.
         self._refusals = refusals
 
-    async def answer(self, request: sigv4.Request) -> Response:
+    async def answer(self, request: sigv4.Request) -> Answer:
         """Check a request's signature and permissions, then answer it."""
         service = sigv4.service_of(request)
         operation: str | None = None
@@ -88,6 +107,13 @@ class AwsApi:
                 request, service, "NotEmulatedBySandbox", message, HTTPStatus.NOT_IMPLEMENTED
             )
 
+    async def answer_whole(self, request: sigv4.Request) -> Response:
+        """Answer a request to an operation whose response is not streamed."""
+        answer = await self.answer(request)
+        if isinstance(answer, StreamedResponse):
+            raise TypeError("this operation streams its response")
+        return answer
+
     def _authorize(
         self,
         request: sigv4.Request,
@@ -115,7 +141,7 @@ class AwsApi:
             return Place.of(needed[0].resources[0]).account or caller.account
         return caller.account
 
-    async def _answer(self, request: sigv4.Request, service: str, place: Place) -> Response:
+    async def _answer(self, request: sigv4.Request, service: str, place: Place) -> Answer:
         """Let a function or moto answer a request that is allowed.
 
         Args:
@@ -132,13 +158,18 @@ class AwsApi:
             return error_response(HTTPStatus.FORBIDDEN, "AccessDenied", message)
         invoked = _INVOKE_PATH.fullmatch(request.path)
         if invoked and service == "lambda" and request.method == "POST":
-            return await self._invoke(unquote(invoked["name"]), place, request)
+            name = unquote(invoked["name"] or invoked["streamed"])
+            is_streamed = invoked["streamed"] is not None
+            return await self._invoke(name, place, request, is_streamed=is_streamed)
         return await asyncio.wrap_future(self._control.answer(request, service, place.account))
 
-    async def _invoke(self, name: str, place: Place, request: sigv4.Request) -> Response:
-        """Answer Lambda's Invoke API in a place. Raises InvokeError.
+    async def _invoke(
+        self, name: str, place: Place, request: sigv4.Request, *, is_streamed: bool
+    ) -> Answer:
+        """Answer Invoke or InvokeWithResponseStream in a place. Raises InvokeError.
 
         https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+        https://docs.aws.amazon.com/lambda/latest/api/API_InvokeWithResponseStream.html
         """
         # A version or alias in the name comes first, as it does when permissions are checked.
         qualifier = dict(request.parameters()).get("Qualifier")
@@ -151,11 +182,14 @@ class AwsApi:
         if qualifier is not None:
             arn = f"{unqualified_arn(arn)}:{qualifier}"
         invocation_type = request.header("x-amz-invocation-type") or "RequestResponse"
-        if invocation_type not in _INVOCATION_TYPES:
+        types: tuple[str, ...] = _INVOCATION_TYPES
+        if is_streamed:
+            types = _STREAMED_INVOCATION_TYPES
+        if invocation_type not in types:
             message = (
                 f"1 validation error detected: Value '{invocation_type}' at "
                 "'invocationType' failed to satisfy constraint: Member must satisfy enum value "
-                f"set: [{', '.join(_INVOCATION_TYPES)}]"
+                f"set: [{', '.join(types)}]"
             )
             return error_response(HTTPStatus.BAD_REQUEST, "ValidationException", message)
         request_id = str(uuid.uuid4())
@@ -172,7 +206,8 @@ class AwsApi:
                 arn, request.body, request_id=request_id, client_context=client_context
             )
             return HTTPStatus.ACCEPTED, headers, b""
-        result = await self._functions.invoke(
+        invoke = partial(
+            self._functions.invoke,
             function,
             request.body,
             arn=arn,
@@ -181,8 +216,39 @@ class AwsApi:
             trace_id=request.header("x-amzn-trace-id") or "",
         )
         wants_log = request.header("x-amz-log-type") == "Tail"
+        if is_streamed:
+            invocation = StreamedInvocation(lambda stream: invoke(stream=stream))
+            version = str(function.version)
+            return await _streamed(invocation, headers, version, tail=wants_log)
+        result = await invoke()
         headers += invoke_headers(result, tail=wants_log).items()
         return HTTPStatus.OK, headers, result.body
+
+
+async def _streamed(
+    invocation: StreamedInvocation, headers: Headers, version: str, *, tail: bool
+) -> StreamedResponse:
+    """Return the response to InvokeWithResponseStream once it begins.
+
+    Raises:
+        InvokeError: Lambda does not run the invocation.
+    """
+    if not await invocation.begins():
+        await invocation.result()
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        async with aclosing(invocation.pieces()) as read:
+            async for piece in read:
+                yield event_stream.event("PayloadChunk", "application/octet-stream", piece)
+        complete = invoke_complete(await invocation.result(), tail=tail)
+        document = json.dumps(complete).encode()
+        yield event_stream.event("InvokeComplete", "application/json", document)
+
+    headers += [
+        ("content-type", event_stream.CONTENT_TYPE),
+        ("x-amz-executed-version", version),
+    ]
+    return StreamedResponse(HTTPStatus.OK, headers, pieces())
 
 
 def _global_context(caller: identity.Caller, signed: sigv4.Signed) -> dict[str, str]:

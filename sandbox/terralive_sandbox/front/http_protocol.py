@@ -13,6 +13,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # The key of a request's scope that has the names of its headers as written, in their order.
 HEADER_NAMES: Final = "terralive.header_names"
+# The key that has a function which ends the connection after what was sent: the body is broken.
+BREAK_OFF: Final = "terralive.break_off"
 
 _Receive: TypeAlias = Callable[[], Awaitable[Any]]
 _Send: TypeAlias = Callable[[Any], Awaitable[None]]
@@ -48,4 +50,5 @@ class HttpProtocol(H11Protocol):
         self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send
     ) -> None:
         scope[HEADER_NAMES] = self._header_names
+        scope[BREAK_OFF] = self.transport.close
         await self._application(scope, receive, send)

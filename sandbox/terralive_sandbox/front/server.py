@@ -13,17 +13,16 @@ import functools
 import logging
 import os
 import re
-import secrets
 import signal
 import socket
 import sys
 import time
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, TypeAlias, cast
+from typing import Final, cast
 from urllib.parse import unquote
 
 import uvicorn
@@ -41,25 +40,23 @@ from terralive_sandbox.apigateway.websocket.socket import Socket
 from terralive_sandbox.control import moto_gaps
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.faults import FaultRules
-from terralive_sandbox.front import code_links
+from terralive_sandbox.front import code_links, messages
 from terralive_sandbox.front.admin import Admin
 from terralive_sandbox.front.aws_api import AwsApi
-from terralive_sandbox.front.http_protocol import HEADER_NAMES, HttpProtocol
+from terralive_sandbox.front.http_protocol import HttpProtocol
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.refusals import PATH as REFUSALS_PATH
 from terralive_sandbox.refusals import Refusals
-from terralive_sandbox.responses import Headers, Response, error_response
+from terralive_sandbox.responses import (
+    Answer,
+    StreamedResponse,
+    error_response,
+)
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 from terralive_sandbox.triggers.rules.clock import Clock
-
-# ASGI's types: https://asgi.readthedocs.io/en/latest/specs/www.html
-Message: TypeAlias = MutableMapping[str, object]
-Scope: TypeAlias = MutableMapping[str, object]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 _log: Final = logging.getLogger("terralive.sandbox")
 
@@ -67,9 +64,6 @@ _HTTP_PATH: Final = re.compile(r"/_sandbox/http/(?P<api>[^/]+)/(?P<stage>[^/]+)(
 _CONNECTIONS_PATH: Final = re.compile(
     r"(?:/_sandbox/management/(?P<api>[^/]+)/(?P<stage>[^/]+))?/@connections/(?P<id>.+)"
 )
-# Larger requests are refused. The largest that AWS takes is a function's zip file in base64.
-_BODY_BYTES: Final = 80 * 1024 * 1024
-_REQUEST_ID_HEADERS: Final = frozenset({"x-amzn-requestid", "apigw-requestid"})
 _KEEP_ALIVE_SECONDS: Final = 75
 _SHUTDOWN_SECONDS: Final = 2
 # uvicorn has a flag for its start, but no event.
@@ -108,7 +102,7 @@ class Sandbox:
         self._aws = AwsApi(self._control, self._functions, self._asynchronous, refusals)
         # API Gateway and function URLs
         self._gateway = Gateway(self._functions, refusals, time_scale=time_scale)
-        services = ServiceIntegrations(self._control, self._aws.answer)
+        services = ServiceIntegrations(self._control, self._aws.answer_whole)
         self._http = HttpGateway(self._gateway, services)
         self.connections = Connections(self._gateway, self.faults)
         self._management = ManagementApi(self._gateway, self.connections)
@@ -135,36 +129,46 @@ class Sandbox:
         await self._functions.close()
         self._control.close()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self, scope: messages.Scope, receive: messages.Receive, send: messages.Send
+    ) -> None:
         """Answer one request, as ASGI asks an application."""
         if scope["type"] != "http":
             return
-        body = await _read_body(receive)
+        body = await messages.read_body(receive)
         if body is None:
             return  # the client is gone
-        if len(body) > _BODY_BYTES:
-            await _send(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [], b"")
+        if len(body) > messages.BODY_BYTES:
+            await messages.send_response(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [], b"")
             return
-        request = _request(scope, body)
+        request = messages.request_of(scope, body)
         client = cast("tuple[str, int] | None", scope.get("client"))
         source_ip = client[0] if client else "127.0.0.1"
         started = time.monotonic()
         try:
-            status, headers, content = await self._answer(request, source_ip)
+            answer = await self._answer(request, source_ip)
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer, the log the cause
             traceback.print_exc()
-            status, headers, content = error_response(
+            answer = error_response(
                 HTTPStatus.INTERNAL_SERVER_ERROR,
                 "InternalFailure",
                 "The sandbox failed; see its log.",
             )
+        if isinstance(answer, StreamedResponse):
+            _log.debug("%s %s: %d, streamed", request.method, request.path, answer.status)
+            is_head = request.method == "HEAD"
+            await messages.send_stream(scope, receive, send, answer, is_head=is_head)
+            return
+        status, headers, content = answer
         # `terralive start` asks for refusals every second.
         if request.path != REFUSALS_PATH:
             milliseconds = (time.monotonic() - started) * 1000
             _log.debug("%s %s: %d (%.0f ms)", request.method, request.path, status, milliseconds)
-        await _send(send, status, headers, content, is_head=request.method == "HEAD")
+        await messages.send_response(
+            send, status, headers, content, is_head=request.method == "HEAD"
+        )
 
-    async def _answer(self, request: sigv4.Request, source_ip: str) -> Response:
+    async def _answer(self, request: sigv4.Request, source_ip: str) -> Answer:
         """Answer a request by its path. Everything below no known path is AWS."""
         http = _HTTP_PATH.fullmatch(request.path)
         if http:
@@ -204,66 +208,6 @@ def _create_info(control: ControlPlane, endpoint: str, region: str) -> SandboxIn
         account_id=identity.ACCOUNT,
         id=uuid.uuid4().hex,
     )
-
-
-async def _read_body(receive: Receive) -> bytes | None:
-    """Return a request's body, None if the client has left; stop reading when it is too large."""
-    body = bytearray()
-    more = True
-    while more and len(body) <= _BODY_BYTES:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += cast("bytes", message.get("body", b""))
-        more = bool(message.get("more_body", False))
-    return bytes(body)
-
-
-def _request(scope: Scope, body: bytes) -> sigv4.Request:
-    """Return the request of an ASGI scope."""
-    headers = cast("list[tuple[bytes, bytes]]", scope["headers"])
-    return sigv4.Request(
-        method=str(scope["method"]),
-        path=cast("bytes", scope["raw_path"]).decode("latin-1"),
-        query=cast("bytes", scope["query_string"]).decode("latin-1"),
-        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers),
-        body=body,
-        names=cast("tuple[str, ...]", scope.get(HEADER_NAMES, ())),
-    )
-
-
-async def _send(
-    send: Send, status: int, headers: Headers, body: bytes, *, is_head: bool = False
-) -> None:
-    """Send a response, with a request id if it has none.
-
-    Args:
-        send: sends messages of ASGI.
-        status: the HTTP status.
-        headers: the headers.
-        body: the body.
-        is_head: whether it answers a HEAD request. The length of such an answer is that of the
-            body that a GET would get: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
-    """
-    length = str(len(body))
-    names = {name.lower() for name, _ in headers}
-    if not names & _REQUEST_ID_HEADERS:
-        headers = [*headers, ("x-amzn-requestid", secrets.token_hex(16))]
-    encoded: list[tuple[bytes, bytes]] = []
-    for name, value in headers:
-        if name.lower() == "content-length":
-            if is_head and not body:
-                length = value
-        else:
-            encoded.append((name.lower().encode("latin-1"), value.encode("latin-1", "replace")))
-    if status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
-        # These have no body, whatever a function returns: a client would take it for the next
-        # response.
-        body = b""
-    else:
-        encoded.append((b"content-length", length.encode()))
-    await send({"type": "http.response.start", "status": status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body})
 
 
 async def serve(

@@ -130,12 +130,14 @@ class InvokeResponse:
         function_error: true if the function failed.
         executed_version: the function's version (`$LATEST` or a number).
         log_tail: the last 4 KB of the invocation's log.
+        error_type: the type of the function's error, or "".
     """
 
     body: bytes
     function_error: bool
     executed_version: str
     log_tail: bytes = b""
+    error_type: str = ""
 
 
 def invoke_headers(response: InvokeResponse, *, tail: bool) -> dict[str, str]:
@@ -149,6 +151,20 @@ def invoke_headers(response: InvokeResponse, *, tail: bool) -> dict[str, str]:
     if tail:
         headers["x-amz-log-result"] = base64.b64encode(response.log_tail).decode()
     return headers
+
+
+def invoke_complete(response: InvokeResponse, *, tail: bool) -> dict[str, str]:
+    """Return the event at the end of a streamed response.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_InvokeWithResponseStreamCompleteEvent.html
+    """
+    fields: dict[str, str] = {}
+    if response.function_error:
+        fields["ErrorCode"] = response.error_type
+        fields["ErrorDetails"] = response.body.decode("utf-8", "replace")
+    if tail:
+        fields["LogResult"] = base64.b64encode(response.log_tail).decode()
+    return fields
 
 
 def unqualified_arn(arn: str) -> str:

@@ -37,6 +37,7 @@ from terralive_sandbox.functions.invoke_api import (
     unqualified_arn,
 )
 from terralive_sandbox.functions.logs import LogWriter
+from terralive_sandbox.functions.streams import ResponseStream
 from terralive_sandbox.places import Place
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
@@ -155,6 +156,7 @@ class Functions:
         request_id: str = "",
         client_context: str = "",
         trace_id: str = "",
+        stream: ResponseStream | None = None,
     ) -> InvokeResponse:
         """Run a function and wait for its response.
 
@@ -165,6 +167,8 @@ class Functions:
             request_id: the AWS request id; empty for a new one.
             client_context: JSON text, or "".
             trace_id: the tracing header; empty for a new one.
+            stream: takes the response if the function streams it. Without it, the response is
+                returned as a whole.
 
         Raises:
             InvokeError: Lambda does not run it.
@@ -192,7 +196,9 @@ class Functions:
             raise throttled()
         if fault is FaultKind.FAIL:
             version = str(function.version)
-            return InvokeResponse(FAILURE, function_error=True, executed_version=version)
+            return InvokeResponse(
+                FAILURE, function_error=True, executed_version=version, error_type="Unhandled"
+            )
         if self._closed:
             raise stopping()
         # All versions of a function share its reserved concurrency.
@@ -204,7 +210,7 @@ class Functions:
         with self._executions.one(unqualified, reserved):
             try:
                 fleet = await self._deployments.fleet_of(function)
-                return await fleet.run(invocation)
+                return await fleet.run(invocation, stream)
             except Exception as error:
                 if self._closed:
                     # Its folders, or the Runtime API, went while it was prepared.

@@ -157,6 +157,8 @@ def watch(client: Client, report: Callable[[Sequence[Violation]], None] = fail) 
     def before_parse(
         operation_model: OperationModel, response_dict: dict[str, Any], **_: object
     ) -> None:
+        if operation_model.has_event_stream_output:
+            return  # Its body is read by the caller, while it comes.
         found = violations(operation_model, response_dict)
         if found:
             report(found)

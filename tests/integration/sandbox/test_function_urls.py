@@ -200,8 +200,11 @@ def test_a_url_is_listed_changed_and_gone(aws: Aws) -> None:
     aws.lambda_.update_function_url_config(FunctionName=arn, AuthType="AWS_IAM")
     (listed,) = aws.lambda_.list_function_url_configs(FunctionName=arn)["FunctionUrlConfigs"]
     assert (listed["FunctionUrl"], listed["AuthType"]) == (made["FunctionUrl"], "AWS_IAM")
-    with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*streaming"):
-        aws.lambda_.update_function_url_config(FunctionName=arn, InvokeMode="RESPONSE_STREAM")
+    assert listed["InvokeMode"] == "BUFFERED"
+    aws.lambda_.update_function_url_config(FunctionName=arn, InvokeMode="RESPONSE_STREAM")
+    aws.lambda_.update_function_url_config(FunctionName=arn, AuthType="NONE")
+    found = aws.lambda_.get_function_url_config(FunctionName=arn)
+    assert (found["InvokeMode"], found["AuthType"]) == ("RESPONSE_STREAM", "NONE")
     aws.lambda_.delete_function_url_config(FunctionName=arn)
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         aws.lambda_.get_function_url_config(FunctionName=arn)

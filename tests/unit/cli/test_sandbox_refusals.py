@@ -42,6 +42,10 @@ def document(integration: dict[str, Json], **operation: Json) -> dict[str, Json]
     return {"body": json.dumps(described)}
 
 
+STREAMING_URI = (
+    "arn:aws:apigateway:eu-west-1:lambda:path/2021-11-15/functions/"
+    "arn:aws:lambda:eu-west-1:123456789012:function:x/response-streaming-invocations"
+)
 PROXY: dict[str, Json] = {"type": "aws_proxy", "httpMethod": "POST"}
 # What the sandbox says -> resources of a plan that it says it of.
 SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
@@ -93,8 +97,10 @@ SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
     "f\"{', '.join(unknown)} of targets of EventBridge Scheduler\"": (
         (SCHEDULE, {"target": [{"arn": None, "ecs_parameters": [{"task_count": 1}]}]}),
     ),
-    "'response streaming of function URLs'": (
-        ("aws_lambda_function_url", {"invoke_mode": "RESPONSE_STREAM"}),
+    "'response streaming of REST APIs'": (
+        ("aws_api_gateway_integration", {"type": "AWS_PROXY", "response_transfer_mode": "STREAM"}),
+        ("aws_api_gateway_integration", {"type": "AWS_PROXY", "uri": STREAMING_URI}),
+        (REST_API, document({**PROXY, "uri": STREAMING_URI})),
     ),
     "_OTHER_SOURCES[service]": (
         (MAPPING, {"topics": ["t"]}),
@@ -186,7 +192,11 @@ def test_a_plan_announces_what_the_sandbox_will_refuse(refusal: str) -> None:
         (SCHEDULE, {"target": [{"arn": ARN.format("lambda"), "ecs_parameters": []}]}),
         (INVOKE_CONFIG, {"destination_config": [{"on_failure": [{"destination": None}]}]}),
         (MAPPING, {"event_source_arn": ARN.format("sqs"), "tumbling_window_in_seconds": 0}),
-        ("aws_lambda_function_url", {"invoke_mode": "BUFFERED"}),
+        ("aws_lambda_function_url", {"invoke_mode": "RESPONSE_STREAM"}),
+        (
+            "aws_api_gateway_integration",
+            {"type": "AWS_PROXY", "response_transfer_mode": "BUFFERED"},
+        ),
         (
             "aws_s3_bucket_notification",
             {"lambda_function": [{"events": ["s3:ObjectCreated:Put"]}], "queue": []},

@@ -1,113 +1,158 @@
-"""Batches of a DynamoDB stream after a failure.
-
-https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
-"""
-
 from __future__ import annotations
 
-import json
+import asyncio
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from botocore.eventstream import EventStreamBuffer
 
-from terralive_sandbox.triggers.event_source_mappings.batches import (
-    Batch,
-    Record,
-    after_failure,
-    failed,
-    first_failed,
-    pause,
-    without_expired,
-)
+from terralive_sandbox.apigateway import streamed_answers
+from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
+from terralive_sandbox.front import event_stream
+from terralive_sandbox.functions.invoke_api import InvokeResponse
+from terralive_sandbox.functions.streams import ResponseStream, StreamedInvocation
+
+DONE = InvokeResponse(b"", function_error=False, executed_version="1")
 
 
-def batch(*numbers: int, retries: int = 0) -> Batch:
-    return Batch(tuple(Record(str(n), {}, b"", float(n)) for n in numbers), retries)
+async def rest(loops: int = 20) -> None:
+    """Let everything run that can run."""
+    for _ in range(loops):
+        await asyncio.sleep(0)
 
 
-def numbers(*batches: Batch) -> list[list[int]]:
-    return [[int(one.id) for one in found.records] for found in batches]
+def test_a_function_waits_while_its_caller_does_not_read() -> None:
+    written: list[bytes] = []
+
+    async def invoke(stream: ResponseStream) -> InvokeResponse:
+        for piece in (b"one", b"two", b"three"):
+            await stream.put(piece)
+            written.append(piece)
+        return DONE
+
+    async def scenario() -> None:
+        invocation = StreamedInvocation(invoke)
+        assert await invocation.begins()
+        await rest()
+        assert written == [b"one", b"two"]
+        pieces = invocation.pieces()
+        assert await anext(pieces) == b"one"
+        await rest()
+        assert written == [b"one", b"two"]
+        assert await anext(pieces) == b"two"
+        await rest()
+        assert written == [b"one", b"two", b"three"]
+        assert [piece async for piece in pieces] == [b"three"]
+        assert await invocation.result() is DONE
+
+    asyncio.run(scenario())
 
 
-def test_a_failed_batch_is_tried_again_until_its_retries_are_used_up() -> None:
-    following = after_failure(batch(1, 2), 0, 1, bisects=False)
-    assert following == (batch(1, 2, retries=1),)
-    assert after_failure(following[0], 0, 1, bisects=False) == ()
+def test_a_function_runs_on_when_its_caller_is_gone() -> None:
+    async def invoke(stream: ResponseStream) -> InvokeResponse:
+        for _ in range(100):
+            await stream.put(b"piece")
+        return DONE
+
+    async def scenario() -> None:
+        invocation = StreamedInvocation(invoke)
+        assert await invocation.begins()
+        pieces = invocation.pieces()
+        assert await anext(pieces) == b"piece"
+        await pieces.aclose()
+        assert await asyncio.wait_for(invocation.result(), 20) is DONE
+
+    asyncio.run(scenario())
 
 
-def test_without_a_limit_a_batch_is_never_given_up() -> None:
-    assert after_failure(batch(1, retries=10**6), 0, None, bisects=False)
+def test_a_response_that_is_not_streamed_is_one_piece() -> None:
+    async def invoke(_: ResponseStream) -> InvokeResponse:
+        return InvokeResponse(b'"whole"', function_error=False, executed_version="1")
+
+    async def scenario() -> None:
+        invocation = StreamedInvocation(invoke)
+        assert await invocation.begins()
+        assert [piece async for piece in invocation.pieces()] == [b'"whole"']
+        assert invocation.content_type == "application/json"
+
+    asyncio.run(scenario())
 
 
-def test_splitting_keeps_the_order_and_does_not_count_as_a_retry() -> None:
-    following = after_failure(batch(1, 2, 3), 0, 0, bisects=True)
-    assert following == (batch(1), batch(2, 3))
-    assert after_failure(following[0], 0, 0, bisects=True) == ()
+def test_a_function_that_fails_has_no_piece() -> None:
+    failed = InvokeResponse(b'{"errorType": "E"}', function_error=True, executed_version="1")
+
+    async def invoke(_: ResponseStream) -> InvokeResponse:
+        return failed
+
+    async def scenario() -> None:
+        invocation = StreamedInvocation(invoke)
+        assert not await invocation.begins()
+        assert await invocation.result() is failed
+
+    asyncio.run(scenario())
 
 
-def test_what_came_before_the_reported_record_is_done() -> None:
-    assert numbers(*after_failure(batch(1, 2, 3), 1, None, bisects=False)) == [[2, 3]]
-    assert after_failure(batch(1, 2, 3), 1, 0, bisects=False) == ()
-    assert after_failure(batch(1, 2, 3), 1, 0, bisects=True) == (batch(2, 3),)
+def prelude_of(*pieces: bytes) -> tuple[bytes, bytes]:
+    async def given() -> object:
+        for piece in pieces:
+            yield piece
 
-
-@given(
-    st.sets(st.integers(0, 20), min_size=1), st.integers(0, 3), st.booleans(), st.integers(1, 12)
-)
-def test_every_record_is_done_or_given_up_in_order_whatever_fails(
-    bad: set[int], retries: int, bisects: bool, size: int
-) -> None:
-    """A function that fails whenever a bad record is in the batch."""
-    batches: tuple[Batch, ...] = (batch(*range(size)),)
-    done: list[int] = []
-    given_up: list[int] = []
-    while batches:
-        first = batches[0]
-        got = numbers(first)[0]
-        if bad.isdisjoint(got):
-            done += got
-            batches = batches[1:]
-            continue
-        following = after_failure(first, 0, retries, bisects=bisects)
-        batches = following + batches[1:]
-        given_up += [] if following else got
-    assert sorted(done + given_up) == list(range(size))
-    assert done == sorted(done)
-    if bisects:
-        assert set(given_up) == bad & set(range(size))
+    return asyncio.run(streamed_answers.read_prelude(given()))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("answer", "first"),
+    ("pieces", "body"),
     [
-        (None, None),
-        ({}, None),
-        ({"batchItemFailures": None}, None),
-        ({"batchItemFailures": []}, None),
-        ({"batchItemFailures": [{"itemIdentifier": "3"}, {"itemIdentifier": "2"}]}, 1),
-        ({"batchItemFailures": [{"itemIdentifier": ""}]}, 0),
-        ({"batchItemFailures": [{"itemIdentifier": None}]}, 0),
-        ({"batchItemFailures": [{"number": "2"}]}, 0),
-        ({"batchItemFailures": [{"itemIdentifier": "9"}]}, 0),
+        ((b"{}" + bytes(8) + b"body",), b"body"),
+        ((b"{", b"}", bytes(8)), b""),
+        ((b"{}\0\0\0", b"\0\0\0\0", b"\0bo", b"dy"), b"bo"),
+        ((b"{}" + bytes(9),), b"\0"),
     ],
 )
-def test_the_lowest_reported_number_is_the_checkpoint(answer: object, first: int | None) -> None:
-    failed_ids = failed(json.dumps(answer).encode(), ["1", "2", "3"])
-    assert first_failed(batch(1, 2, 3), failed_ids) == first
+def test_a_prelude_ends_with_eight_nul_bytes_wherever_its_pieces_are_cut(
+    pieces: tuple[bytes, ...], body: bytes
+) -> None:
+    assert prelude_of(*pieces) == (b"{}", body)
 
 
-def test_an_answer_that_is_no_json_fails_the_batch() -> None:
-    assert first_failed(batch(1), failed(b"ok", ["1"])) == 0
+@pytest.mark.parametrize("pieces", [(), (b"{}",), (b"{}" + bytes(7),), (b"x" * 17_000, bytes(8))])
+def test_an_answer_without_a_complete_prelude_is_malformed(pieces: tuple[bytes, ...]) -> None:
+    with pytest.raises(MalformedAnswerError):
+        prelude_of(*pieces)
 
 
-def test_records_that_are_too_old_go_before_an_attempt() -> None:
-    assert without_expired(batch(1, 2, 3), 10, now=12.5) == batch(3)
-    assert without_expired(batch(1), 10, now=12).records == ()
-    assert without_expired(batch(1), None, now=10**9) == batch(1)
+def test_a_prelude_has_the_status_the_headers_and_the_cookies() -> None:
+    given = (
+        b'{"statusCode": 201, "headers": {"X-A": "b", "Content-Type": "a/b"}, "cookies": ["c=d"]}'
+    )
+    assert streamed_answers.status_and_headers(given) == (
+        201,
+        [("set-cookie", "c=d"), ("x-a", "b"), ("content-type", "a/b")],
+    )
+    octets = [("content-type", "application/octet-stream")]
+    assert streamed_answers.status_and_headers(b"{}") == (200, octets)
 
 
-def test_pauses_grow_and_stay_bounded() -> None:
-    pauses = [pause(failures) for failures in range(1, 30)]
-    assert pauses == sorted(pauses)
-    assert (pauses[0], pauses[-1]) == (0.5, 30.0)
+@pytest.mark.parametrize(
+    "prelude", [b"", b"[]", b"{", b'{"statusCode": "x"}', b'{"headers": []}', b'{"cookies": "a"}']
+)
+def test_a_prelude_of_other_types_is_malformed(prelude: bytes) -> None:
+    with pytest.raises(MalformedAnswerError):
+        streamed_answers.status_and_headers(prelude)
+
+
+def test_events_are_read_by_botocore() -> None:
+    buffer = EventStreamBuffer()
+    buffer.add_data(event_stream.event("PayloadChunk", "application/octet-stream", b"\0\xff"))
+    buffer.add_data(event_stream.event("InvokeComplete", "application/json", b"{}"))
+    read: list[Any] = list(buffer)
+    chunk, complete = read
+    assert (chunk.headers, chunk.payload) == (
+        {
+            ":event-type": "PayloadChunk",
+            ":content-type": "application/octet-stream",
+            ":message-type": "event",
+        },
+        b"\0\xff",
+    )
+    assert (complete.headers[":event-type"], complete.payload) == ("InvokeComplete", b"{}")

@@ -30,6 +30,7 @@ from terralive_workers.runtime_api.worker_client import (
     WorkerClient,
     error_document,
     too_large_message,
+    truncated_document,
 )
 
 _log = logging.getLogger("terralive.workers")
@@ -162,8 +163,7 @@ def _take_stream(
         result = _pass_on(taken, body)
     except (BadRequestError, OSError):
         _log.debug("invocation %s: its streamed response breaks off", request_id)
-        text = "The runtime's connection ended before its response was complete."
-        taken.fail(TRUNCATED, error_document(TRUNCATED, text))
+        taken.fail(TRUNCATED, truncated_document())
         raise
     if result is None:
         return None

@@ -140,6 +140,12 @@ def error_document(error_type: str, message: str) -> bytes:
     return json.dumps({"errorType": error_type, "errorMessage": message}).encode()
 
 
+def truncated_document() -> bytes:
+    """Return the error of a worker whose connection ended in the middle of its response."""
+    text = "The runtime's connection ended before its response was complete."
+    return error_document(TRUNCATED, text)
+
+
 def too_large_message(limit: int) -> str:
     """Return Lambda's message about a response above a limit in bytes."""
     return f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."

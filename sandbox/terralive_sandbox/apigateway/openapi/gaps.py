@@ -11,6 +11,9 @@ from terralive_sandbox.apigateway.openapi.document import Document, DocumentErro
 from terralive_sandbox.apigateway.openapi.operations import Operation
 from terralive_stub.shared.json_documents import section, text
 
+# The end of the URI of an integration that streams a function's response:
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
+STREAMING_PATH: Final = "/response-streaming-invocations"
 # First-class integrations of HTTP APIs that the sandbox runs.
 EMULATED_SUBTYPES: Final = ("SQS-SendMessage", "EventBridge-PutEvents", "Kinesis-PutRecord")
 _EMULATED: Final = {"NONE", "AWS_IAM", "CUSTOM", "JWT"}
@@ -56,6 +59,8 @@ def _missing_of(operation: Operation, *, of_http_api: bool) -> Iterator[str]:
         yield f"{subtype} integrations"
     elif kind != "AWS_PROXY" and (of_http_api or kind != "MOCK"):
         yield f"{kind} integrations"
+    elif text(operation.integration, "uri").endswith(STREAMING_PATH):
+        yield "response streaming of REST APIs"
     if of_http_api and (
         section(operation.integration, "requestParameters")
         or section(operation.integration, "responseParameters")

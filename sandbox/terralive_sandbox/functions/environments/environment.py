@@ -19,6 +19,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,17 +27,26 @@ from typing import Final, TypeVar
 
 from terralive_sandbox.functions.environments import runtimes
 from terralive_sandbox.functions.logs import FunctionLog
+from terralive_sandbox.functions.streams import ResponseStream
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers.outcomes import WorkerFailure, timed_out
 from terralive_workers.process import Process
 from terralive_workers.runtime_api.server import RuntimeApi
-from terralive_workers.runtime_api.worker_client import PostResult, StreamedResponse, collected
+from terralive_workers.runtime_api.worker_client import (
+    TRUNCATED,
+    PostResult,
+    StreamedResponse,
+    collected,
+    truncated_document,
+)
 
 _log = logging.getLogger("terralive.sandbox")
 _Result = TypeVar("_Result")
 
 # The peak memory is read this often at most: reading it costs a tenth of a warm invocation.
 _PEAK_INTERVAL_SECONDS: Final = 0.5
+# So much time has a streamed response to arrive after its process has ended.
+_LAST_PIECES_SECONDS: Final = 2.0
 
 
 class Phase(StrEnum):
@@ -103,10 +113,14 @@ class ExecutionEnvironment:
         self._process: Process
         # The next invocation for the runtime; None to end it.
         self._inbox: queue.SimpleQueue[Invocation | None] = queue.SimpleQueue()
-        # Guards the three attributes below it, which the Runtime API's threads use, too.
+        # Guards the five attributes below it, which the Runtime API's threads use, too.
         self._lock = threading.Lock()
         # The request id of the invocation whose outcome is awaited, or "".
         self._current = ""
+        # Takes that invocation's response if the function streams it.
+        self._stream: ResponseStream | None = None
+        # True once the function has begun to do so.
+        self._is_streaming = False
         # True once the runtime has asked for an invocation: the init phase is over.
         self._initialised = False
         # True once the environment has ended.
@@ -135,14 +149,24 @@ class ExecutionEnvironment:
         async with asyncio.timeout(seconds):
             return await asyncio.shield(self._ready)
 
-    async def run(self, invocation: Invocation, seconds: float) -> ExecutionResult:
-        """Run one invocation. The process is killed when `seconds` have passed."""
+    async def run(
+        self, invocation: Invocation, seconds: float, stream: ResponseStream | None = None
+    ) -> ExecutionResult:
+        """Run one invocation. The process is killed when `seconds` have passed.
+
+        Args:
+            invocation: the invocation.
+            seconds: the time that it has.
+            stream: takes the response if the function streams it. The result's body is empty then.
+        """
         self.phase = Phase.RUNNING
         self._ready = self._loop.create_future()
         ending = self._ending = self._loop.create_future()
         began = time.monotonic()
         with self._lock:
             self._current = invocation.request_id
+            self._stream = stream
+            self._is_streaming = False
         self._inbox.put(invocation)
         try:
             async with asyncio.timeout(seconds):
@@ -198,7 +222,13 @@ class ExecutionEnvironment:
         _log.debug("an execution environment has ended in phase %s", self.phase)
         self.phase = Phase.GONE
         _settle(self._ready, failure)
-        _settle(self._ending, failure)
+        if self._is_streaming:
+            # The connection ends, too: its thread tells that after the pieces that it still has.
+            # A child of the process may keep the connection open.
+            truncated = Outcome(truncated_document(), TRUNCATED)
+            self._loop.call_later(_LAST_PIECES_SECONDS, _settle, self._ending, truncated)
+        else:
+            _settle(self._ending, failure)
 
     # Any thread may call these two.
 
@@ -242,10 +272,21 @@ class ExecutionEnvironment:
         """Take the handler's response."""
         return self._post(request_id, Outcome(body))
 
-    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse:
-        """Take a streamed response."""
-        del content_type  # The caller gets the response as a whole.
-        return collected(self, request_id)
+    def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse | PostResult:
+        """Take a streamed response: for the caller's stream, or as a whole if there is none."""
+        with self._lock:
+            if not self.awaits(request_id) or self._is_streaming:
+                return PostResult.UNKNOWN_REQUEST
+            stream = self._stream
+            if stream is None:
+                return collected(self, request_id)
+            self._is_streaming = True
+        stream.content_type = content_type
+        return _PassedOn(self, request_id, stream, self._loop)
+
+    def awaits(self, request_id: str) -> bool:
+        """Return true if the outcome of this invocation is awaited."""
+        return bool(request_id) and request_id == self._current
 
     def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         """Take the handler's error."""
@@ -267,12 +308,46 @@ class ExecutionEnvironment:
 
     def _post(self, request_id: str, outcome: Outcome) -> PostResult:
         with self._lock:
-            if not request_id or request_id != self._current:
+            if not self.awaits(request_id):
                 return PostResult.UNKNOWN_REQUEST
             self._current = ""
         self._process.end()
         self._call_on_loop(self._runtime_posted, outcome)
         return PostResult.ACCEPTED
+
+
+class _PassedOn:
+    """A streamed response that goes to the caller. One thread of the Runtime API calls it."""
+
+    def __init__(
+        self,
+        environment: ExecutionEnvironment,
+        request_id: str,
+        stream: ResponseStream,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._environment = environment
+        self._request_id = request_id
+        self._stream = stream
+        self._loop = loop
+
+    def write(self, piece: bytes) -> bool:
+        """Pass a piece on. Block until there is room for it."""
+        if not self._environment.awaits(self._request_id):
+            return False
+        try:
+            asyncio.run_coroutine_threadsafe(self._stream.put(piece), self._loop).result()
+        except (RuntimeError, CancelledError):  # The sandbox has stopped.
+            return False
+        return True
+
+    def end(self) -> PostResult:
+        """Note that the response is complete."""
+        return self._environment.respond(self._request_id, b"")
+
+    def fail(self, error_type: str, body: bytes) -> PostResult:
+        """Note that the response ends with an error."""
+        return self._environment.fail(self._request_id, error_type, body)
 
 
 def _settle(future: asyncio.Future[_Result] | None, result: _Result) -> None:

@@ -24,6 +24,7 @@ from terralive_sandbox.functions.environments.environment import (
     Phase,
 )
 from terralive_sandbox.functions.invoke_api import InvokeResponse
+from terralive_sandbox.functions.streams import ResponseStream
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import INIT_SECONDS, LOG_TAIL_BYTES
 from terralive_workers import outcomes
@@ -71,7 +72,9 @@ class Fleet:
         # True once the function has changed or the sandbox stops.
         self._retired = False
 
-    async def run(self, invocation: Callable[[float], Invocation]) -> InvokeResponse:
+    async def run(
+        self, invocation: Callable[[float], Invocation], stream: ResponseStream | None = None
+    ) -> InvokeResponse:
         """Run an invocation.
 
         An init phase that fails is repeated once, as a part of the invocation and within the
@@ -79,30 +82,34 @@ class Fleet:
 
         Args:
             invocation: makes the invocation, given the seconds that it has from now on.
+            stream: takes the response if the function streams it.
         """
         # A warm start.
         ready = await self._claim_ready()
         if ready is not None:
             with self._held(ready):
-                return await self._run(ready, invocation(self._timeout))
+                return await self._run(ready, invocation(self._timeout), stream)
         # A cold start: the init phase has its own time and is not part of the invocation.
         with self._held(await self._start()) as environment:
             began = time.monotonic()
             error = await _init_error(environment)
             init_ms = (time.monotonic() - began) * 1000
             if not error:
-                return await self._run(environment, invocation(self._timeout), init_ms=init_ms)
+                asked = invocation(self._timeout)
+                return await self._run(environment, asked, stream, init_ms=init_ms)
             report = f"Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: {error}"
             environment.log.line("", f"INIT_REPORT {report}")
         # The second init phase uses the invocation's time.
         _log.debug("the init phase failed and is repeated as a part of the invocation")
         with self._held(await self._start()) as environment:
-            return await self._run(environment, invocation(self._timeout), with_init=True)
+            asked = invocation(self._timeout)
+            return await self._run(environment, asked, stream, with_init=True)
 
     async def _run(
         self,
         environment: ExecutionEnvironment,
         invocation: Invocation,
+        stream: ResponseStream | None,
         *,
         init_ms: float | None = None,
         with_init: bool = False,
@@ -112,14 +119,15 @@ class Fleet:
         Args:
             environment: the environment that runs it.
             invocation: the invocation.
+            stream: takes the response if the function streams it.
             init_ms: how long the init phase of a cold start took; None for a warm start.
             with_init: true if the init phase is a part of the invocation.
         """
         environment.log.start(invocation.request_id, self._version)
         if with_init:
-            result = await self._init_and_run(environment, invocation)
+            result = await self._init_and_run(environment, invocation, stream)
         else:
-            result = await environment.run(invocation, self._timeout)
+            result = await environment.run(invocation, self._timeout, stream)
         outcome = result.outcome
         report = _report(result, self._memory, init_ms)
         lines = environment.log.end(invocation.request_id, outcome, report)
@@ -127,12 +135,16 @@ class Fleet:
         return InvokeResponse(
             outcome.body,
             function_error=not outcome.ok,
+            error_type=outcome.error_type,
             executed_version=self._version,
             log_tail=log[-LOG_TAIL_BYTES:],
         )
 
     async def _init_and_run(
-        self, environment: ExecutionEnvironment, invocation: Invocation
+        self,
+        environment: ExecutionEnvironment,
+        invocation: Invocation,
+        stream: ResponseStream | None,
     ) -> ExecutionResult:
         """Run an init phase and an invocation, together within the function's timeout."""
         began = time.monotonic()
@@ -145,7 +157,7 @@ class Fleet:
         if failure is not None:
             return ExecutionResult(failure.outcome(invocation.request_id), elapsed * 1000)
         left = max(self._timeout - elapsed, _LEAST_HANDLER_SECONDS)
-        return await environment.run(invocation, left)
+        return await environment.run(invocation, left, stream)
 
     async def _claim_ready(self) -> ExecutionEnvironment | None:
         """Claim an environment that waits; None if there is none.

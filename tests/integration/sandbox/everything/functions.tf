@@ -234,7 +234,7 @@ resource "aws_lambda_function_url" "signed" {
   function_name      = aws_lambda_function.full.function_name
   qualifier          = aws_lambda_alias.live.name
   authorization_type = "AWS_IAM"
-  invoke_mode        = "BUFFERED"
+  invoke_mode        = var.revision == 1 ? "BUFFERED" : "RESPONSE_STREAM"
 }
 
 resource "aws_lambda_permission" "url" {

@@ -18,7 +18,7 @@ from moto.awslambda.models import LambdaBackend, LambdaFunction
 from moto.awslambda.policy import Policy
 from moto.awslambda.responses import LambdaResponse
 
-from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated
+from terralive_sandbox.control.moto_gaps.errors import api_error
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 
 _JsonAnswer: TypeAlias = tuple[int, dict[str, int], str]
@@ -38,6 +38,8 @@ class FunctionUrl:
     function_arn: str
     # AWS_IAM or NONE
     auth_type: str
+    # BUFFERED or RESPONSE_STREAM
+    invoke_mode: str
     # The request's `Cors`
     cors: dict[str, Any]
     # When it was created and changed, as the API writes times.
@@ -51,7 +53,7 @@ class FunctionUrl:
             "FunctionArn": self.function_arn,
             "AuthType": self.auth_type,
             "CreationTime": self.created,
-            "InvokeMode": "BUFFERED",
+            "InvokeMode": self.invoke_mode,
             "LastModifiedTime": self.modified,
         }
         if self.cors:
@@ -117,6 +119,7 @@ def _create(self: LambdaResponse) -> _JsonAnswer:
         region=function.region,
         function_arn=arn,
         auth_type=str(body["AuthType"]),
+        invoke_mode=str(body.get("InvokeMode") or "BUFFERED"),
         cors=body.get("Cors") or {},
         created=now,
         modified=now,
@@ -135,6 +138,7 @@ def _update(self: LambdaResponse) -> str:
     url = _existing(*_target(self))
     body = _body(self)
     url.auth_type = str(body.get("AuthType") or url.auth_type)
+    url.invoke_mode = str(body.get("InvokeMode") or url.invoke_mode)
     if "Cors" in body:
         url.cors = body["Cors"] or {}
     url.modified = _now()
@@ -166,8 +170,6 @@ def _target(response: LambdaResponse) -> tuple[LambdaFunction, str]:
 
 def _body(response: LambdaResponse) -> dict[str, Any]:
     body: dict[str, Any] = response.json_body
-    if body.get("InvokeMode") == "RESPONSE_STREAM":
-        raise not_emulated("response streaming of function URLs")
     return body
 
 
