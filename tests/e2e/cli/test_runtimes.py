@@ -9,7 +9,9 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -64,6 +66,23 @@ resource "aws_lambda_function" "built" {
   filename      = "${path.module}/greet.zip"
 }
 
+resource "aws_lambda_function" "typed" {
+  function_name = "plain-typed"
+  role          = aws_iam_role.greet.arn
+  runtime       = "nodejs18.x"
+  handler       = "src/app.handler"
+  timeout       = 30
+  filename      = "${path.module}/greet.zip"
+}
+
+resource "aws_lambda_function" "lonely" {
+  function_name = "plain-lonely"
+  role          = aws_iam_role.greet.arn
+  runtime       = "nodejs18.x"
+  handler       = "app.handler"
+  filename      = "${path.module}/greet.zip"
+}
+
 resource "aws_lambda_function" "report" {
   function_name = "plain-report"
   role          = aws_iam_role.greet.arn
@@ -107,6 +126,12 @@ path = "functions/shell"
 path = "functions/built/dist"
 build = "sh functions/built/compile"
 watch = ["../src/**"]
+
+[functions."aws_lambda_function.typed"]
+path = "functions/typed"
+
+[functions."aws_lambda_function.lonely"]
+path = "functions/lonely"
 
 [functions."aws_lambda_function.report"]
 path = "functions/web"
@@ -169,6 +194,19 @@ PLANTED = "globalThis.planted = true\n"
 # Variables of which workers get this machine's value, if it has one.
 MACHINES_OWN = ("HTTPS_PROXY", "NODE_EXTRA_CA_CERTS")
 
+# TypeScript that is not built. Node.js itself runs no enums, so it takes esbuild.
+TYPED = """
+    import { Size } from "./sizes"
+
+    export const handler = async (event: { size?: string }): Promise<Size> => {
+      if (!event.size) throw new RangeError("no size")
+      return Size.Big
+    }
+    """
+SIZES = "export enum Size { Small, Big = 'big' }\n"
+# From tests/contract/workers/node/package-lock.json, as `make` installs it.
+ESBUILD = Path(sys.prefix) / "aws-lambda-ric" / "node_modules" / "esbuild"
+
 TYPESCRIPT = "export const handler = async (event: Event) => {}\n"
 # As much of a TypeScript compiler as it takes.
 COMPILE = """\
@@ -196,12 +234,19 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         "shell/bootstrap": SHELL,
         "built/src/index.ts": TYPESCRIPT.format("'first'"),
         "built/compile": COMPILE,
+        "typed/src/app.ts": TYPED,
+        "typed/src/sizes.ts": SIZES,
+        "lonely/app.ts": f"{SIZES}export const handler = async () => Size.Big\n",
     }
     for name, source in sources.items():
         file = project.root / "functions" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(dedent(source), "utf-8")
         file.chmod(0o755)
+    packages = project.root / "functions" / "typed" / "node_modules"
+    packages.mkdir()
+    if ESBUILD.is_dir():
+        (packages / "esbuild").symlink_to(ESBUILD)
     with start(project) as command:
         ready = command.wait_for_type("ready", timeout_s=180)
         project.sandbox = ready["sandbox"]
@@ -275,6 +320,29 @@ def test_built_code_is_built_before_its_first_use_and_after_every_edit(live: Liv
     save(file, TYPESCRIPT.format("'healed'"))
     eventually(lambda: reloads(live, "plain-built") == 2)
     assert invoke(live, "plain-built", {}) == "healed"
+
+
+@pytest.mark.skipif(not ESBUILD.is_dir(), reason="esbuild is not installed (no npm)")
+def test_typescript_runs_without_a_build_and_after_an_edit(live: Live) -> None:
+    assert invoke(live, "plain-typed", {"size": "L"}) == "big"
+    answer = invoke(live, "plain-typed", {})
+    assert (answer["errorType"], answer["errorMessage"]) == ("RangeError", "no size")
+    folder = live.project.root / "functions" / "typed" / "src"
+    assert f"{folder / 'app.ts'}:5:" in answer["trace"][1]
+    save(folder / "sizes.ts", "export enum Size { Small, Big = 'huge' }\n")
+    live.eventually("reload", function="plain-typed")
+    assert invoke(live, "plain-typed", {"size": "L"}) == "huge"
+
+
+def test_typescript_that_nothing_runs_is_told_and_stops_no_other_function(live: Live) -> None:
+    (event,) = [
+        event
+        for event in live.command.of_type("warning")
+        if (event["reference"], event["function"]) == ("not-live", "aws_lambda_function.lonely")
+    ]
+    assert "`npm i -D esbuild`" in event["message"]
+    assert 'build = "…"' in event["message"]
+    assert "plain-lonely" not in {item["name"] for item in live.ready["functions"]}
 
 
 def test_a_custom_runtime_is_an_executable_in_the_functions_folder(live: Live) -> None:
