@@ -274,7 +274,7 @@ class _Finder:
     ) -> FoundCode | CodeNotFound | None:
         """Return an archive's folder without the handler's file, or what would build it there.
 
-        The folder counts where no other folder has the handler's file.
+        The folder counts where it has the handler's TypeScript, or no other folder has its file.
         """
         for archive in archives:
             located = locate(archive.entries, function.handler, function.runtime)
@@ -284,7 +284,9 @@ class _Finder:
                 unbuilt = self._unbuilt.of_folder(function, located.path, archive.shown)
                 if unbuilt is not None:
                     return unbuilt
-            if located.path.is_dir() and not self._handler_files.candidates(function):
+            is_source = self._unbuilt.is_typescript(function, located.path)
+            is_only = located.path.is_dir() and not self._handler_files.candidates(function)
+            if is_source or is_only:
                 return self._found(function, located, archive.shown, archive.note)
         return None
 

@@ -341,7 +341,7 @@ def test_typescript_that_nothing_runs_is_told_and_stops_no_other_function(live: 
         if (event["reference"], event["function"]) == ("not-live", "aws_lambda_function.lonely")
     ]
     assert "`npm i -D esbuild`" in event["message"]
-    assert 'build = "…"' in event["message"]
+    assert "`terralive plan` shows the lines" in event["message"]
     assert "plain-lonely" not in {item["name"] for item in live.ready["functions"]}
 
 

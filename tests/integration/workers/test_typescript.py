@@ -185,6 +185,11 @@ FAULTS = {
         "Runtime.ImportModuleError",
         "Error: Cannot find module './nowhere'\nRequire stack:\n- ",
     ),
+    "app.ts:3": (
+        "interface A { b: number }\n\nthrow new TypeError('while loading')\n",
+        "TypeError",
+        "while loading",
+    ),
     "a package": (
         "import { x } from 'nothing'\nexport const handler = async () => x\n",
         "Runtime.ImportModuleError",
@@ -201,7 +206,8 @@ def test_code_that_does_not_load_has_the_error_of_lambda(
     code, error_type, message = FAULTS[place]
     local = function(tmp_path, {"app.ts": code})
     with_packages(tmp_path, "esbuild")
-    call, given, body = ran(api, local).calls[0]
+    run = ran(api, local)
+    call, given, body = run.calls[0]
     assert (call, given) == ("init error", error_type)
     error = json.loads(body)
     assert error["errorMessage"].startswith(message)
@@ -209,6 +215,8 @@ def test_code_that_does_not_load_has_the_error_of_lambda(
     if place.startswith("app.ts"):
         shown = f"{tmp_path}/{place}"
     assert shown in "\n".join(error["trace"])
+    assert "node_bootstrap" not in run.stdout + str(error)
+    assert "node_typescript" not in run.stdout + str(error)
 
 
 @needs_esbuild

@@ -131,6 +131,20 @@ def test_the_only_typescript_of_a_handler_may_run_as_it_is(
     assert code.typescript == FoundCode(tmp_path / "api", shown, "src/http/index.handler")
 
 
+@pytest.mark.parametrize("suffix", ["ts", "cts"])
+def test_an_archive_of_typescript_is_its_code(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / "src" / f"index.{suffix}", TYPESCRIPT)
+    write(tmp_path / "other" / "index.js", JAVASCRIPT)
+    plan = of_zip()
+    plan.data(CODE, {"output_path": "code.zip", "source_dir": "src"})
+    assert found(plan, tmp_path) == FoundCode(tmp_path / "src", f"archive_file {CODE}")
+
+    scripts(tmp_path / "src", build="tsc")
+    code = found(plan, tmp_path)
+    assert isinstance(code, CodeNotFound)
+    assert code.typescript == FoundCode(tmp_path / "src", "TypeScript in src")
+
+
 def test_typescript_that_several_zips_may_be_made_of_is_the_code_of_none(tmp_path: Path) -> None:
     write(tmp_path / "src" / "index.ts", TYPESCRIPT)
     plan = PlanDocument()

@@ -24,8 +24,9 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import util from "node:util";
 
 const require = createRequire(import.meta.url);
-const OWN_URL = import.meta.url;
-const OWN_FILE = fileURLToPath(OWN_URL);
+const OWN_FILE = fileURLToPath(import.meta.url);
+// The folder of the bootstrap's files, as their frames show it.
+const OWN_FOLDER = new URL(".", import.meta.url).href;
 const VERSION = "/2018-06-01/runtime";
 
 // Errors. JSON logs show the names of their classes. Everything else shows their `name`.
@@ -57,14 +58,14 @@ for (const kind of [
   kind.prototype.name = `Runtime.${kind.name}`;
 }
 
-/** Return the lines of a text without the frames of this file and the frames below them. */
+/** Return the lines of a text without the bootstrap's frames and the frames below them. */
 function linesOf(text) {
-  if (!text.includes(OWN_URL)) return text.split("\n");
+  if (!text.includes(OWN_FOLDER)) return text.split("\n");
   const kept = [];
   let below = false;
   for (const line of text.split("\n")) {
     const isFrame = /^\s+at /.test(line);
-    below = isFrame && (below || line.includes(OWN_URL));
+    below = isFrame && (below || line.includes(OWN_FOLDER));
     if (!below) {
       kept.push(line);
     } else if (line.endsWith(" {")) {

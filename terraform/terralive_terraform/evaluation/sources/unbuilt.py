@@ -24,6 +24,7 @@ from terralive_terraform.evaluation.sources.handlers import (
     is_javascript,
     mentions,
     renamed,
+    source_files,
 )
 from terralive_terraform.evaluation.sources.layouts import CodeNotFound, FoundCode
 from terralive_terraform.evaluation.sources.repository import BUILT, Repository, is_below
@@ -77,6 +78,11 @@ class Unbuilt:
         settings = lines(self._repository, builder, folder, sources, is_known=False)
         return CodeNotFound(reason, settings, typescript)
 
+    def is_typescript(self, function: PlannedFunction, folder: Path) -> bool:
+        """Tell whether the file of a function's handler is in a folder, as TypeScript."""
+        names = source_files(function.handler, function.runtime)
+        return any((folder / name).is_file() for name in names)
+
     def of_handler(
         self, function: PlannedFunction, zips: Collection[Path], reason: str
     ) -> CodeNotFound | None:
@@ -111,6 +117,8 @@ class Unbuilt:
         self, function: PlannedFunction, folder: Path, builder: Builder | None
     ) -> FoundCode | None:
         """Return the TypeScript from which a build makes a folder, where that is certain."""
+        if self.is_typescript(function, folder):
+            return FoundCode(folder, f"TypeScript in {self._repository.shown(folder)}")
         zips = (folder / "code.zip",)
         several = tuple(self._typescript(function, zips))
         if builder is not None:
