@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -30,6 +32,16 @@ exports.handler = async (event, context) => {
   return { twice, spent: before - context.getRemainingTimeInMillis() };
 };
 """
+
+
+TYPESCRIPT = """import { big } from "./lib"
+export const handler = async (event: object): Promise<string> => {
+  debugger
+  return big()
+}
+"""
+# From tests/contract/workers/node/package-lock.json, as `make` installs it.
+ESBUILD = Path(sys.prefix) / "aws-lambda-ric" / "node_modules" / "esbuild"
 
 
 @pytest.fixture
@@ -73,6 +85,40 @@ def test_a_node_invocation_stops_at_a_breakpoint_past_its_deadline(
         assert not future.done()
         inspector.ask("Debugger.resume")
         assert json.loads(future.result(60).outcome.body) == {"twice": 42, "spent": 0}
+    pool.close()
+
+
+@pytest.mark.skipif(not ESBUILD.is_dir(), reason="esbuild is not installed (no npm)")
+def test_an_editor_finds_the_typescript_that_a_debugged_worker_runs(
+    tmp_path: Path, api: RuntimeApi, port: int
+) -> None:
+    """Its map leads an editor's breakpoints from the user's files to the script in the worker."""
+    (tmp_path / "lib.ts").write_text("export const big = (): string => 'big'\n")
+    (tmp_path / "index.ts").write_text(TYPESCRIPT)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "esbuild").symlink_to(ESBUILD)
+    function = replace(
+        local_function(tmp_path, handler="index.handler", max_workers=1),
+        runtime="nodejs20.x",
+        node=NODE,
+        debugger=Debugger(port, wait=True, freeze_time=True),
+    )
+    pool = Pool(function, api, Recorder())
+    future = pool.submit(invocation({"number": 21}))
+    with Inspector(port) as inspector:
+        inspector.ask("Debugger.enable")
+        inspector.ask("Runtime.runIfWaitingForDebugger")
+        frame = inspector.event("Debugger.paused")["callFrames"][0]
+        script = frame["location"]["scriptId"]
+        parsed = inspector.event("Debugger.scriptParsed")
+        while parsed["scriptId"] != script:
+            parsed = inspector.event("Debugger.scriptParsed")
+        assert parsed["url"] == (tmp_path / "index.ts").as_uri()
+        source = inspector.ask("Debugger.getScriptSource", scriptId=script)["scriptSource"]
+        inline = source.rpartition("base64,")[2]
+        assert set(json.loads(base64.b64decode(inline))["sources"]) == {"lib.ts", "index.ts"}
+        inspector.ask("Debugger.resume")
+        assert future.result(60).outcome.body == b'"big"'
     pool.close()
 
 
