@@ -262,6 +262,24 @@ MODULES: dict[str, tuple[str, dict[str, str]]] = {
         "app.handler",
         {"app.mjs": "const a = await 7\nexport const handler = async () => a"},
     ),
+    "mjs requires by createRequire": (
+        "app.handler",
+        {
+            "app.mjs": """
+                import { createRequire } from 'node:module'
+                const { x } = createRequire(import.meta.url)('./lib.cjs')
+                export const handler = async () => x
+                """,
+            "lib.cjs": "exports.x = __filename\n",
+        },
+    ),
+    "type: module awaits at its top": (
+        "app.handler",
+        {
+            "package.json": '{"type": "module"}',
+            "app.js": "const a = await 7\nexport const handler = async () => a",
+        },
+    ),
     "mjs throws": (
         "app.handler",
         {"app.mjs": "export const handler = async () => { throw new Error('es') }"},
