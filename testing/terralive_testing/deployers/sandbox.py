@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from terralive_sandbox.info import SandboxInfo
+from terralive_sandbox.info import SandboxInfo, local_url
 from terralive_sandbox.process import SandboxProcess
 from terralive_testing.machine.sandbox_logs import LOGS
 from terralive_testing.oracles import shapes
@@ -210,6 +210,25 @@ class Aws:
             document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
             self.iam.put_role_policy(RoleName=name, PolicyName="test", PolicyDocument=document)
         return arn
+
+    def streaming_url(self, arn: str) -> str:
+        """Give a function a public URL that streams. Return it without the slash at its end."""
+        made = self.lambda_.create_function_url_config(
+            FunctionName=arn, AuthType="NONE", InvokeMode="RESPONSE_STREAM"
+        )
+        conditions: dict[str, dict[str, Any]] = {
+            "InvokeFunctionUrl": {"FunctionUrlAuthType": "NONE"},
+            "InvokeFunction": {"InvokedViaFunctionUrl": True},
+        }
+        for action, condition in conditions.items():
+            self.lambda_.add_permission(
+                FunctionName=arn,
+                StatementId=action,
+                Action=f"lambda:{action}",
+                Principal="*",
+                **condition,
+            )
+        return local_url(self.info, made["FunctionUrl"]).rstrip("/")
 
     def function(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from terralive_relay.events import InvocationFinished
@@ -16,6 +17,8 @@ from terralive_relay.session.leasing import RelayIdentity
 from terralive_relay.settings import RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.shared.sigv4 import Credentials
+from terralive_terraform.artifacts import STREAMING_STUB_HANDLER
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.deployers.stage import deploy
 from terralive_testing.drivers.workers import Recorder
@@ -24,7 +27,7 @@ from terralive_workers.function import LocalFunction
 
 # A custom runtime that streams what the event asks for, and fails or ends in the middle.
 RUNTIME = """
-import base64, http.client, json, os
+import base64, http.client, json, os, time
 
 connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
 top = "/2018-06-01/runtime/invocation/"
@@ -36,6 +39,12 @@ while True:
     request_id = answer.headers["Lambda-Runtime-Aws-Request-Id"]
 
     def pieces():
+        if "rawPath" in event:
+            yield b"first "
+            while not os.path.exists("gate"):
+                time.sleep(0.01)
+            yield b"rest"
+            return
         for number in range(event["pieces"]):
             yield bytes([number % 251]) * event["size"]
         if event.get("ends") == "exit":
@@ -81,6 +90,8 @@ class Live:
     aws: Aws
     arns: Mapping[str, str]
     events: Recorder
+    # The folder of the local code.
+    folder: Path
 
     def invoke(self, key: str = "fn", **event: object) -> tuple[str, bytes]:
         """Invoke a function, and return the type of its error, or "", and its body."""
@@ -141,7 +152,7 @@ def live(sandbox: SandboxInfo, tmp_path: Path) -> Iterator[Live]:
     relay.start()
     try:
         relay.wait_connected(60)
-        yield Live(aws, stage.arns, events)
+        yield Live(aws, stage.arns, events, folder)
     finally:
         relay.stop()
 
@@ -177,3 +188,21 @@ def test_a_streamed_response_arrives_whole_or_as_an_error(live: Live) -> None:
     assert json.loads(prelude)["statusCode"] == 201
     assert rest == b"one two"
     assert live.last_result(5).streamed_bytes == len(body)
+
+
+def test_a_url_that_streams_has_the_first_byte_before_the_local_handler_ends(live: Live) -> None:
+    for arn in live.arns.values():
+        live.aws.lambda_.update_function_configuration(
+            FunctionName=arn, Handler=STREAMING_STUB_HANDLER
+        )
+    with httpx.stream("GET", live.aws.streaming_url(live.arns["fn"]), timeout=60) as answer:
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream")
+        pieces = answer.iter_raw()
+        assert next(pieces) == b"first "
+        # The handler waits for this file.
+        (live.folder / "gate").touch()
+        assert b"".join(pieces) == b"rest"
+
+    answer = fetch("GET", live.aws.streaming_url(live.arns["node"]))
+    assert (answer.status_code, answer.text) == (201, "one two")
+    assert answer.headers["x-order"] == live.arns["node"].rpartition(":")[2]

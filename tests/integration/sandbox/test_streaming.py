@@ -22,9 +22,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from terralive_sandbox.info import SandboxInfo, local_url
+from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.rest_api import fetch
-from terralive_testing.deployers.sandbox import Aws, unique
+from terralive_testing.deployers.sandbox import Aws
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not on PATH")
 
@@ -135,23 +135,7 @@ class Deployed:
 def deploy(aws: Aws, source: str) -> Deployed:
     archive = zipped("app.js", source)
     arn = aws.function(archive, runtime="nodejs20.x", timeout=30)
-    made = aws.lambda_.create_function_url_config(
-        FunctionName=arn, AuthType="NONE", InvokeMode="RESPONSE_STREAM"
-    )
-    assert made["InvokeMode"] == "RESPONSE_STREAM"
-    conditions: dict[str, dict[str, Any]] = {
-        "InvokeFunctionUrl": {"FunctionUrlAuthType": "NONE"},
-        "InvokeFunction": {"InvokedViaFunctionUrl": True},
-    }
-    for action, condition in conditions.items():
-        aws.lambda_.add_permission(
-            FunctionName=arn,
-            StatementId=unique("url"),
-            Action=f"lambda:{action}",
-            Principal="*",
-            **condition,
-        )
-    return Deployed(arn, local_url(aws.info, made["FunctionUrl"]).rstrip("/"))
+    return Deployed(arn, aws.streaming_url(arn))
 
 
 @pytest.fixture(scope="module")
