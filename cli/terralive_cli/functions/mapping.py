@@ -166,6 +166,9 @@ def _mapped_instances(
         if settings.path is None and settings.build is None:
             place = _with_typescript(config, function, instance, place)
         alone = _alone(function, instance, place)
+        program = reasons.started_by_wrapper(alone, settings, address)
+        if program is not None:
+            return _all_not_live(function, planned, located, program, address)
         own = _local_code(config, alone, address, name, layers.get(address, NO_LAYERS))
         if isinstance(own, NotLive):
             if settings.path is None and isinstance(place, CodeNotFound):

@@ -19,6 +19,7 @@ Places = Mapping[str, FoundCode | CodeNotFound]
 NO_PLACES: Final[Places] = {}
 _PATH: Final = 'path = "…"'
 _COMMAND: Final = 'command = ["…"]'
+_WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
 
 
 def table_address(
@@ -208,6 +209,25 @@ def not_run_by_itself(
     if not handler and family != "provided":
         return _to_set(address, "its handler is not known", 'handler = "…"')
     return None
+
+
+def started_by_wrapper(
+    function: DeclaredFunction, settings: FunctionSettings, address: str
+) -> NotLive | None:
+    """Return the reason of a function whose handler is a program; None for every other one.
+
+    The wrapper of Lambda Web Adapter starts it: https://github.com/awslabs/aws-lambda-web-adapter
+    """
+    is_program = (settings.handler or function.handler or "").endswith(".sh")
+    if settings.command or not is_program or _WRAPPER not in function.environment_names:
+        return None
+    return _to_set(
+        address,
+        f"its handler is a program that the wrapper of a layer starts ({_WRAPPER}, as Lambda Web "
+        f"Adapter has it), and wrappers do not run here; set {_COMMAND} to a program that speaks "
+        "the Runtime API",
+        _COMMAND,
+    )
 
 
 def handlers_may_differ(function: DeclaredFunction, address: str) -> NotLive:

@@ -12,6 +12,7 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
 from terralive_cli.layers.download import download_missing
 from terralive_cli.layers.literal_paths import literal_path_warnings
+from terralive_cli.layers.native import native_warnings
 from terralive_cli.layers.store import users_store
 from terralive_cli.live.stage_relay import StageRelay
 from terralive_cli.live.stage_stub import stub_of
@@ -65,9 +66,9 @@ class ServedApp:
         """
         self.pause_watch()
         self._served = (outputs, live)
-        _warn(self._ui, live)
         choice = self._stage.config.download_layers
         download_missing(live.functions, choice, live.accounts, self._ui, users_store())
+        _warn(self._ui, live)
         self._relay.serve(outputs, live.functions)
         self._ui.emit(_ready(self._stage, live))
         self.watch()
@@ -101,6 +102,7 @@ def _warn(ui: Ui, live: LiveApp) -> None:
             if text is not None:
                 warnings.append(Warned(reference=reference, message=text, function=code.address))
     warnings += literal_path_warnings(live.code.values())
+    warnings += native_warnings(live.code.values())
     # Together, so that the same warning for several functions is shown once.
     ui.emit(*warnings)
 

@@ -6,7 +6,9 @@ import base64
 import hashlib
 import io
 import os
+import platform
 import stat
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from terralive_cli.functions.code_checks import require_handler
 from terralive_cli.layers.download import download_missing
 from terralive_cli.layers.literal_paths import literal_path_warnings
 from terralive_cli.layers.local import local_layers
+from terralive_cli.layers.native import native_warnings
 from terralive_cli.layers.store import LayerStore
 from terralive_relay.events import Event, Warned
 from terralive_stub.errors import ConfigurationError
@@ -271,3 +274,28 @@ def test_a_handler_may_be_in_a_layer_of_the_team(tmp_path: Path, store: LayerSto
         require_handler(layered)
     require_handler(replace(layered, layers=(LayerPart(tmp_path / "layer"),)))
     require_handler(replace(layered, roots=(tmp_path / "layer" / "python",)))
+
+
+def compiled(minor: int, machine: str) -> str:
+    return f"_speed.cpython-3{minor}-{machine}-linux-gnu.so"
+
+
+@pytest.mark.parametrize(
+    ("module", "fault"),
+    [
+        (compiled(99, platform.machine()), f"Python 3.99 on Linux, {platform.machine()}"),
+        (compiled(sys.version_info[1], "s390x"), "Linux, s390x"),
+        (compiled(sys.version_info[1], platform.machine()), ""),
+        ("libspeed.so", ""),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="a layer's modules are for Linux")
+def test_compiled_modules_of_another_python_or_machine_are_named(
+    tmp_path: Path, store: LayerStore, module: str, fault: str
+) -> None:
+    (tmp_path / "layer" / "python" / "speed").mkdir(parents=True)
+    (tmp_path / "layer" / "python" / "speed" / module).touch()
+    part = LayerPart(tmp_path / "layer")
+    own = replace(function(store), python=Path(sys.executable), layers=(part,))
+    warnings = list(native_warnings([own, replace(own, runtime="nodejs22.x")]))
+    assert [fault in item.message for item in warnings] == [True] * bool(fault)

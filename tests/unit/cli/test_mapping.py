@@ -220,6 +220,17 @@ def test_what_is_set_for_local_runs_is_named_and_its_values_are_not_shown(code: 
     assert "s3cret" not in repr((own, found))
 
 
+@pytest.mark.parametrize("handler", ["run.sh", "bin/start.sh"])
+def test_a_program_that_lambda_web_adapter_starts_is_named(code: Path, handler: str) -> None:
+    located = {f"{FN}[0]": FoundCode(code, "archive_file data.archive_file.api")}
+    names = frozenset({"AWS_LAMBDA_EXEC_WRAPPER"})
+    function = replace(planned(code, handler), environment_names=names)
+    mapped = map_functions(config(code), [function], located)
+    reason = mapped.unmapped[FN]
+    assert "Lambda Web Adapter" in reason.reason
+    assert reason.lines == (f"[functions.'{FN}[0]']", 'command = ["…"]')
+
+
 def test_a_function_stays_as_it_is_where_one_of_its_instances_has_no_code(code: Path) -> None:
     function = replace(planned(code, "api.handler", "missing.handler"), path=code)
     mapped = map_functions(config(code), [function])
