@@ -460,8 +460,8 @@ function importFromNodePath() {
   module.register(`data:text/javascript,${encodeURIComponent(RESOLVER)}`, { data: others });
 }
 
-// So many JavaScript files are looked at for a source map.
-const MOST_FILES = 500;
+// So many JavaScript files and folders are looked at for a source map.
+const MOST_LOOKS = 500;
 
 /**
  * Let stack traces show the lines of TypeScript files, if a file of the code has a source map.
@@ -469,9 +469,10 @@ const MOST_FILES = 500;
  * The handler's own file may have none: a bundler may put everything into chunks that it imports.
  */
 function useSourceMaps(root, stem) {
-  let left = MOST_FILES;
+  let left = MOST_LOOKS;
   const folders = [path.dirname(stem), root];
   for (const folder of folders) {
+    left -= 1;
     let entries = [];
     try {
       entries = fs.readdirSync(folder, { withFileTypes: true });
@@ -488,8 +489,8 @@ function useSourceMaps(root, stem) {
         return;
       }
       left -= 1;
-      if (left === 0) return;
     }
+    if (left <= 0) return;
   }
 }
 
