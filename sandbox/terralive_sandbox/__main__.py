@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_sandbox.about import banner
+from terralive_sandbox.control.light_imports import keep_out
 from terralive_sandbox.process import MODULE_MISSING
 from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
 from terralive_stub.shared.debug_log import start_log
@@ -43,6 +44,7 @@ def main() -> None:
             del os.environ[name]
     start_log(os.environ, sys.stderr)
     sys.stderr.write(f"{banner()}\n")
+    keep_out()
     try:
         from terralive_sandbox.front.server import serve  # noqa: PLC0415 - moto reads the environment
     except ModuleNotFoundError as missing:

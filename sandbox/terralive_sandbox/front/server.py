@@ -84,8 +84,6 @@ class Sandbox:
         endpoint = f"http://127.0.0.1:{port}"
         moto_gaps.configure()
         self._control = ControlPlane(port)
-        # The addresses and keys of this run. They do not change.
-        self.info = _create_info(self._control, endpoint, region)
         # The faults that tests ask for. `Admin` changes them.
         self.faults = FaultRules()
         # Requests without permission.
@@ -116,6 +114,8 @@ class Sandbox:
         moto_gaps.apply(
             deliveries, self._clock.changed, self._mappings, concurrency, self._code.link
         )
+        # The addresses and keys of this run. They do not change. moto has no state before.
+        self.info = _create_info(self._control, endpoint, region)
         # The addresses that are not a data plane's
         self._admin = Admin(
             self.info, self.connections, self.faults, refusals, self._functions.occupy

@@ -1,10 +1,15 @@
-"""IAM: an update of a role changes only what it names."""
+"""IAM: an update of a role changes only what it names, and AWS's policies take less memory."""
 
 from __future__ import annotations
 
-from typing import Final
+import json
+import zlib
+from collections.abc import Iterator
+from typing import Any, Final
 
-from moto.iam.models import IAMBackend, Role
+from moto.iam import aws_managed_policies
+from moto.iam import models as iam_models
+from moto.iam.models import AWSManagedPolicy, IAMBackend, ManagedPolicy, Role
 
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 
@@ -12,7 +17,44 @@ _DEFAULT_SESSION_SECONDS: Final = "3600"
 
 
 def declare(replacements: Replacements) -> None:
-    """Declare the replacements. Moto empties what an update of a role does not name.
+    """Declare the replacements."""
+    _replace_updates(replacements)
+    _replace_policies(replacements)
+
+
+def _replace_policies(replacements: Replacements) -> None:
+    """Let AWS's managed policies take less memory. Each account has all of them.
+
+    Moto keeps their text, and parses all of it at once. Its pieces then lie between what stays, so
+    that little of the memory can be used again.
+    """
+    compressed = zlib.compress(aws_managed_policies.aws_managed_policies_data.encode())
+
+    def init_aws_policies(self: IAMBackend) -> list[ManagedPolicy]:
+        text = zlib.decompress(compressed).decode()
+        return [
+            AWSManagedPolicy.from_data(name, self.account_id, self.region_name, policy)
+            for name, policy in members(text)
+        ]
+
+    replacements.replace(IAMBackend, "_init_aws_policies", init_aws_policies)
+    replacements.replace(aws_managed_policies, "aws_managed_policies_data", "")
+    replacements.replace(iam_models, "aws_managed_policies_data", "")
+
+
+def members(text: str) -> Iterator[tuple[str, Any]]:
+    """Yield the members of a JSON object one after the other."""
+    decoder = json.JSONDecoder()
+    start = text.find('"')
+    while start >= 0:
+        name, end = decoder.raw_decode(text, start)
+        value, end = decoder.raw_decode(text, text.index("{", end))
+        yield name, value
+        start = text.find('"', end)
+
+
+def _replace_updates(replacements: Replacements) -> None:
+    """Let an update of a role change only what it names. Moto empties the rest.
 
     https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateRole.html
     """
