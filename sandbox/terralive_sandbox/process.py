@@ -36,6 +36,9 @@ _KEPT_VARIABLES: Final = (
     "SYSTEMROOT",
     "PYTHONPATH",
     "NODE_PATH",
+    # The folders of other Pythons
+    "PYENV_ROOT",
+    "UV_PYTHON_INSTALL_DIR",
     LEVEL_VARIABLE,
     FILE_VARIABLE,
 )

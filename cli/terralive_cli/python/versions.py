@@ -10,15 +10,15 @@ import ast
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from terralive_workers.function import LocalCode
+from terralive_workers.interpreters.pythons import candidates
 
 _RUNTIME: Final = re.compile(r"python(3\.\d+)")
 _SECONDS: Final = 20
@@ -58,30 +58,6 @@ def deployed_python(
     return None
 
 
-def candidates(version: str, environ: Mapping[str, str]) -> Iterator[Path]:
-    """Yield the interpreters that may be of a version: on PATH, of pyenv, of uv.
-
-    https://github.com/pyenv/pyenv#environment-variables,
-    https://docs.astral.sh/uv/reference/environment/#uv_python_install_dir
-
-    Args:
-        version: `3.12`.
-        environ: the environment variables.
-    """
-    on_path = shutil.which(f"python{version}", path=environ.get("PATH"))
-    if on_path is not None:
-        yield Path(on_path)
-    home = Path(environ.get("HOME") or Path.home())
-    pyenv = Path(environ.get("PYENV_ROOT") or home / ".pyenv") / "versions"
-    data = Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    uv = Path(environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python")
-    for folder, pattern in ((pyenv, f"{version}.*"), (uv, f"cpython-{version}.*")):
-        for installed in sorted(folder.glob(pattern), key=_patch, reverse=True):
-            program = installed / "bin" / f"python{version}"
-            if program.exists():
-                yield program
-
-
 def imported_modules(file: Path) -> tuple[str, ...]:
     """Return the names of the modules that a file imports, without those within them."""
     try:
@@ -95,14 +71,6 @@ def imported_modules(file: Path) -> tuple[str, ...]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names.add(node.module.partition(".")[0])
     return tuple(sorted(names))
-
-
-def _patch(installed: Path) -> tuple[int, ...]:
-    """Return the version in the name of a folder (`3.12.4`, `cpython-3.12.4-linux-x86_64-gnu`)."""
-    match = re.search(r"\d+(?:\.\d+)+", installed.name)
-    if match is None:
-        return ()
-    return tuple(int(part) for part in match[0].split("."))
 
 
 @cache

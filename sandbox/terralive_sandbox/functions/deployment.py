@@ -2,9 +2,10 @@
 
 Execution environments belong to one *revision*: one state of a function's code and configuration.
 When either changes, the next invocation gets a new environment.
-Python functions run on this process's own interpreter and Node.js functions on the `node` of PATH,
-whatever version they name; `provided.*` functions run their own `bootstrap`. Images other than
-terralive's stub, and other runtimes, are answered with a named error.
+Python functions run on an interpreter of the version that they name, if this machine has one, and
+Node.js functions on the `node` of PATH, whatever version they name; `provided.*` functions run
+their own `bootstrap`. Images other than terralive's stub, and other runtimes, are answered with a
+named error.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from terralive_sandbox.functions.environments.builder import (
     log_settings,
 )
 from terralive_sandbox.functions.environments.fleet import Fleet
+from terralive_sandbox.functions.environments.pythons import Pythons
 from terralive_sandbox.functions.invoke_api import InvokeError, not_emulated
 from terralive_workers.function import LocalFunction
 
@@ -59,8 +61,8 @@ class Deployments:
         self._environments = environments
         self._find = find
         self._credential_seconds = _CREDENTIAL_SECONDS * time_scale
-        # The interpreter of Python functions.
-        self._python = runtimes.make_python(self._workspace.root / "python")
+        # The interpreters of Python functions.
+        self._pythons = Pythons(self._workspace.root / "python")
         # The revision that takes invocations, by the function's ARN (with its version, if any).
         self._current: dict[str, Fleet] = {}
         # Older revisions whose last environments are still running.
@@ -126,6 +128,7 @@ class Deployments:
             InvokeError: the code or a layer is damaged, or the sandbox cannot run it.
         """
         runtime = str(function.run_time or "")
+        handler = str(function.handler or "")
         task = folder / "task"
         task.mkdir()
         command: tuple[str, ...] = ()
@@ -133,7 +136,7 @@ class Deployments:
             runtimes.unpack_stub_image(task)
             # The command line of the image's Dockerfile.
             module = ("-m", "terralive_stub.container")
-            command = (str(self._python), *module, *function.image_config.cmd)
+            command = (str(self._pythons.own), *module, *function.image_config.cmd)
         else:
             zip_files.unpack(function.code_bytes, task)
         opt: Path | None = None
@@ -148,9 +151,9 @@ class Deployments:
             arn=function.function_arn,
             address=function.function_name,
             runtime=runtime,
-            handler=str(function.handler or ""),
+            handler=handler,
             path=task,
-            python=self._python,
+            python=self._pythons.of(runtime, handler),
             node=node,
             command=command,
         )

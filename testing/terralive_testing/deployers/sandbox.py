@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import textwrap
 import uuid
 import zipfile
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
     from types_boto3_sts import STSClient
 
+# The version of this Python, so that a sandbox does not look for another one.
+OWN_PYTHON: Final[Any] = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 _LOG_POLICY = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
 
 
@@ -240,7 +243,7 @@ class Aws:
         environment: Mapping[str, str] | None = None,
         name: str | None = None,
         role: str = "",
-        runtime: RuntimeType = "python3.12",
+        runtime: RuntimeType = OWN_PYTHON,
     ) -> str:
         """Create a Python function from the source of app.py, or from a zip. Return its ARN.
 

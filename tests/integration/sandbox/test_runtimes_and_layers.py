@@ -22,12 +22,12 @@ from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.event_sources import logged
-from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
+from terralive_testing.deployers.sandbox import OWN_PYTHON, Aws, running_sandbox, unique
 from terralive_testing.machine.processes import wait_until_frozen
 from terralive_testing.machine.waiting import eventually
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not on PATH")
-PYTHON = "python3.12"
+PYTHON = OWN_PYTHON
 NODE = "nodejs20.x"
 # A pause in which an event loop that is not frozen would go on.
 PAUSE_SECONDS = 0.5
@@ -103,6 +103,28 @@ def invoke(aws: Aws, arn: str, event: object = None) -> Any:  # noqa: ANN401 - J
 def tail(aws: Aws, arn: str) -> str:
     answer = aws.lambda_.invoke(FunctionName=arn, LogType="Tail")
     return base64.b64decode(answer["LogResult"]).decode()
+
+
+# Python
+
+
+def test_a_python_function_runs_on_the_version_that_its_runtime_names(aws: Aws) -> None:
+    source = """
+import importlib.util, sys
+def handler(event, context):
+    included = [name for name in ("boto3", "moto") if importlib.util.find_spec(name)]
+    return {"version": "%d.%d" % sys.version_info[:2], "included": included}
+"""
+    others = [f"3.{minor}" for minor in (13, 12, 10) if f"python3.{minor}" != OWN_PYTHON]
+    version = next((found for found in others if pyenv_has(found)), None)
+    if version is None:
+        pytest.skip("pyenv has no other Python")
+    arn = function(aws, f"python{version}", {"app.py": source})
+    assert invoke(aws, arn) == {"version": version, "included": ["boto3"]}
+
+
+def pyenv_has(version: str) -> bool:
+    return any((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python{version}"))
 
 
 # Node.js

@@ -14,8 +14,9 @@ from terralive_cli.configuration.tables import FunctionSettings
 from terralive_cli.functions import interpreters
 from terralive_cli.functions.code_checks import with_programs
 from terralive_cli.python.packages import editable_folders, with_packages
-from terralive_cli.python.versions import candidates, deployed_python, imported_modules
+from terralive_cli.python.versions import deployed_python, imported_modules
 from terralive_workers.function import LocalCode
+from terralive_workers.interpreters.pythons import candidates
 
 OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
 OTHER = "3.12"

@@ -32,6 +32,8 @@ from terralive_workers.variables.paths import path_of_deployed
 
 # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
 _WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
+# The beginnings of the names of the sandbox's own variables that no function sees.
+_NOT_FOR_FUNCTIONS: Final = ("AWS_", "MOTO_", "TERRALIVE_", "PYENV_", "UV_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class EnvironmentBuilder:
         own = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("AWS_", "MOTO_", "TERRALIVE_"))
+            if not name.startswith(_NOT_FOR_FUNCTIONS)
         }
         variables = worker_environment(
             remote, code.local, environment.address, own, live=False, layers=code.layers

@@ -1,10 +1,6 @@
-"""What functions run on: this interpreter, `node`, or the one image that the sandbox knows.
+"""What other functions than Python's run on: `node`, or the one image that the sandbox knows.
 
-Lambda's Python runtimes have the AWS SDK and its requirements
-(https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html#python-sdk-included). A function
-that imports anything else and does not contain it fails here as it does there.
-
-Lambda's Node.js runtimes have the AWS SDK for JavaScript, too
+Lambda's Node.js runtimes have the AWS SDK for JavaScript
 (https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html#nodejs-sdk-included). The sandbox
 has no copy of it. A function uses the one in its zip file or its layers, or the one in a folder
 that `NODE_PATH` names where the sandbox is started.
@@ -23,8 +19,6 @@ import os
 import re
 import shutil
 import subprocess
-import venv
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
 
@@ -39,47 +33,6 @@ _SDK_MISSING: Final = re.compile(
     rb"""Cannot find (?:module|package) [\\"']+(?:@aws-sdk/|aws-sdk\b)"""
 )
 _OLDEST_NODE: Final = 18
-_END_OF_NAME: Final = re.compile(r"[^A-Za-z0-9._-]")
-
-
-def make_python(folder: Path) -> Path:
-    """Make a virtual environment for functions in `folder`. Return its interpreter."""
-    venv.EnvBuilder(symlinks=True).create(folder)
-    (site_packages,) = folder.glob("lib/python*/site-packages")
-    for name in _with_requirements("boto3"):
-        _link(distribution(name), site_packages)
-    return folder / "bin" / "python"
-
-
-def _link(found: Distribution, site_packages: Path) -> None:
-    """Link the top-level files and folders of a distribution into `site_packages`."""
-    top_level = set()
-    for file in found.files or ():
-        if ".." not in file.parts and file.parts[0] != "__pycache__":
-            top_level.add(file.parts[0])
-    for name in top_level:
-        link = site_packages / name
-        if not link.exists():
-            link.symlink_to(Path(str(found.locate_file(name))))
-
-
-def _with_requirements(included: str) -> set[str]:
-    """Return a distribution and everything that it requires, without extras."""
-    known: set[str] = set()
-    left = [included]
-    while left:
-        name = left.pop()
-        if name in known:
-            continue
-        try:
-            requirements = distribution(name).requires or []
-        except PackageNotFoundError:
-            continue  # This version of Python does not need it.
-        known.add(name)
-        for requirement in requirements:
-            if "extra ==" not in requirement:
-                left.append(_END_OF_NAME.split(requirement, maxsplit=1)[0])
-    return known
 
 
 def find_node() -> Path:
