@@ -229,6 +229,11 @@ def _destroy() -> None:
     default=0,
     help="The port on 127.0.0.1.  [default: a free port]",
 )
+@click.option(
+    "--reset",
+    is_flag=True,
+    help="Empty the running sandbox: it begins anew at the same address. Then end.",
+)
 def _sandbox() -> None:
     """Run AWS in one local process for this project, until Ctrl-C.
 

@@ -6,7 +6,9 @@ import shlex
 import shutil
 import socket
 import time
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -18,14 +20,32 @@ from terralive_cli.output.ui import Ui
 from terralive_sandbox.about import banner
 from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
 from terralive_stub.errors import ConfigurationError, TerraliveError
+from terralive_stub.shared.atomic_files import write_atomically
 
 _LOOK_SECONDS: Final = 1.0
+# The file with the id of a sandbox that is to begin anew; the command that runs it removes it.
+_RESET: Final = "sandbox.reset"
+_TAKEN_SECONDS: Final = 15.0
+_NEW_SECONDS: Final = 90.0
+_EMPTY: Final = (
+    "The sandbox is empty, and has the same address and new keys. In terminals that use it, run "
+    '`eval "$(terralive sandbox --env)"` again. A Terraform state that you keep yourself still '
+    "names what is gone: delete it."
+)
 # Variables of a developer's shell that would point an SDK away from the sandbox.
 _MISLEADING: Final = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 
 
-def run(config: Config, ui: Ui, *, env: bool = False, url: str = "", port: int = 0) -> int:
-    """Run a sandbox until Ctrl-C, or print what a running one answers to `env` or `url`.
+def run(
+    config: Config,
+    ui: Ui,
+    *,
+    env: bool = False,
+    url: str = "",
+    port: int = 0,
+    reset: bool = False,
+) -> int:
+    """Run a sandbox until Ctrl-C, or print what a running one answers, or empty it.
 
     Args:
         config: the configuration.
@@ -33,15 +53,19 @@ def run(config: Config, ui: Ui, *, env: bool = False, url: str = "", port: int =
         env: print the exports that point an SDK to the running sandbox.
         url: print the address in the running sandbox for this address of AWS.
         port: port of a new sandbox; 0 for a free one.
+        reset: let the running sandbox begin anew.
     """
     running = attach(sandbox_file(config.project))
-    if env or url:
+    if env or url or reset:
         if running is None:
             raise ConfigurationError(
                 "no-sandbox",
                 f"No sandbox runs for the project in {config.project}.",
                 hint="Start one in another terminal: `terralive sandbox`.",
             )
+        if reset:
+            _reset(config, ui, running)
+            return 0
         _print_access(running, url)
         return 0
     if running is not None:
@@ -63,6 +87,38 @@ def _print_access(running: SandboxInfo, url: str) -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
+def _reset(config: Config, ui: Ui, running: SandboxInfo) -> None:
+    """Ask the command that runs the sandbox for a new one, and wait for it.
+
+    Raises:
+        TerraliveError: `sandbox-not-reset`.
+    """
+    asked = config.project / FOLDER / _RESET
+    write_atomically(asked, running.id.encode())
+    deadline = time.monotonic() + _TAKEN_SECONDS
+    while asked.exists() and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    if asked.exists():
+        asked.unlink(missing_ok=True)
+        raise TerraliveError(
+            "sandbox-not-reset",
+            f"The sandbox at {running.endpoint} was not started by `terralive sandbox`.",
+            hint="It belongs to another command, like `terralive start --sandbox`: end that one.",
+        )
+    deadline = time.monotonic() + _NEW_SECONDS
+    while time.monotonic() < deadline:
+        found = attach(sandbox_file(config.project))
+        if found is not None and found.id != running.id:
+            ui.emit(Message(message=_EMPTY))
+            return
+        time.sleep(_LOOK_SECONDS)
+    raise TerraliveError(
+        "sandbox-not-reset",
+        "The sandbox has ended, and no new one has started.",
+        hint="Look at the terminal of `terralive sandbox`.",
+    )
+
+
 def _run_until_interrupted(config: Config, ui: Ui, port: int) -> int:
     folder = config.project / FOLDER
     log_file = folder / "sandbox.log"
@@ -79,6 +135,15 @@ def _run_until_interrupted(config: Config, ui: Ui, port: int) -> int:
         # The sandbox is another process: this one only waits for it and for Ctrl-C.
         while process.is_running():
             time.sleep(_LOOK_SECONDS)
+            if _takes_reset(folder, process.info.id):
+                process.stop()
+                shutil.rmtree(folder / "sandbox", ignore_errors=True)
+                process = start_sandbox(config, port=urlsplit(info.endpoint).port or 0)
+                access = SandboxAccess.of(process.info)
+                ui.emit(
+                    Message(message=_EMPTY),
+                    Ready(stage=config.stage, functions=(), sandbox=access),
+                )
         raise TerraliveError(
             "sandbox-ended",
             "The sandbox has ended by itself.",
@@ -96,6 +161,17 @@ def _run_until_interrupted(config: Config, ui: Ui, port: int) -> int:
                 message="The sandbox has stopped, and everything in it is deleted.",
             )
         )
+
+
+def _takes_reset(folder: Path, sandbox_id: str) -> bool:
+    """Take a request to begin anew, and return whether it is about this run of the sandbox."""
+    asked = folder / _RESET
+    try:
+        named = asked.read_text("utf-8")
+    except OSError:
+        return False
+    asked.unlink(missing_ok=True)
+    return named == sandbox_id
 
 
 def _require_free(port: int) -> None:

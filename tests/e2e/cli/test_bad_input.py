@@ -138,6 +138,17 @@ def test_a_port_that_is_taken_is_said_to_be(project: Project) -> None:
 # With the sandbox, and nothing deployed yet
 
 
+def test_a_sandbox_that_is_reset_is_empty_and_has_its_address(
+    project: Project, sandbox: Command
+) -> None:
+    before = project.sandbox
+    project.client("sqs").create_queue(QueueName="left")
+    assert run(["sandbox", "--reset"], project.root).process.returncode == 0
+    project.sandbox = sandbox.wait_for_type("ready")["sandbox"]
+    assert project.sandbox["endpoint"] == before["endpoint"]
+    assert "QueueUrls" not in project.client("sqs").list_queues()
+
+
 def test_wrong_keys_and_right_keys_without_the_option_are_refused(
     project: Project, sandbox: Command
 ) -> None:
