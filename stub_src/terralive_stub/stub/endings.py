@@ -26,13 +26,10 @@ class Ending:
     text: str
 
 
-ANOTHER_STREAM: Final = Ending(
+ANOTHER_RESPONSE: Final = Ending(
     ErrorName.RELAY_LOST,
-    "The relay that streamed this response was replaced in the middle of it. The response is not "
-    "complete.",
-)
-TOO_MANY_BYTES: Final = Ending(
-    ErrorName.PROTOCOL, "The relay has sent more bytes than its response has."
+    "A relay has sent the result of another response than the one that it had begun to stream: it "
+    "was probably replaced in the middle. The response is not complete.",
 )
 NOT_ACCEPTED: Final = error_outcome(
     ErrorName.PROTOCOL, "Lambda does not take this response any more."

@@ -33,7 +33,6 @@ from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
-    Consumed,
     Done,
     EnvironmentMissing,
     Kind,
@@ -43,7 +42,6 @@ from terralive_stub.protocol.messages import (
     Piece,
     Problem,
     ProtocolError,
-    Resume,
     Unknown,
 )
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome, outcome_for_caller
@@ -301,19 +299,7 @@ class StubSession:
         # a new one.
         owned.ask_at = NEVER
         owned.answer_by = Deadline.after(waits.PROBE_SECONDS, now=now)
-        invocation = current.invocation
-        offset, relay = 0, ""
-        if current.stream is not None:
-            offset, relay = current.stream.received, current.stream.relay
-            current.stream.ask_at = NEVER
-        question = Resume(
-            invocation.request_id,
-            invocation.function,
-            attempt=invocation.attempt,
-            offset=offset,
-            relay=relay,
-        )
-        return [Send(question)]
+        return [Send(current.question())]
 
     # Messages about the invocation under way
 
@@ -351,6 +337,8 @@ class StubSession:
         ask_at = now + waits.PROBE_SECONDS
         if now < last_question:
             ask_at = min(ask_at, last_question)
+        if current.stream is not None:
+            ask_at = min(ask_at, current.stream.ask_at.at)
         owned = Owned(confirmed_at=now, ask_at=Deadline(ask_at))
         if isinstance(current.phase, Owned):
             owned.handler_has_ended = current.phase.handler_has_ended
@@ -379,32 +367,23 @@ class StubSession:
         stream = current.stream_of(piece.relay, piece.content_type)
         if stream is None:
             return []
-        owned = self._own(current, now)
-        effects: list[Effect] = []
         data = stream.take(piece, now)
+        self._own(current, now)
+        effects: list[Effect] = []
         if data:
             effects.append(Write(stream.content_type, data))
         if stream.end is not None and stream.is_complete:
-            return [*effects, *self._finish(current, stream.end)]
-        owned.ask_at = min(owned.ask_at, stream.ask_at)
+            effects += self._finish(current, stream.end)
         return effects
 
     def _receive_end(self, current: Current, outcome: Outcome, now: float) -> list[Effect]:
         """Take the result of a streamed response, whose last pieces may be missing."""
-        streamed = outcome.streamed
-        stream = None
-        if streamed is not None:
-            stream = current.stream_of(streamed.relay, streamed.content_type)
-        if stream is None or streamed is None:
-            return self._end(current, endings.ANOTHER_STREAM)
-        if streamed.size < stream.received:
-            return self._end(current, endings.TOO_MANY_BYTES)
-        stream.end = outcome
+        stream = current.take_end(outcome, now)
+        if stream is None:
+            return self._end(current, endings.ANOTHER_RESPONSE)
         if stream.is_complete:
             return self._finish(current, outcome)
-        stream.notice_gap(now)
-        if isinstance(current.phase, Owned):
-            current.phase.ask_at = min(current.phase.ask_at, stream.ask_at)
+        self._own(current, now)
         return []
 
     def wrote(self, now: float, *, accepted: bool) -> list[Effect]:
@@ -417,20 +396,11 @@ class StubSession:
         current = self._current
         if current is None or current.stream is None:
             return []
-        invocation, stream = current.invocation, current.stream
         if not accepted:
             return self._finish(current, current.streamed(endings.NOT_ACCEPTED))
         if isinstance(current.phase, Owned):
-            current.phase.deaf_s += now - stream.writing_since
-        if not stream.newly_consumed():
-            return []
-        consumed = Consumed(
-            invocation.request_id,
-            invocation.function,
-            stream.received,
-            attempt=invocation.attempt,
-        )
-        return [Send(consumed)]
+            current.phase.deaf_s += now - current.stream.writing_since
+        return [Send(told) for told in current.newly_consumed()]
 
     def _receive_logs(self, current: Current, chunk: Chunk, now: float) -> list[Effect]:
         """Show what the handler has printed. Lines that cannot be read cost no invocation."""

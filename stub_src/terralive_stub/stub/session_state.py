@@ -13,7 +13,7 @@ from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.deadline import NEVER, Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed, Streamed
 from terralive_stub.protocol.limits import CONNECTION_SECONDS, NAT_IDLE_SECONDS
-from terralive_stub.protocol.messages import Chunk, Kind, Missing, NoRelay
+from terralive_stub.protocol.messages import Chunk, Consumed, Kind, Missing, NoRelay, Resume
 from terralive_stub.protocol.payloads import pack_invocation
 from terralive_stub.stub.streaming.incoming import IncomingStream
 
@@ -231,6 +231,40 @@ class Current:
         return replace(
             outcome, streamed=Streamed(stream.content_type, stream.received, stream.relay)
         )
+
+    def take_end(self, outcome: Outcome, now: float) -> IncomingStream | None:
+        """Take the result of a streamed response, whose last pieces may be missing.
+
+        Returns:
+            Its stream; None if it is not the end of the stream that has begun.
+        """
+        if outcome.streamed is None:
+            return None
+        stream = self.stream_of(outcome.streamed.relay, outcome.streamed.content_type)
+        if stream is None or outcome.streamed.size < stream.received:
+            return None
+        stream.end = outcome
+        stream.notice_gap(now)
+        return stream
+
+    def question(self) -> Resume:
+        """Return the question for the invocation's state, and for the bytes that are missing."""
+        invocation = self.invocation
+        resume = Resume(invocation.request_id, invocation.function, attempt=invocation.attempt)
+        if self.stream is None:
+            return resume
+        self.stream.ask_at = NEVER
+        return replace(resume, offset=self.stream.received, relay=self.stream.relay)
+
+    def newly_consumed(self) -> list[Consumed]:
+        """Return the message about what Lambda has taken of the stream, if it is due."""
+        if self.stream is None or not self.stream.newly_consumed():
+            return []
+        invocation, offset = self.invocation, self.stream.received
+        told = Consumed(
+            invocation.request_id, invocation.function, offset, attempt=invocation.attempt
+        )
+        return [told]
 
     def not_shown(self, printed: Printed) -> str:
         """Return the part of a handler's output that was not shown yet, and count it as shown.

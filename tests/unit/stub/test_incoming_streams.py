@@ -168,7 +168,7 @@ def test_more_bytes_than_the_result_names_are_an_error() -> None:
     caller = Caller()
     caller.piece(0, b"one ")
     caller.end(2)
-    assert caller.ending().error_type == "Terralive.Protocol"
+    assert caller.ending().error_type == "Terralive.RelayLost"
 
 
 def test_a_relay_that_is_lost_in_the_middle_is_an_error_and_no_503_for_an_http_caller() -> None:

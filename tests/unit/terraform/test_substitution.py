@@ -10,6 +10,7 @@ from terralive_stub.shared.json_documents import Json, as_object, items, section
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, StubObject
 from terralive_terraform.discovery.declared import declared_function
 from terralive_terraform.image_stub import ImageStub
+from terralive_terraform.substitution.marker import is_stub
 from terralive_terraform.substitution.rules import (
     ByApi,
     LiveSettings,
@@ -55,6 +56,7 @@ def test_the_stub_is_told_by_its_handler_that_callers_take_streamed_responses() 
     decision = substitute(function, LIVE)
     assert isinstance(decision, Substitution)
     assert decision.set["handler"] == "terralive_stub.live.streaming_handler"
+    assert is_stub("terralive_stub.live.streaming_handler", "")
 
 
 IN_S3 = replace(LIVE, stub_object=StubObject("stubs", "stub/6f.zip"))
