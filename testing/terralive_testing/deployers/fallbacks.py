@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from terralive_stub.broker.aws import DynamoDBTable
 from terralive_stub.broker.fallbacks import Replaced
-from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
+from terralive_terraform.artifacts import (
+    STREAMING_STUB_HANDLER,
+    STUB_HANDLER,
+    STUB_RUNTIME,
+    StubCoordinates,
+    build_stub_zip,
+)
 from terralive_testing.deployers.sandbox import Aws, code
 from terralive_testing.deployers.stage import Stage
 
@@ -25,6 +33,15 @@ class WithFallback:
     arn: str
     role: str
     version: str
+
+
+def deploy_streaming(aws: Aws, stage: Stage, folder: Path, source: str) -> WithFallback:
+    """Do the same with a Node.js handler, app.js, whose callers take streamed responses."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("app.js", source)
+    arn = aws.function(buffer.getvalue(), timeout=20, runtime="nodejs22.x")
+    return _replace(aws, stage, folder, arn, handler=STREAMING_STUB_HANDLER)
 
 
 def deploy(
@@ -49,6 +66,21 @@ def deploy(
         api.update_function_code(FunctionName=arn, ZipFile=code(source))
     else:
         arn = aws.function(source, timeout=timeout)
+    return _replace(aws, stage, folder, arn, alias=alias, old=old)
+
+
+def _replace(
+    aws: Aws,
+    stage: Stage,
+    folder: Path,
+    arn: str,
+    *,
+    handler: str = STUB_HANDLER,
+    alias: str = "",
+    old: str = "",
+) -> WithFallback:
+    """Publish a function's code, put the stub in its place, and record the version."""
+    api = aws.lambda_
     role = api.get_function_configuration(FunctionName=arn)["Role"]
     version = api.publish_version(FunctionName=arn)["Version"]
     for number in {version, old} - {""}:
@@ -64,7 +96,7 @@ def deploy(
     coordinates = StubCoordinates(stage.stub_url, "test", stage.name, stage.secret)
     stub = build_stub_zip(coordinates, folder).path.read_bytes()
     api.update_function_code(FunctionName=arn, ZipFile=stub)
-    api.update_function_configuration(FunctionName=arn, Handler=STUB_HANDLER)
+    api.update_function_configuration(FunctionName=arn, Handler=handler, Runtime=STUB_RUNTIME)
     aliases = {}
     if alias:
         aliases[alias] = old

@@ -18,6 +18,7 @@ from terralive_stub.protocol.invocation import name_of
 from terralive_testing.deployers import fallbacks
 from terralive_testing.deployers.fallbacks import WithFallback
 from terralive_testing.deployers.faults import Faults
+from terralive_testing.deployers.rest_api import fetch
 from terralive_testing.deployers.sandbox import Aws, unique
 from terralive_testing.deployers.stage import Stage, deploy
 from terralive_testing.drivers.relay_process import relay_process
@@ -39,6 +40,15 @@ def handler(event, context):
 """
 
 
+STREAMING_SOURCE = """
+exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+  const head = { statusCode: 201, headers: { "content-type": "text/event-stream" } };
+  const body = awslambda.HttpResponseStream.from(stream, head);
+  body.write("deployed, ");
+  body.write("in pieces");
+  body.end();
+});
+"""
 HTTP_SOURCE = """
 def handler(event, context):
     return {"statusCode": 404, "body": "deployed"}
@@ -248,3 +258,28 @@ def test_an_http_caller_gets_the_deployed_codes_response_and_the_503_without_it(
     assert (
         "no resource-based policy allows" in answer["body"] or "is not authorized" in answer["body"]
     )
+
+
+def test_a_url_that_streams_gets_the_deployed_codes_response_and_a_503_with_a_prelude_without_it(
+    sandbox: SandboxInfo, stage: Stage, tmp_path: Path
+) -> None:
+    aws = Aws(sandbox)
+    api = fallbacks.deploy_streaming(aws, stage, tmp_path, STREAMING_SOURCE)
+    url = aws.streaming_url(api.arn)
+    answer = fetch("GET", url)
+    assert (answer.status_code, answer.text) == (201, "deployed, in pieces")
+    assert answer.headers["content-type"] == "text/event-stream"
+
+    # Another caller, who gets it as a whole.
+    assert (
+        aws.lambda_.invoke(FunctionName=api.arn, Payload=b"{}")["Payload"]
+        .read()
+        .endswith(bytes(8) + b"deployed, in pieces")
+    )
+
+    aws.lambda_.remove_permission(
+        FunctionName=api.arn, Qualifier=api.version, StatementId=f"terralive-{api.version}"
+    )
+    answer = fetch("GET", url)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.text.startswith("Terralive.NoRelay: ")

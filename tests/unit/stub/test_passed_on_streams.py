@@ -74,7 +74,7 @@ def test_a_broken_event_is_no_event(at: int) -> None:
 
 def test_pieces_are_passed_on_as_they_arrive_and_the_end_has_their_size_and_the_log() -> None:
     taken = Taken()
-    passing = PassedOn(taken)
+    passing = PassedOn(taken, is_http=True)
 
     def parts() -> list[bytes]:
         return [chunk(b"one "), chunk(b"two") + complete(LogResult="bG9n")]
@@ -85,12 +85,28 @@ def test_pieces_are_passed_on_as_they_arrive_and_the_end_has_their_size_and_the_
     assert log == "bG9n"
 
 
-def test_a_response_with_a_prelude_keeps_its_meaning() -> None:
+PRELUDE = b'{"statusCode":201}' + bytes(8)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 18, 20, 26, 28])
+def test_a_response_with_a_prelude_keeps_its_meaning_however_it_is_cut(cut: int) -> None:
     taken = Taken()
-    prelude = b'{"statusCode":201}' + bytes(8)
-    outcome, _ = PassedOn(taken).take(EVENT_STREAM, [chunk(prelude + b"body"), complete()])
-    assert taken.pieces == [(HTTP_STREAM, prelude + b"body")]
-    assert outcome.streamed == Streamed(HTTP_STREAM, len(prelude) + 4)
+    body = PRELUDE + b"body"
+    parts = [chunk(body[:cut]), chunk(body[cut:]), complete()]
+    outcome, _ = PassedOn(taken, is_http=True).take(EVENT_STREAM, parts)
+    assert {content_type for content_type, _ in taken.pieces} == {HTTP_STREAM}
+    assert b"".join(data for _, data in taken.pieces) == body
+    assert outcome.streamed == Streamed(HTTP_STREAM, len(body))
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"{}", b'{"a":1}\n{"b":2}', b'{"a":1}' + bytes(7), b"text", b"{" * 20_000]
+)
+def test_a_response_without_a_prelude_is_passed_on_as_bytes(body: bytes) -> None:
+    taken = Taken()
+    outcome, _ = PassedOn(taken, is_http=True).take(EVENT_STREAM, [chunk(body), complete()])
+    assert taken.pieces == [(OCTETS, body)]
+    assert outcome.streamed == Streamed(OCTETS, len(body))
 
 
 def test_an_error_before_the_first_byte_is_an_error_and_one_after_it_an_error_in_the_middle() -> (
@@ -98,16 +114,16 @@ def test_an_error_before_the_first_byte_is_an_error_and_one_after_it_an_error_in
 ):
     error = {"errorType": "OrderError", "errorMessage": "no such order"}
     end = complete(ErrorCode="Unhandled", ErrorDetails=json.dumps(error))
-    outcome, _ = PassedOn(Taken()).take(EVENT_STREAM, [end])
+    outcome, _ = PassedOn(Taken(), is_http=False).take(EVENT_STREAM, [end])
     assert (outcome.error_type, outcome.streamed) == ("Unhandled", None)
     assert json.loads(outcome.body) == error
-    outcome, _ = PassedOn(Taken()).take(EVENT_STREAM, [chunk(b"one"), end])
+    outcome, _ = PassedOn(Taken(), is_http=False).take(EVENT_STREAM, [chunk(b"one"), end])
     assert (outcome.error_type, outcome.streamed) == ("Unhandled", Streamed(OCTETS, 3))
 
 
 @pytest.mark.parametrize("last", [b"", event("ServiceException", b"{}", kind="exception")])
 def test_a_response_that_breaks_off_is_never_a_complete_one(last: bytes) -> None:
-    passing = PassedOn(Taken())
+    passing = PassedOn(Taken(), is_http=False)
     with pytest.raises(EventStreamError):
         passing.take(EVENT_STREAM, [chunk(b"one"), last])
     answer = passing.end(Unclear("the connection was lost"))
@@ -118,4 +134,4 @@ def test_a_response_that_breaks_off_is_never_a_complete_one(last: bytes) -> None
 
 def test_without_a_byte_the_answer_stays_what_it_is() -> None:
     answer = NotRun("429", throttled=True)
-    assert PassedOn(Taken()).end(answer) is answer
+    assert PassedOn(Taken(), is_http=False).end(answer) is answer

@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit
 
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.named_errors import is_http
 from terralive_stub.shared.endpoints import reachable
 from terralive_stub.shared.json_documents import parse_object, text
 from terralive_stub.shared.sigv4 import Credentials, Request, sign
@@ -110,7 +111,7 @@ class LambdaApi:
         """
         name = quote(invocation.function, safe="")
         path = f"/2021-11-15/functions/{name}/response-streaming-invocations"
-        passing = PassedOn(response)
+        passing = PassedOn(response, is_http(invocation.event))
         return passing.end(self._ask(path, invocation, version, until, passing))
 
     def _ask(

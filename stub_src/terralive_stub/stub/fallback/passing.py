@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from terralive_stub.protocol.invocation import Outcome, Streamed
@@ -25,13 +25,17 @@ class PassedOn:
 
     Attributes:
         response: takes them.
+        is_http: whether an HTTP caller waits for the response, which may have a prelude.
         size: the number of bytes that it has got.
         content_type: their type; "" before the first one.
+        _held: the first bytes, while they do not tell the type.
     """
 
     response: TakesStream
+    is_http: bool
     size: int = 0
     content_type: str = ""
+    _held: bytearray = field(default_factory=bytearray)
 
     def take(self, content_type: str, parts: Iterable[bytes]) -> tuple[Outcome, str]:
         """Pass a response on until it is complete.
@@ -48,6 +52,7 @@ class PassedOn:
             OSError, http.client.HTTPException: it cannot be read.
         """
         reader = EventReader()
+        complete: tuple[Outcome, str] | None = None
         for part in parts:
             for event in reader.feed(part):
                 match event.name:
@@ -55,10 +60,12 @@ class PassedOn:
                         self._pass_on(content_type, event.payload)
                     case "InvokeComplete":
                         document = parse_object(event.payload)
-                        return self._outcome(document), text(document, "LogResult")
+                        complete = self._outcome(document), text(document, "LogResult")
                     case name:
                         raise EventStreamError(f"Lambda ended the response by {name!r:.60}")
-        raise EventStreamError("the response ended in the middle")
+        if complete is None:
+            raise EventStreamError("the response ended in the middle")
+        return complete
 
     def end(self, answer: Answer) -> Answer:
         """Return the answer; after the first bytes, whatever it is, as the end of the stream."""
@@ -68,13 +75,39 @@ class PassedOn:
         return Answered(self._as_stream(error_outcome(ErrorName.FALLBACK_LOST, text_of_error)))
 
     def _pass_on(self, content_type: str, data: bytes) -> None:
+        """Pass bytes on. The first ones wait until they tell their type."""
+        self._held += data
         if not self.content_type:
-            self.content_type = _type_of(content_type, data)
-        self.size += len(data)
-        self.response.write(self.content_type, data)
+            self.content_type = self._type(content_type)
+        if self.content_type:
+            self._write()
+
+    def _write(self) -> None:
+        self.size += len(self._held)
+        self.response.write(self.content_type, bytes(self._held))
+        self._held.clear()
+
+    def _type(self, content_type: str) -> str:
+        """Return the response's type; "" if the first bytes do not tell it yet.
+
+        Lambda's API does not tell the type of what is in an event stream.
+        """
+        if content_type and not content_type.startswith(_EVENT_STREAM):
+            return content_type
+        if not self.is_http:
+            return _OCTETS
+        has_prelude = begins_with_prelude(bytes(self._held[:_PRELUDE_BYTES]))
+        if has_prelude is None and len(self._held) < _PRELUDE_BYTES:
+            return ""
+        if has_prelude:
+            return HTTP_STREAM
+        return _OCTETS
 
     def _outcome(self, document: Mapping[str, Json]) -> Outcome:
         """Return the end that Lambda tells."""
+        if self._held:
+            self.content_type = _OCTETS
+            self._write()
         error_type = text(document, "ErrorCode")
         if not error_type:
             return self._as_stream(Outcome(b""))
@@ -92,10 +125,18 @@ class PassedOn:
         return Outcome(outcome.body, outcome.error_type, streamed=streamed)
 
 
-def _type_of(content_type: str, first: bytes) -> str:
-    """Return the type of a response, which the type of an event stream does not tell."""
-    if content_type and not content_type.startswith(_EVENT_STREAM):
-        return content_type
-    if first.startswith(b"{") and PRELUDE_END in first[:_PRELUDE_BYTES]:
-        return HTTP_STREAM
-    return _OCTETS
+def begins_with_prelude(data: bytes) -> bool | None:
+    """Tell whether a response begins with status and headers; None if more bytes have to tell."""
+    if not data.startswith(b"{"):
+        return False
+    try:
+        document = data.decode("latin-1")
+        _, end = json.JSONDecoder().raw_decode(document)
+    except (ValueError, RecursionError):
+        return None
+    rest = data[end : end + len(PRELUDE_END)]
+    if rest == PRELUDE_END:
+        return True
+    if PRELUDE_END.startswith(rest):
+        return None
+    return False
