@@ -18,6 +18,8 @@ DETECT_MODULE: Final = "experimental-detect-module"
 _SWITCHED_OFF: Final = {
     "nodejs20.x": (REQUIRE_MODULE,),
     "nodejs22.x": (REQUIRE_MODULE, DETECT_MODULE),
+    # Not in AWS's table, but seen there: https://github.com/nestjs/nest/issues/17707
+    "nodejs24.x": (REQUIRE_MODULE,),
 }
 # The releases that have had a feature's option first, by their major version:
 # https://nodejs.org/api/cli.html

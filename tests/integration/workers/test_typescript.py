@@ -272,7 +272,7 @@ def test_a_new_node_runs_typescript_by_itself(
     [
         ("nodejs22.x", "", False),
         ("nodejs22.x", "--experimental-require-module", True),
-        ("nodejs24.x", "", True),
+        ("nodejs24.x", "", False),
     ],
 )
 def test_a_module_that_only_import_may_load_is_required_only_where_lambda_allows_it(

@@ -47,7 +47,8 @@ OFF = ("--no-experimental-require-module", "--no-experimental-detect-module")
         ("nodejs22.x", "22.18.0", "", OFF),
         ("nodejs22.x", "24.1.0", "", OFF),
         ("nodejs20.x", "22.18.0", "", OFF[:1]),
-        ("nodejs24.x", "24.1.0", "", ()),
+        ("nodejs24.x", "24.1.0", "", OFF[:1]),
+        ("nodejs24.x", "24.1.0", "--experimental-require-module", ()),
         ("nodejs18.x", "20.20.2", "", ()),
         ("nodejs22.x", "20.16.0", "", OFF[1:]),
         ("nodejs22.x", "18.20.0", "", ()),  # it has neither, and would not start
