@@ -108,6 +108,7 @@ class PlanSources:
         reads: the addresses of the data sources that the plan has read.
         not_found: the functions whose local code was not found, by address.
         lacks_builds: whether placeholders stood for what nobody has built.
+        lacks_layers: whether only an apply tells the layers of a function.
     """
 
     prepared: Prepared
@@ -116,6 +117,7 @@ class PlanSources:
     reads: frozenset[str]
     not_found: Mapping[str, NotLive]
     lacks_builds: bool = False
+    lacks_layers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,6 +199,7 @@ class StageApp:
                     ready.plan.reads,
                     dict(self._selecting.not_found),
                     lacks_builds=evaluated.builds.error is not None,
+                    lacks_layers=not live.isdisjoint(evaluated.undecided_layers),
                 ),
                 created=created,
                 fallback=self._fallback.planned(

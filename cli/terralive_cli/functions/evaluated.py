@@ -9,6 +9,7 @@ from pathlib import Path
 from terralive_cli.configuration.source import repository_top
 from terralive_cli.layers.local import LocalLayers, local_layers
 from terralive_cli.layers.store import users_store
+from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.files import Module
 from terralive_terraform.evaluation.aliases import (
     PlannedAlias,
@@ -51,6 +52,11 @@ class EvaluatedApp:
     located: Mapping[str, FoundCode | CodeNotFound] = field(default_factory=dict)
     layers: Mapping[str, LocalLayers] = field(default_factory=dict)
     new: tuple[str, ...] = ()
+
+    @property
+    def undecided_layers(self) -> frozenset[str]:
+        """The functions whose layers only an apply tells, by address without instance keys."""
+        return frozenset(without_keys(at) for at, item in self.layers.items() if item.undecided)
 
     @property
     def deployed_arns(self) -> dict[str, str]:

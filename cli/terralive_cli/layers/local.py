@@ -22,11 +22,13 @@ class LocalLayers:
         parts: what they are made of, in their order. What is to be downloaded need not exist yet.
         watched: the team's own files and folders among them.
         warnings: sentences about what is not there, or not completely.
+        undecided: whether only an apply tells all of them.
     """
 
     parts: tuple[LayerPart, ...] = ()
     watched: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
+    undecided: bool = False
 
 
 NO_LAYERS: Final = LocalLayers()
@@ -53,7 +55,8 @@ def local_layers(
             parts += known[layer].parts
             watched += known[layer].watched
             warnings += known[layer].warnings
-        found[address] = LocalLayers(tuple(parts), tuple(watched), tuple(warnings))
+        undecided = any(layer.undecided for layer in layers)
+        found[address] = LocalLayers(tuple(parts), tuple(watched), tuple(warnings), undecided)
     return found
 
 

@@ -58,6 +58,8 @@ def _remembered(start: Start, outputs: DebugStackOutputs, live: LiveApp) -> Reco
         raise MustPlanError("the last start made no plan")
     if plan.lacks_builds:
         raise MustPlanError("files that a build makes were missing")
+    if plan.lacks_layers:
+        raise MustPlanError("the last plan did not know all layers")
     inputs, snapshot = _files(stage, live, plan, begun_ns)
     arns = frozenset(function.arn for function in live.functions)
     aliases = sources.aliases_of(live, plan)

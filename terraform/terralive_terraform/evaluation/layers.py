@@ -8,7 +8,7 @@ https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lamb
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,10 @@ from terralive_terraform.evaluation.sources.repository import Repository
 
 LAYER_TYPE: Final = "aws_lambda_layer_version"
 _LAYERS: Final = "layers"
-_NOT_KNOWN: Final = "only an apply tells its layers"
+_NOT_KNOWN: Final = "only an apply tells its layers, and the next start knows them"
+_PERHAPS_OTHERS: Final = (
+    "only an apply tells whether there are other layers, and the next start knows them"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class PlannedLayer:
         zips: the zip files that it is made from, whether they exist or not.
         problem: why nothing is known of it; "" where something is.
         note: a note for the user; "" for none.
+        undecided: whether only an apply tells all layers of its function.
     """
 
     name: str
@@ -46,6 +50,7 @@ class PlannedLayer:
     zips: tuple[Path, ...] = ()
     problem: str = ""
     note: str = ""
+    undecided: bool = False
 
 
 def find_layers(
@@ -98,15 +103,20 @@ class _Finder:
             elif pending:
                 layers.append(self._own(pending.pop(0)))
             else:
-                layers.append(PlannedLayer(_shown(function), problem=_NOT_KNOWN))
+                layers.append(_not_known(function))
         return tuple(layers)
 
     def _whole(self, function: Evaluated) -> tuple[PlannedLayer, ...]:
         """Return the layers of a function of whose `layers` nothing is known."""
-        referenced = self._referenced(function) or self._only_new(function)
-        if not referenced:
-            return (PlannedLayer(_shown(function), problem=_NOT_KNOWN),)
-        return tuple(self._own(item) for item in referenced)
+        note = ""
+        found = self._referenced(function)
+        if not found:
+            found = self._only_new(function)
+            note = _PERHAPS_OTHERS
+        if not found:
+            return (_not_known(function),)
+        layers = [replace(self._own(item), undecided=True) for item in found]
+        return tuple(replace(layer, note=layer.note or note) for layer in layers)
 
     def _pending(self, function: Evaluated, elements: Sequence[str | None]) -> list[Evaluated]:
         """Return the layer versions that stand for the unknown elements; [] if it is not certain.
@@ -205,5 +215,7 @@ def _as_package(item: Evaluated, directory: Path) -> PlannedFunction:
     )
 
 
-def _shown(function: Evaluated) -> str:
-    return f"layers of {function.address}"
+def _not_known(function: Evaluated) -> PlannedLayer:
+    """Return what stands for layers of which nothing is known."""
+    name = f"layers of {function.address}"
+    return PlannedLayer(name, problem=_NOT_KNOWN, undecided=True)

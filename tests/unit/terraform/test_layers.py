@@ -79,6 +79,8 @@ def test_a_layer_that_a_local_value_names_is_the_only_one_that_is_new(tmp_path: 
     function(plan, unknown=True, references={"layers": ["local.layers"]})
     (own,) = layers_of(plan, tmp_path)
     assert own.entries == (folder_entry(tmp_path / "layer"),)
+    assert own.undecided
+    assert own.note.startswith("only an apply tells whether there are other layers")
 
 
 def test_layers_that_only_an_apply_tells_are_named(tmp_path: Path) -> None:
@@ -88,7 +90,8 @@ def test_layers_that_only_an_apply_tells_are_named(tmp_path: Path) -> None:
     function(plan, unknown=True, references={"layers": ["local.layers"]})
     (unknown,) = layers_of(plan, tmp_path)
     assert unknown.name == f"layers of {API}"
-    assert unknown.problem == "only an apply tells its layers"
+    assert unknown.problem.startswith("only an apply tells its layers")
+    assert unknown.undecided
 
 
 def test_the_layer_of_a_terraform_aws_modules_call_is_its_source_path(tmp_path: Path) -> None:
@@ -107,6 +110,8 @@ def test_the_layer_of_a_terraform_aws_modules_call_is_its_source_path(tmp_path: 
     (own,) = layers_of(plan, tmp_path)
     assert own.name == version
     assert own.entries == (folder_entry(tmp_path / "src" / "shared", "python/shared"),)
+    assert own.undecided
+    assert own.note == ""
     assert own.zips == (tmp_path / "builds" / "1f.zip",)
 
 
