@@ -24,9 +24,9 @@ from terralive_terraform.evaluation.sources.repository import Repository
 
 LAYER_TYPE: Final = "aws_lambda_layer_version"
 _LAYERS: Final = "layers"
-_NOT_KNOWN: Final = "only an apply tells its layers, and the next start knows them"
+_NOT_KNOWN: Final = "only an apply tells its layers; a start after they are deployed knows them"
 _PERHAPS_OTHERS: Final = (
-    "only an apply tells whether there are other layers, and the next start knows them"
+    "only an apply tells whether there are others; a start after they are deployed knows them"
 )
 
 

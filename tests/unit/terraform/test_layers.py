@@ -80,7 +80,7 @@ def test_a_layer_that_a_local_value_names_is_the_only_one_that_is_new(tmp_path: 
     (own,) = layers_of(plan, tmp_path)
     assert own.entries == (folder_entry(tmp_path / "layer"),)
     assert own.undecided
-    assert own.note.startswith("only an apply tells whether there are other layers")
+    assert own.note.startswith("only an apply tells whether there are others")
 
 
 def test_layers_that_only_an_apply_tells_are_named(tmp_path: Path) -> None:
