@@ -14,6 +14,7 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.fallback.candidates import Candidate, candidates, with_plan
 from terralive_cli.fallback.stage_fallback import PlannedFallback, StageFallback
 from terralive_cli.functions.evaluated import EvaluatedApp
+from terralive_cli.joining.demands import table_of
 from terralive_cli.live.stage_stub import coordinates, stub_zip
 from terralive_cli.restoring.examination import Examination
 from terralive_cli.restoring.originals import uploaded
@@ -95,7 +96,9 @@ class AppFallback:
         ]
         if self._work is None:
             name = StageName(config.app, config.stage)
-            self._work = StageFallback(self._stage.target.caller, name, accounts)
+            self._work = StageFallback(
+                self._stage.target.caller, name, accounts, partial(table_of, self._stage)
+            )
         table = outputs.table_name if outputs is not None else ""
         return self._work.planned(with_plan(found, evaluated.aliases, shown), table)
 

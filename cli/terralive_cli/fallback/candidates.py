@@ -6,9 +6,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from terralive_cli.code_changes.renewable import cannot_renew, former_settings
 from terralive_cli.configuration.tables import FallbackChoice
 from terralive_cli.configuration.values import Config
 from terralive_cli.fallback.decision import Declared
+from terralive_cli.fallback.published import Published
+from terralive_cli.output.events import Fallback
+from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.shared.json_documents import items, text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
@@ -30,6 +34,11 @@ _SETTINGS: Final = {
     "tracing_config": "TracingConfig",
     "vpc_config": "VpcConfig",
 }
+
+_UNKNOWN: Final = (
+    "the stub is in place, and the version that it has replaced is not known; `terralive restore` "
+    "and then `terralive start` publish one"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +161,25 @@ def _declared(item: Evaluated, readers: tuple[str, ...]) -> Declared:
         ),
         role=text(item.values, "role"),
     )
+
+
+def of_live(item: Candidate, record: Replaced | None, known: Published | str) -> Fallback:
+    """Return what a plan says of the fallback of a function that carries a stub.
+
+    Args:
+        item: the function.
+        record: the record of the version that its stub has replaced; None for none.
+        known: its versions; a text where they are not known.
+    """
+    if record is None:
+        return Fallback(reason=_UNKNOWN)
+    stale = set(item.changed)
+    is_renewed = False
+    version = None
+    if isinstance(known, Published):
+        version = known.version(record.version)
+        if version is not None:
+            stale.update(former_settings(version, known.latest, item.timeout))
+    if stale and record.can_answer and version is not None:
+        is_renewed = not cannot_renew(item.declared, version)
+    return Fallback(record.version, record.reason, tuple(sorted(stale)), is_renewed)

@@ -1,12 +1,13 @@
 """Publishes the real code of one function, lets its role invoke it, and records the version.
 
-It runs immediately before an apply puts the stub in the function's place.
+It runs immediately before an apply puts the stub in the function's place. A function that is taken
+from another stage has such a version already.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,7 +83,7 @@ class Publishing:
         if not reason and self.is_bounded:
             reason = BOUNDARY
         if not reason:
-            reason = unforeseen = self._permitted(known, decision.version)
+            reason = unforeseen = self._permitted(known, decision.version, self.candidate.aliases)
         record = Replaced(
             function=self.arn,
             version=decision.version,
@@ -102,14 +103,43 @@ class Publishing:
         self._delete([item for item in known.made_for(self.stage) if item != decision.version])
         return unforeseen
 
-    def _permitted(self, known: Published, version: str) -> str:
+    def taken(self, held: Replaced) -> str:
+        """Record what the stub of another stage has replaced, as what this stage's stub replaces.
+
+        The record of that stage stays. It may take the function back.
+
+        Args:
+            held: the record of that stage, with whether this stage's stub may invoke the version.
+
+        Returns:
+            The reason why there is no fallback; "" for none, and where the version is gone.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
+
+        try:
+            known = versions.published(self.client, self.arn)
+            version = known.version(held.version)
+            if version is None or text(version, "CodeSha256") != held.code_sha256:
+                _log.debug("version %s of %s is not what the record says", held.version, self.arn)
+                return ""
+            reason = unforeseen = ""
+            if held.can_answer:
+                reason = unforeseen = self._permitted(known, held.version, held.aliases)
+            can_answer = held.can_answer and not reason
+            record = replace(held, can_answer=can_answer, reason=held.reason or reason)
+            self.table.put_replaced(record)
+        except (BotoCoreError, ClientError) as error:
+            return refusal(error)
+        return unforeseen
+
+    def _permitted(self, known: Published, version: str, aliases: Mapping[str, str]) -> str:
         """Let the function's role invoke the versions; return the reason why it may not."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
         # A function that gets another role invokes with that one.
         role = self.candidate.declared.role or text(known.latest, "Role")
         try:
-            for number in sorted({version, *self.candidate.aliases.values()}):
+            for number in sorted({version, *aliases.values()}):
                 versions.allow(self.client, self.arn, number, role, self.stage)
         except (BotoCoreError, ClientError) as error:
             return refusal(error)

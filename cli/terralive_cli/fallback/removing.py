@@ -16,7 +16,7 @@ from terralive_cli.deploy.accounts import AllAccounts, Clients
 from terralive_cli.deploy.aws import Caller
 from terralive_cli.deploy.target import Stage
 from terralive_cli.fallback import versions
-from terralive_cli.fallback.published import Published
+from terralive_cli.fallback.published import Published, stage_of
 from terralive_cli.fallback.publishing import refusal
 from terralive_cli.joining.demands import table_name
 from terralive_cli.live.deployed_code import CALLS_AT_ONCE, described_code
@@ -78,7 +78,7 @@ class _Cleaning:
     def _removed(self, known: Published) -> Iterator[str]:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
-        made = known.made_for(self.stage)
+        made = sorted({*known.made_for(self.stage), *_taken(self.record, known)})
         for number in made:
             try:
                 alias = versions.delete(self.client, self.arn, number)
@@ -201,6 +201,16 @@ def remove_versions(
     clients = AllAccounts(tuple(accounts))
     removal = FallbackRemoval(stage.target.caller, name, clients, table_name(stage))
     return removal.remove(own, searched)
+
+
+def _taken(record: Replaced | None, known: Published) -> tuple[str, ...]:
+    """Return the version of another stage's that this one has taken over with a function."""
+    if record is None or not record.made:
+        return ()
+    version = known.version(record.version)
+    if version is None or stage_of(version) is None:
+        return ()
+    return (record.version,)
 
 
 def _permitted(record: Replaced | None) -> set[str]:

@@ -7,19 +7,18 @@ nobody is connected.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from terralive_cli.code_changes.renewable import cannot_renew, former_settings
 from terralive_cli.code_changes.renewing import Renewal, Stubs
 from terralive_cli.configuration.tables import FallbackChoice
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.aws import Caller
 from terralive_cli.fallback import versions
-from terralive_cli.fallback.candidates import Candidate
+from terralive_cli.fallback.candidates import Candidate, of_live
 from terralive_cli.fallback.decision import (
     NOT_DEPLOYED,
     SWITCHED_OFF,
@@ -41,6 +40,7 @@ from terralive_stub.errors import CredentialsError
 from terralive_stub.shared.arns import place_of
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName, is_stub
+from terralive_terraform.substitution.marker import stage_of as holder_of
 
 if TYPE_CHECKING:
     from types_boto3_lambda.client import LambdaClient
@@ -49,10 +49,6 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("terralive.cli")
 _NAMED_FUNCTIONS: Final = 10
-_UNKNOWN: Final = (
-    "the stub is in place, and the version that it has replaced is not known; `terralive restore` "
-    "and then `terralive start` publish one"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +71,20 @@ class StageFallback:
         caller: the caller.
         stage: the app and the stage.
         accounts: sessions in the accounts of the functions.
+        table_of: returns the name of another stage's table, which need not exist; "" for none.
     """
 
-    def __init__(self, caller: Caller, stage: StageName, accounts: Accounts) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        stage: StageName,
+        accounts: Accounts,
+        table_of: Callable[[StageName], str] = lambda _: "",
+    ) -> None:
         self._caller = caller
         self._stage = stage
         self._accounts = accounts
+        self._table_of = table_of
         self._boundaries = Boundaries(accounts, caller.endpoint_url)
         # Why there are no credentials for an account, by its id; "" where there are.
         self._closed: dict[str, str] = {}
@@ -93,8 +97,8 @@ class StageFallback:
             table: the name of the stage's table; "" where there is none yet.
         """
         deployed = [item for item in found if _is_wanted(item) and item.function is not None]
-        records = self._records(table, deployed)
         self._read_boundaries(deployed)
+        records = {**self._records(table, deployed), **self._held_records(deployed)}
         looks: dict[str, partial[Published] | None] = {}
         for item in deployed:
             if _arn(item) in records or _needs_look(item):
@@ -109,7 +113,8 @@ class StageFallback:
     ) -> Sequence[Warned]:
         """Publish the code of functions that stubs are about to replace, and record the versions.
 
-        Functions that carry a stub keep their record.
+        Functions that carry a stub keep their record, or get that of the stage that they are taken
+        from.
 
         Args:
             found: the functions of the plan.
@@ -137,6 +142,7 @@ class StageFallback:
                 works[item.address] = self._work(item, arn, records)
         with ThreadPoolExecutor(CALLS_AT_ONCE, "versions") as pool:
             reasons = dict(zip(works, pool.map(Publishing.done, works.values()), strict=True))
+        reasons.update(self._taken([item for item in found if _is_wanted(item)], records))
         reasons.update(examined.unseen)
         return tuple(_warnings(reasons))
 
@@ -245,6 +251,41 @@ class StageFallback:
             _log.debug("the records of replaced code cannot be read: %s", type(error).__name__)
             return {}
 
+    def _held_records(self, found: Collection[Candidate]) -> Mapping[str, Replaced]:
+        """Return what stubs of other stages have replaced, by ARN, as those stages' tables say."""
+        held: dict[str, list[Candidate]] = {}
+        for item in found:
+            holder = None
+            if item.function is not None:
+                holder = holder_of(item.function.description)
+            if holder is not None and holder != self._stage:
+                held.setdefault(self._table_of(holder), []).append(item)
+        records: dict[str, Replaced] = {}
+        for table, items in held.items():
+            known = self._records(table, items)
+            for item in items:
+                record = known.get(_arn(item))
+                if record is not None:
+                    records[record.function] = self._for_this_stage(item, record)
+        return records
+
+    def _for_this_stage(self, item: Candidate, record: Replaced) -> Replaced:
+        """Return a record of another stage, with whether this stage's stub may use the version."""
+        reason = cannot_answer(item.declared)
+        if not reason and self._boundaries.refuses(item.declared.role, record.function):
+            reason = BOUNDARY
+        return replace(record, can_answer=not reason, reason=reason)
+
+    def _taken(self, found: Collection[Candidate], table: DynamoDBTable) -> Mapping[str, str]:
+        """Record what the stubs of other stages have replaced; return failures by address."""
+        held = self._held_records(found)
+        reasons: dict[str, str] = {}
+        for item in found:
+            arn = _arn(item)
+            if arn in held and not self._closed_reason(arn):
+                reasons[item.address] = self._work(item, arn, table).taken(held[arn])
+        return reasons
+
     def _look(self, item: Candidate) -> partial[Published] | None:
         """Return the call that lists a function's versions; None where it is not possible."""
         arn = _arn(item)
@@ -268,7 +309,7 @@ class StageFallback:
             return Fallback(reason=NOT_DEPLOYED)
         arn = _arn(item)
         if _carries_stub(item):
-            return _of_live(item, records.get(arn), looked)
+            return of_live(item, records.get(arn), looked.get(item.address, ""))
         decision = Decision(Action.PUBLISH, reason=cannot_answer(item.declared))
         known = looked.get(item.address)
         if isinstance(known, str):
@@ -297,41 +338,6 @@ def _carries_stub(item: Candidate) -> bool:
 
 def _needs_look(item: Candidate) -> bool:
     return item.declared.needs_own_version and not _carries_stub(item)
-
-
-def _of_live(
-    item: Candidate, record: Replaced | None, looked: Mapping[str, Published | str]
-) -> Fallback:
-    """Return what a plan says of a function that carries a stub."""
-    if record is None:
-        return Fallback(reason=_UNKNOWN)
-    stale = _stale(item, record, looked)
-    renewed = bool(stale) and _can_be_renewed(item, record, looked)
-    return Fallback(record.version, record.reason, stale, renewed)
-
-
-def _stale(
-    item: Candidate, record: Replaced, looked: Mapping[str, Published | str]
-) -> tuple[str, ...]:
-    """Return the settings that have changed since a version was published, or that change now."""
-    found = set(item.changed)
-    known = looked.get(item.address)
-    if isinstance(known, Published):
-        version = known.version(record.version)
-        if version is not None:
-            found.update(former_settings(version, known.latest, item.timeout))
-    return tuple(sorted(found))
-
-
-def _can_be_renewed(
-    item: Candidate, record: Replaced, looked: Mapping[str, Published | str]
-) -> bool:
-    """Tell whether the version of a live function can be published with its settings of now."""
-    known = looked.get(item.address)
-    if not isinstance(known, Published) or not record.can_answer:
-        return False
-    version = known.version(record.version)
-    return version is not None and not cannot_renew(item.declared, version)
 
 
 def _result(look: partial[Published] | None) -> Published | str:

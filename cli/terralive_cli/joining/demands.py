@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 
 from terralive_cli.deploy.target import Stage
@@ -17,6 +17,7 @@ from terralive_terraform.debug_stack.settings import (
     ImageReaders,
 )
 from terralive_terraform.debug_stack.synth import CustomStack
+from terralive_terraform.substitution.marker import StageName
 
 
 def project_of(
@@ -60,6 +61,12 @@ def custom_stack(stage: Stage) -> CustomStack | None:
 def table_name(stage: Stage) -> str:
     """Return the name of a stage's table, whether it exists or not."""
     return stack_settings(stage).name("connections")
+
+
+def table_of(stage: Stage, other: StageName) -> str:
+    """Return the name of another stage's table in the same account, as this stage names its own."""
+    settings = replace(stack_settings(stage), app=other.app, stage=other.stage)
+    return settings.name("connections")
 
 
 def stack_settings(stage: Stage) -> DebugStackSettings:

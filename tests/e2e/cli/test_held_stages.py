@@ -128,6 +128,9 @@ def test_takeover_takes_the_functions_and_says_so(ana: Developer, ben: Developer
     assert ben.holder() == BEN
     notes = [event["message"] for event in command.of_type("note")]
     assert "Taking over from stage plain/dev-ana: greet." in notes
+    # Nobody is connected: the version that the former stub has replaced answers.
+    answer = ben.project.client("lambda").invoke(FunctionName="plain-greet")
+    assert answer["Payload"].read() == b'"deployed"'
     assert "plain/dev-ben" in held(ana.run("restore"))
 
 

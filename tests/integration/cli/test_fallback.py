@@ -34,6 +34,7 @@ from terralive_testing.deployers.sandbox import Aws, code, unique
 OWN = code('def handler(event, context): return "own"')
 NEW = code('def handler(event, context): return "new"')
 STAGE = StageName("orders", "dev-ana")
+BEN = StageName("orders", "dev-ben")
 API = "aws_lambda_function.api"
 
 
@@ -51,14 +52,19 @@ class Shared:
         self.aws = Aws(info)
         self.caller = identify(info.region, environment(info))
         self.accounts = Accounts(self.caller)
-        self.table = unique("terralive-connections")
+        self.table = self.new_table()
+
+    def new_table(self) -> str:
+        """Create the table of a stage; return its name."""
+        table = unique("terralive-connections")
         keys: Any = {"pk": "HASH", "sk": "RANGE"}
         self.aws.dynamodb.create_table(
-            TableName=self.table,
+            TableName=table,
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
             KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys.items()],
         )
+        return table
 
 
 class Start:
@@ -74,6 +80,7 @@ class Start:
         self.aws, self.table = shared.aws, shared.table
         self.caller, self.accounts = shared.caller, shared.accounts
         self.folder = folder
+        self.new_table = shared.new_table
         self.role = self.aws.role()
         self.arn = self.aws.function(OWN, role=self.role)
 
@@ -351,3 +358,72 @@ def test_the_record_of_a_function_that_does_not_exist_any_more_goes(start: Start
     start.aws.lambda_.delete_function(FunctionName=start.arn)
     assert start.remove(own=[]) == []
     assert start.record() is None
+
+
+class TestTakenFromAnotherStage:
+    """A function carries the stub of ana's stage, and ben takes it."""
+
+    def taken(self, start: Start, **declared: Any) -> tuple[StageFallback, Candidate, str]:  # noqa: ANN401
+        """Return ben's work, the function as ben's plan has it, and the name of ben's table."""
+        start.publish(start.candidate())
+        start.aws.lambda_.update_function_code(FunctionName=start.arn, ZipFile=NEW)
+        start.aws.lambda_.update_function_configuration(
+            FunctionName=start.arn, Description=live_description(STAGE)
+        )
+        of_ana = start.table
+        ben = StageFallback(start.caller, BEN, start.accounts, lambda _: of_ana)
+        function = DeployedFunction("api", start.arn, description=live_description(STAGE))
+        candidate = replace(start.candidate(**declared), function=function)
+        return ben, candidate, start.new_table()
+
+    def test_the_version_answers_for_the_new_stage_too(self, start: Start) -> None:
+        ben, candidate, table = self.taken(start)
+        assert ben.planned([candidate], table).shown[API] == Fallback("1")
+        examination = Examination(start.accounts, (), start.folder)
+
+        assert list(ben.publish([candidate], examination, table)) == []
+
+        record = start.caller.table(table).get_replaced(start.arn)
+        assert record == start.record()
+        policy = start.aws.lambda_.get_policy(FunctionName=start.arn, Qualifier="1")["Policy"]
+        assert {item["Sid"] for item in json.loads(policy)["Statement"]} == {
+            "terralive-orders-dev-ana",
+            "terralive-orders-dev-ben",
+        }
+
+    def test_a_restore_by_the_new_stage_leaves_nothing(self, start: Start) -> None:
+        ben, candidate, table = self.taken(start)
+        ben.publish([candidate], Examination(start.accounts, (), start.folder), table)
+
+        removal = FallbackRemoval(start.caller, BEN, start.accounts, table)
+        assert list(removal.remove([start.arn], [start.arn])) == []
+
+        assert start.versions() == {}
+        assert start.caller.table(table).get_replaced(start.arn) is None
+
+    def test_the_configuration_of_now_decides_whether_it_may_answer(self, start: Start) -> None:
+        ben, candidate, table = self.taken(start, reserved=1)
+        ben.publish([candidate], Examination(start.accounts, (), start.folder), table)
+        record = start.caller.table(table).get_replaced(start.arn)
+        assert record is not None
+        assert (record.version, record.can_answer) == ("1", False)
+        assert "reserved concurrency is 1" in record.reason
+
+    def test_a_version_with_other_code_than_the_record_says_is_not_used(self, start: Start) -> None:
+        ben, candidate, table = self.taken(start)
+        known = start.record()
+        assert known is not None
+        start.caller.table(start.table).put_replaced(replace(known, code_sha256="other"))
+        ben.publish([candidate], Examination(start.accounts, (), start.folder), table)
+        assert start.caller.table(table).get_replaced(start.arn) is None
+
+    def test_without_the_other_stages_table_there_is_none(self, start: Start) -> None:
+        _, candidate, table = self.taken(start)
+        gone = unique("gone")
+        ben = StageFallback(start.caller, BEN, start.accounts, lambda _: gone)
+        assert "is not known" in ben.planned([candidate], table).shown[API].reason
+        assert (
+            list(ben.publish([candidate], Examination(start.accounts, (), start.folder), table))
+            == []
+        )
+        assert start.caller.table(table).get_replaced(start.arn) is None
