@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from terralive_cli.fallback.decision import Declared, cannot_publish
 from terralive_cli.fallback.published import has_snap_start, stale_settings
-from terralive_stub.shared.json_documents import Json, text
+from terralive_stub.shared.json_documents import Json, section, text
 from terralive_terraform.handler_files import can_answer_at, can_stand_at, is_node
 from terralive_terraform.substitution.rules import STUB_RUNTIMES
 
@@ -43,13 +43,18 @@ def cannot_renew(declared: Declared, version: Mapping[str, Json]) -> str:
         version: the configuration of the version that answers now.
     """
     obstacle = cannot_publish(declared)
-    if obstacle:
-        return obstacle
-    if text(version, "PackageType") == "Image":
-        return "it is a container image"
-    if has_snap_start(version):
-        return "it has SnapStart"
-    runtime, handler = text(version, "Runtime"), text(version, "Handler")
+    if not obstacle and text(version, "PackageType") == "Image":
+        obstacle = "it is a container image"
+    if not obstacle and has_snap_start(version):
+        obstacle = "it has SnapStart"
+    if not obstacle and section(section(version, "Environment"), "Error"):
+        # They would differ again after each publication.
+        obstacle = "Lambda cannot read its environment variables"
+    return obstacle or _no_stub(text(version, "Runtime"), text(version, "Handler"))
+
+
+def _no_stub(runtime: str, handler: str) -> str:
+    """Return why no stub can stand at a function's own handler; "" where it can."""
     if is_node(runtime):
         is_possible = can_answer_at(handler)
     elif runtime in STUB_RUNTIMES:

@@ -45,6 +45,7 @@ def test_the_timeout_counts_as_it_is_configured() -> None:
         ({"Runtime": "nodejs22.x", "Handler": "app.v1.handler"}, "handler app.v1.handler"),
         ({"Handler": "json.handler"}, "no stub can stand at its handler json.handler"),
         ({"PackageType": "Image", "Runtime": ""}, "container image"),
+        ({"Environment": {"Error": {"ErrorCode": "KMSAccessDenied"}}}, "environment variables"),
         ({"SnapStart": {"ApplyOn": "PublishedVersions"}}, "SnapStart"),
     ],
 )
