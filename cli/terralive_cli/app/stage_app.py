@@ -35,6 +35,7 @@ from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.plans import NO_PLAN, ReadyPlan, apply, of_evaluation, planned
 from terralive_cli.deploy.target import Stage
 from terralive_cli.fallback.app_fallback import AppFallback
+from terralive_cli.fallback.decision import IGNORED
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
 from terralive_cli.functions.evaluated import EvaluatedApp
 from terralive_cli.functions.mapping import Mapped, instances
@@ -209,7 +210,7 @@ class StageApp:
                     shown,
                     accounts=accounts,
                     outputs=outputs,
-                    first=first,
+                    first={**dict.fromkeys(addresses_of(applied.by_api), IGNORED), **first},
                 ),
                 code=selected.code,
                 own_code_first=first,

@@ -19,7 +19,7 @@ from terralive_cli.unchanged.remembering import remember
 
 
 def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
-    """Deploy. Invocations of live functions fail, by name, until a user connects.
+    """Deploy. Until a user connects, the deployed code of live functions answers, or they fail.
 
     Args:
         config: the configuration.
@@ -41,6 +41,9 @@ def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
             ui.emit(Message(message=str(declined)))
             return failures.FAILED
         names = ", ".join(function.name for function in live.functions)
-        text = f"Live: {names}. Their invocations fail until `terralive start` connects."
+        text = (
+            f"Live: {names}. Until `terralive start` connects, their deployed code answers. "
+            "Invocations of functions without a fallback fail."
+        )
         ui.emit(Message(message=text))
         return 0

@@ -19,6 +19,7 @@ SWITCHED_OFF: Final = "fallback = false"
 NOT_DEPLOYED: Final = "there is no deployed code yet"
 ALWAYS: Final = "fallback = true"
 PUBLISHES: Final = "publish = true"
+IGNORED: Final = "Terraform ignores its code"
 _SNAP_START: Final = (
     "SnapStart is on, so publishing a version takes minutes and costs money; "
     "fallback = true publishes one"

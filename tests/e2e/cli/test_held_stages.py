@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from terralive_stub.broker.aws import DynamoDBTable
 from terralive_terraform.substitution.marker import StageName, stage_of
 from terralive_testing.deployers.sandbox import running_sandbox
 from terralive_testing.drivers.command import Command, run
@@ -37,6 +38,15 @@ class Developer:
         environment = {**self.environment, "TERRALIVE_USER": self.name}
         return run([*words, "--yes"], self.project.root, environment, 400)
 
+    def replaced(self) -> tuple[str, bool]:
+        """Return the version that this stage's stub has replaced, and whether it may invoke it."""
+        function = self.project.client("lambda").get_function(FunctionName="plain-greet")
+        table = f"terralive-plain-dev-{self.name}-connections"
+        records = DynamoDBTable(self.project.client("dynamodb"), table)
+        record = records.get_replaced(function["Configuration"]["FunctionArn"])
+        assert record is not None
+        return record.version, record.can_answer
+
     def holder(self) -> StageName | None:
         """Return the stage that the deployed function is live for."""
         client = self.project.client("lambda")
@@ -53,6 +63,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ana(folder: Path) -> Iterator[Developer]:
     project = plain_project(folder / "ana" / "app")
     state = folder / "shared" / "terraform.tfstate"
+    settings = project.root / "terralive.toml"
+    settings.write_text(f"fallback = true\n{settings.read_text('utf-8')}", "utf-8")
     add(project, f'\nterraform {{\n  backend "local" {{\n    path = "{state}"\n  }}\n}}\n')
     with running_sandbox(folder / "sandbox") as info:
         project.sandbox = {
@@ -84,6 +96,10 @@ def test_the_first_developer_makes_the_app_live(ana: Developer) -> None:
 
     assert command.process.returncode == 0, command.story()
     assert ana.holder() == ANA
+    (plan,) = command.of_type("plan")
+    (function,) = plan["functions"]
+    assert function["fallback"]["own_code_first"] == "fallback = true"
+    assert ana.replaced() == ("1", True), "the code that Terraform has deployed before the stub"
 
 
 @pytest.mark.parametrize("words", [("start",), ("apply",), ("restore",), ("destroy", "--app")])
@@ -128,9 +144,7 @@ def test_takeover_takes_the_functions_and_says_so(ana: Developer, ben: Developer
     assert ben.holder() == BEN
     notes = [event["message"] for event in command.of_type("note")]
     assert "Taking over from stage plain/dev-ana: greet." in notes
-    # Nobody is connected: the version that the former stub has replaced answers.
-    answer = ben.project.client("lambda").invoke(FunctionName="plain-greet")
-    assert answer["Payload"].read() == b'"deployed"'
+    assert ben.replaced() == ana.replaced(), "what the former stub has replaced"
     assert "plain/dev-ben" in held(ana.run("restore"))
 
 
