@@ -75,6 +75,21 @@ resource "aws_lambda_function" "typed" {
   filename      = "${path.module}/greet.zip"
 }
 
+resource "aws_lambda_function" "stream" {
+  function_name = "plain-stream"
+  role          = aws_iam_role.greet.arn
+  runtime       = "nodejs18.x"
+  handler       = "app.handler"
+  timeout       = 30
+  filename      = "${path.module}/greet.zip"
+}
+
+resource "aws_lambda_function_url" "stream" {
+  function_name      = aws_lambda_function.stream.function_name
+  authorization_type = "AWS_IAM"
+  invoke_mode        = "RESPONSE_STREAM"
+}
+
 resource "aws_lambda_function" "lonely" {
   function_name = "plain-lonely"
   role          = aws_iam_role.greet.arn
@@ -129,6 +144,9 @@ watch = ["../src/**"]
 
 [functions."aws_lambda_function.typed"]
 path = "functions/typed"
+
+[functions."aws_lambda_function.stream"]
+path = "functions/stream"
 
 [functions."aws_lambda_function.lonely"]
 path = "functions/lonely"
@@ -207,6 +225,12 @@ SIZES = "export enum Size { Small, Big = 'big' }\n"
 # From tests/contract/workers/node/package-lock.json, as `make` installs it.
 ESBUILD = Path(sys.prefix) / "aws-lambda-ric" / "node_modules" / "esbuild"
 
+STREAM = """
+    export const handler = awslambda.streamifyResponse(async (event, stream) => {
+      for (const part of event.parts) stream.write(part)
+      stream.end()
+    })
+    """
 TYPESCRIPT = "export const handler = async (event: Event) => {}\n"
 # As much of a TypeScript compiler as it takes.
 COMPILE = """\
@@ -236,6 +260,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         "built/compile": COMPILE,
         "typed/src/app.ts": TYPED,
         "typed/src/sizes.ts": SIZES,
+        "stream/app.mjs": STREAM,
         "lonely/app.ts": f"{SIZES}export const handler = async () => Size.Big\n",
     }
     for name, source in sources.items():
@@ -304,6 +329,21 @@ def test_an_edited_node_function_answers_with_its_new_code(live: Live) -> None:
     save(file, "export const handler = async () => 'edited'\n")
     live.eventually("reload", function="plain-web")
     assert invoke(live, "plain-web", {}) == "edited"
+
+
+def test_a_streamed_response_comes_in_pieces_and_is_shown(live: Live) -> None:
+    api = live.project.client("lambda")
+    deployed = api.get_function_configuration(FunctionName="plain-stream")
+    assert deployed["Handler"] == "terralive_stub.live.streaming_handler"
+    event = json.dumps({"parts": ["one ", "two"]})
+    answer = api.invoke_with_response_stream(FunctionName="plain-stream", Payload=event)
+    body = b""
+    for item in answer["EventStream"]:
+        body += item.get("PayloadChunk", {}).get("Payload", b"")
+    assert body == b"one two"
+    shown = live.eventually("result", function="plain-stream")
+    assert (shown["ok"], shown["streamed_bytes"]) == (True, 7)
+    assert shown["first_byte_ms"] >= 0
 
 
 def test_built_code_is_built_before_its_first_use_and_after_every_edit(live: Live) -> None:
