@@ -255,7 +255,7 @@ def test_lost_connections_alone_cost_no_invocation_and_run_no_handler_twice(seed
             assert len(network.handlers.started[request_id]) == 1
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
 def test_lost_connections_cost_a_stream_no_byte(seed: int) -> None:
     stage = Stage(seed)
     network = stage.network
@@ -278,7 +278,7 @@ def test_lost_connections_cost_a_stream_no_byte(seed: int) -> None:
             assert outcome.streamed is not None
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_relay_that_is_restarted_in_the_middle_of_a_stream_ends_it_by_a_named_error(
     seed: int,
 ) -> None:
