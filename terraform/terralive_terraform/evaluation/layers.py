@@ -108,15 +108,12 @@ class _Finder:
 
     def _whole(self, function: Evaluated) -> tuple[PlannedLayer, ...]:
         """Return the layers of a function of whose `layers` nothing is known."""
-        note = ""
-        found = self._referenced(function)
-        if not found:
-            found = self._only_new(function)
-            note = _PERHAPS_OTHERS
+        found = self._referenced(function) or self._only_new(function)
         if not found:
             return (_not_known(function),)
-        layers = [replace(self._own(item), undecided=True) for item in found]
-        return tuple(replace(layer, note=layer.note or note) for layer in layers)
+        # Literal ARNs beside references are not in a plan.
+        *others, last = [replace(self._own(item), undecided=True) for item in found]
+        return (*others, replace(last, note=last.note or _PERHAPS_OTHERS))
 
     def _pending(self, function: Evaluated, elements: Sequence[str | None]) -> list[Evaluated]:
         """Return the layer versions that stand for the unknown elements; [] if it is not certain.

@@ -111,7 +111,6 @@ def test_the_layer_of_a_terraform_aws_modules_call_is_its_source_path(tmp_path: 
     assert own.name == version
     assert own.entries == (folder_entry(tmp_path / "src" / "shared", "python/shared"),)
     assert own.undecided
-    assert own.note == ""
     assert own.zips == (tmp_path / "builds" / "1f.zip",)
 
 
