@@ -365,8 +365,8 @@ class Pool:
             pending = worker.pending
             if pending is None or pending.invocation.request_id != request_id:
                 return PostResult.UNKNOWN_REQUEST
-        if pending.response is not None:
-            pending.response.begin(content_type)
+        if pending.response is not None and not pending.response.begin(content_type):
+            return PostResult.WRONG_STATE
         return pending.response
 
     def _answered(self, worker: Worker, request_id: str, outcome: Outcome) -> PostResult:
@@ -374,6 +374,9 @@ class Pool:
             pending = worker.pending
             if pending is None or pending.invocation.request_id != request_id:
                 return PostResult.UNKNOWN_REQUEST
+            if pending.is_streaming and outcome.streamed is None:
+                # Another response than the one that the worker has begun to stream.
+                return PostResult.WRONG_STATE
             worker.pending = None
             worker.go(WorkerState.ANSWERED)
         # All output is published before the outcome is.

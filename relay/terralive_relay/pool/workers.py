@@ -13,7 +13,7 @@ import logging
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -22,7 +22,7 @@ from terralive_relay.pool.alarm import DeferringLock
 from terralive_relay.pool.launcher import Launcher
 from terralive_relay.pool.records import NextRequest, PendingInvocation, Worker, WorkerState
 from terralive_relay.streaming.response import OutgoingResponse
-from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.invocation import Invocation, Outcome, Streamed
 from terralive_workers.environment import credentials_key, environment_key
 from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api.server import RuntimeApi
@@ -263,7 +263,11 @@ class _Streamed:
         return self.response.write(piece)
 
     def end(self) -> PostResult:
-        return self.client.respond(self.request_id, b"")
+        return self._answer(Outcome(b""))
 
     def fail(self, error_type: str, body: bytes) -> PostResult:
-        return self.client.fail(self.request_id, error_type, body)
+        return self._answer(Outcome(body, error_type or "Unhandled"))
+
+    def _answer(self, outcome: Outcome) -> PostResult:
+        streamed = Streamed(self.response.content_type or "", self.response.size)
+        return self.client.answered(self.request_id, replace(outcome, streamed=streamed))

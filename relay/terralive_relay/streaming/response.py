@@ -80,10 +80,14 @@ class OutgoingResponse:
         with self._changed:
             return self._first_at
 
-    def begin(self, content_type: str) -> None:
+    def begin(self, content_type: str) -> bool:
+        """Begin the stream; return False if it has begun already."""
         with self._changed:
+            if self._content_type is not None:
+                return False
             self._content_type = content_type[:_CONTENT_TYPE_CHARACTERS]
             self._put(StreamBegan(self._attempt, self._content_type))
+            return True
 
     def write(self, data: bytes) -> bool:
         """Pass a piece on. Block while the stub has too much to consume.

@@ -47,6 +47,10 @@ while True:
             return
         for number in range(event["pieces"]):
             yield bytes([number % 251]) * event["size"]
+        if event.get("ends") == "twice":
+            second = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+            second.request("POST", top + request_id + "/response", b'"another one"')
+            yield str(second.getresponse().status).encode()
         if event.get("ends") == "exit":
             os._exit(3)
 
@@ -183,12 +187,16 @@ def test_a_streamed_response_arrives_whole_or_as_an_error(live: Live) -> None:
     assert live.invoke(pieces=0, size=0) == ("", b"")
     assert live.last_result(4).streamed_bytes == 0
 
+    # A response beside the one that it streams.
+    assert live.invoke(pieces=1, size=3, ends="twice") == ("", bytes(3) + b"403")
+    assert live.last_result(5).ok
+
     error, body = live.invoke("node")
     assert error == ""
     prelude, _, rest = body.partition(bytes(8))
     assert json.loads(prelude)["statusCode"] == 201
     assert rest == b"one two"
-    assert live.last_result(5).streamed_bytes == len(body)
+    assert live.last_result(6).streamed_bytes == len(body)
 
 
 def test_a_url_that_streams_has_the_first_byte_before_the_local_handler_ends(live: Live) -> None:

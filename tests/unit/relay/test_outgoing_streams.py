@@ -220,6 +220,13 @@ class TestAWriter:
         writer.join(60)
         assert results == [False]
 
+    def test_it_cannot_begin_a_second_response(self) -> None:
+        items: list[object] = []
+        response = OutgoingResponse("a1", items.append)
+        assert response.begin(TEXT)
+        assert not response.begin("text/plain")
+        assert items == [StreamBegan("a1", TEXT)]
+
     def test_a_caller_that_is_gone_lets_it_write_for_nobody(self) -> None:
         items: list[object] = []
         response = OutgoingResponse("a1", items.append)
