@@ -185,14 +185,10 @@ class Piece:
     """A part of a response that is sent while the handler writes it.
 
     Attributes:
-        request_id: the invocation's AWS request id.
-        function: the function's ARN.
         relay: the relay's id, as in `Hello`: another relay's handler writes another stream.
         content_type: the response's content type, in each piece.
         offset: the number of the response's bytes before this piece.
         data: the bytes.
-        peer: the stub's connection; see the module's docstring.
-        attempt: the attempt; see the module's docstring.
     """
 
     ACTION: ClassVar[str] = "piece"
