@@ -28,7 +28,7 @@ help:
 	@echo "  make check   lint, types, import rules"
 	@echo "  make bench   measurements"
 	@echo "  make soak    10,000 invocations under faults, nothing lost (20 minutes; WITH='--seed 1', '--help')"
-	@echo "  make kill    kill -9 and Ctrl-C at 18 points, with an app of each kind (an hour; WITH='--kinds image', '--help')"
+	@echo "  make kill    kill -9 and Ctrl-C at 18 points, with an app of each kind (one to two hours; WITH='--kinds image', '--help')"
 	@echo "  make docs    docs/CONFIGURATION.md from the code"
 	@echo "  make template  the debug stack's template.tf.json from its CDK for Terraform code (needs Node.js)"
 	@echo "  make dist    wheel and sdist in dist/, installed and run in an empty virtual environment"
