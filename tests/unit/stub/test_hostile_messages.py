@@ -44,6 +44,7 @@ from terralive_stub.protocol.messages import (
     Message,
     Missing,
     NoRelay,
+    Piece,
     ProtocolError,
     Resume,
     Unknown,
@@ -305,7 +306,7 @@ class StubSide:
 
     def begin(self, request_id: str, *, seconds: float = 60.0) -> list[Message]:
         deadline = Deadline.after(seconds, now=self.now)
-        invocation = Invocation(request_id, "fn", "fn", deadline, b"{}")
+        invocation = Invocation(request_id, "fn", "fn", deadline, b"{}", streams=True)
         return self._do(self.session.begin(invocation, self.now))
 
     def receive(self, text: str) -> list[Message]:
@@ -335,6 +336,8 @@ class StubSide:
                     pending = self.session.connected(self.now) + pending
                 case stub_effects.Send(message=message):
                     sent.append(decode(encode(message)))
+                case stub_effects.Write():
+                    pending = self.session.wrote(self.now, accepted=True) + pending
                 case stub_effects.Finish(outcome=outcome):
                     self.finished.append(outcome)
         return sent
@@ -355,6 +358,39 @@ def test_a_stub_goes_on_after_hostile_messages(texts: list[str], owned: bool) ->
             break
         side.tick()
     assert len(side.finished) == 1, "an invocation ends once, and at its deadline at the latest"
+    side.begin("fresh")
+    side.answer("fresh", OK)
+    assert side.finished[1:] == [OK]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            Piece,
+            st.just("running"),
+            st.just("fn"),
+            st.sampled_from(["life", "other"]),
+            st.text(st.characters(exclude_categories=["Cs"]), max_size=50),
+            NUMBERS,
+            st.binary(max_size=200),
+        ),
+        max_size=10,
+    )
+)
+def test_a_stub_goes_on_after_hostile_pieces(pieces: list[Piece]) -> None:
+    side = StubSide()
+    side.begin("running")
+    side.receive(encode(Ack("running", "fn")))
+    for piece in pieces:
+        side.receive(encode(piece))
+    side.answer("running", OK)
+    for _ in range(1000):
+        if not side.session.busy:
+            break
+        side.tick()
+    (outcome,) = side.finished
+    assert not outcome.ok or outcome == OK, "a stream without its end is no success"
     side.begin("fresh")
     side.answer("fresh", OK)
     assert side.finished[1:] == [OK]
