@@ -178,13 +178,21 @@ def _mapped_instances(
         code[address] = own
         instances[address] = alone
         found_by[address] = reasons.found_by(settings, function, place)
-        if alone.is_image and alone.path is None and settings.path is None:
-            image = image_code(config.project, settings, alone, instance_key(address))
-            found_by[address] = image.found_by
+        if alone.path is None:
+            found_by[address] = _found_by_image(config, settings, alone, found_by[address], address)
     known = {at: place for at, place in located.items() if found_by.get(at) != FILE}
     notes = {**reasons.notes(function, planned, known), **typescript.notes(code)}
     notes = reasons.with_local_settings(notes, code)
     return MappedFunction(code, {}, instances, found_by, notes)
+
+
+def _found_by_image(
+    config: Config, settings: FunctionSettings, alone: DeclaredFunction, other: str, address: str
+) -> str:
+    """Return how the code of an image was found; `other` where nothing of an image tells it."""
+    if not alone.is_image or settings.path is not None:
+        return other
+    return image_code(config.project, settings, alone, instance_key(address)).found_by
 
 
 def _with_typescript(
