@@ -32,6 +32,13 @@ _NO_PART_OF_BUCKET: Final = (
     "NoSuchPublicAccessBlockConfiguration",
     "ServerSideEncryptionConfigurationNotFoundError",
 )
+# A bucket, a role, an API or a repository that does not exist.
+_GONE: Final = (
+    "NoSuchBucket",
+    "NoSuchEntity",
+    "NotFoundException",
+    "RepositoryNotFoundException",
+)
 
 
 @dataclass(slots=True)
@@ -101,20 +108,33 @@ class AwsInventory:
             return find(name)
 
     def parts_of(self, kind: str, outer: str) -> Mapping[str, str]:
-        """Return the resources inside another one: name -> id."""
+        """Return the resources inside another one: name -> id.
+
+        The other one may be in the state only: a destroy that was interrupted has deleted it.
+        """
+        from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+
         with _explained():
-            match kind:
-                case adoption.ROLE_POLICY:
-                    policies = self._iam.get_paginator("list_role_policies")
-                    names = policies.paginate(RoleName=outer).build_full_result()["PolicyNames"]
-                    return {name: name for name in names}
-                case adoption.PERMISSION:
-                    return self._statements(outer)
-                case adoption.IMAGES_POLICY | adoption.IMAGES_LIFECYCLE:
-                    return self._policy_of_repository(kind, outer)
-                case adoption.BUCKET_POLICY | adoption.BUCKET_ACCESS | adoption.BUCKET_ENCRYPTION:
-                    return self._part_of_bucket(kind, outer)
-            return self._parts_of_api(kind, outer)
+            try:
+                return self._parts_of(kind, outer)
+            except ClientError as error:
+                if error.response["Error"].get("Code") in _GONE:
+                    return {}
+                raise
+
+    def _parts_of(self, kind: str, outer: str) -> Mapping[str, str]:
+        match kind:
+            case adoption.ROLE_POLICY:
+                policies = self._iam.get_paginator("list_role_policies")
+                names = policies.paginate(RoleName=outer).build_full_result()["PolicyNames"]
+                return {name: name for name in names}
+            case adoption.PERMISSION:
+                return self._statements(outer)
+            case adoption.IMAGES_POLICY | adoption.IMAGES_LIFECYCLE:
+                return self._policy_of_repository(kind, outer)
+            case adoption.BUCKET_POLICY | adoption.BUCKET_ACCESS | adoption.BUCKET_ENCRYPTION:
+                return self._part_of_bucket(kind, outer)
+        return self._parts_of_api(kind, outer)
 
     def _parts_of_api(self, kind: str, api: str) -> Mapping[str, str]:
         parts: dict[str, str] = {}

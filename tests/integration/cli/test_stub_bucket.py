@@ -91,6 +91,28 @@ def test_a_bucket_that_was_removed_by_hand_is_named(caller: Caller, tmp_path: Pa
     assert "terralive apply" in str(missing.value.hint)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        adoption.BUCKET_POLICY,
+        adoption.BUCKET_ACCESS,
+        adoption.BUCKET_ENCRYPTION,
+        adoption.IMAGES_POLICY,
+        adoption.IMAGES_LIFECYCLE,
+        adoption.PERMISSION,
+        adoption.ROLE_POLICY,
+        adoption.ROUTE,
+        adoption.STAGE,
+        adoption.AUTHORIZER,
+        adoption.INTEGRATION,
+    ],
+)
+def test_what_a_destroy_has_deleted_and_the_state_still_has_has_no_parts(
+    caller: Caller, part: str
+) -> None:
+    assert AwsInventory(caller).parts_of(part, unique("gone")) == {}
+
+
 def test_a_bucket_is_found_with_those_of_its_parts_that_exist(
     sandbox: SandboxInfo, caller: Caller
 ) -> None:
