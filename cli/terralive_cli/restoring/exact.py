@@ -86,7 +86,10 @@ def differences(planned: PlannedResource, original: Original, sha256: str) -> tu
     is_same = bool(sha256) and sha256 == version.sha256
     if version.is_image:
         is_same = text(planned.after, "image_uri") == version.image
-    if not is_same or _NAMES_CODE & planned.unknown:
+    # A state may hold the hash of code that AWS does not have: an update was interrupted after its
+    # first half. Such a plan changes settings only, and the provider would publish the stub's code.
+    sends_code = bool(_NAMES_CODE & planned.changed)
+    if not is_same or not sends_code or _NAMES_CODE & planned.unknown:
         names.add(CODE)
     names |= _different_settings(planned, original)
     names |= planned.changed - COMPUTED - _COMPARED

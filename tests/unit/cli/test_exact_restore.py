@@ -82,6 +82,15 @@ def test_code_that_is_not_known_counts_as_another_one() -> None:
     assert differences(_planned(unknown=unknown), ORIGINAL, SUM) == ("code",)
 
 
+def test_a_plan_that_takes_the_code_for_deployed_does_not_bring_it() -> None:
+    """An update was interrupted between its two halves, and the state has the hash already."""
+    code: dict[str, Json] = {
+        name: AFTER[name] for name in ("filename", "s3_bucket", "s3_key", "source_code_hash")
+    }
+    half_way = replace(_planned(), before={**BEFORE, **code})
+    assert differences(half_way, ORIGINAL, SUM) == ("code",)
+
+
 @pytest.mark.parametrize(
     ("attribute", "value"),
     [
