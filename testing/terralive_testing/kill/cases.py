@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +33,7 @@ _BLOCK: Final = re.compile(
 _NOTHING: Final[Mapping[str, Content]] = {}
 
 
-class Way(Enum):
+class Way(StrEnum):
     """A way in which a command ends."""
 
     # `kill -9` of terralive alone. Terraform goes on to its end.
