@@ -25,8 +25,7 @@ _SECONDS: Final = 20
 # Prints the interpreter's version, and which of the named modules it does not find.
 _LOOK: Final = """\
 import importlib.util, json, sys
-paths, names = json.loads(sys.argv[1])
-sys.path[:0] = paths
+names = json.loads(sys.argv[1])
 missing = [name for name in names if importlib.util.find_spec(name) is None]
 print(json.dumps(["%d.%d" % sys.version_info[:2], missing]))
 """
@@ -48,12 +47,11 @@ def deployed_python(
     match = _RUNTIME.fullmatch(code.runtime)
     if match is None or match[1] == f"{sys.version_info[0]}.{sys.version_info[1]}":
         return None
-    names: tuple[str, ...] = ()
+    installed: tuple[str, ...] = ()
     if file is not None:
-        names = imported_modules(file)
-    paths = (str(code.path), *(str(root) for root in code.roots))
+        installed = _installed(imported_modules(file), (code.path, *code.roots))
     for candidate in candidates(match[1], environ or os.environ):
-        if _can_run(candidate, match[1], paths, names):
+        if _can_run(candidate, match[1], ()) and _can_run(candidate, match[1], installed):
             return candidate
     return None
 
@@ -73,12 +71,27 @@ def imported_modules(file: Path) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def _installed(names: Sequence[str], folders: Sequence[Path]) -> tuple[str, ...]:
+    """Return the modules that have to be installed: not Python's own, and in none of the folders.
+
+    Most functions of an app need the same ones, so that an interpreter is asked a few times only.
+    """
+    others: list[str] = []
+    for name in names:
+        is_here = any(
+            (folder / name).is_dir() or (folder / f"{name}.py").is_file() for folder in folders
+        )
+        if name not in sys.stdlib_module_names and not is_here:
+            others.append(name)
+    return tuple(others)
+
+
 @cache
-def _can_run(program: Path, version: str, paths: Sequence[str], names: Sequence[str]) -> bool:
-    """Ask an interpreter for its version, and whether it finds modules."""
+def _can_run(program: Path, version: str, names: Sequence[str]) -> bool:
+    """Ask an interpreter for its version, and whether it finds installed modules."""
     try:
         ended = subprocess.run(
-            [program, "-E", "-c", _LOOK, json.dumps([paths, names])],
+            [program, "-E", "-c", _LOOK, json.dumps(names)],
             capture_output=True,
             text=True,
             check=False,

@@ -73,6 +73,21 @@ def test_an_interpreter_runs_a_handler_only_if_it_has_what_that_imports(tmp_path
     assert deployed_python(code(tmp_path), file, environ) == other
 
 
+def test_functions_that_need_the_same_modules_ask_an_interpreter_once(tmp_path: Path) -> None:
+    """Python's own modules and the function's are no question to an interpreter."""
+    program = interpreter(tmp_path / "usr", OTHER)
+    asked = tmp_path / "asked"
+    program.write_text(f'{program.read_text()}echo "$4" >> {asked}\n')
+    environ = {**machine(tmp_path), "PATH": str(program.parent)}
+    for name in ("orders", "mails"):
+        folder = tmp_path / name
+        (folder / "templates").mkdir(parents=True)
+        (folder / f"{name}.py").touch()
+        (folder / "app.py").write_text(f"import json, requests, templates, {name}\n")
+        assert deployed_python(code(folder), folder / "app.py", environ) == program
+    assert asked.read_text().splitlines() == ["[]", '["requests"]']
+
+
 def test_nothing_is_looked_for_where_terralive_runs_the_deployed_version(tmp_path: Path) -> None:
     interpreter(tmp_path / "usr", OWN)
     environ = {**machine(tmp_path), "PATH": str(tmp_path / "usr" / "bin")}
