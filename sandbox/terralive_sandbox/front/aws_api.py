@@ -182,16 +182,9 @@ class AwsApi:
         if qualifier is not None:
             arn = f"{unqualified_arn(arn)}:{qualifier}"
         invocation_type = request.header("x-amz-invocation-type") or "RequestResponse"
-        types: tuple[str, ...] = _INVOCATION_TYPES
-        if is_streamed:
-            types = _STREAMED_INVOCATION_TYPES
-        if invocation_type not in types:
-            message = (
-                f"1 validation error detected: Value '{invocation_type}' at "
-                "'invocationType' failed to satisfy constraint: Member must satisfy enum value "
-                f"set: [{', '.join(types)}]"
-            )
-            return error_response(HTTPStatus.BAD_REQUEST, "ValidationException", message)
+        problem = _type_problem(invocation_type, is_streamed=is_streamed)
+        if problem:
+            return error_response(HTTPStatus.BAD_REQUEST, "ValidationException", problem)
         request_id = str(uuid.uuid4())
         headers = [("x-amzn-requestid", request_id)]
         if invocation_type == "DryRun":
@@ -223,6 +216,19 @@ class AwsApi:
         result = await invoke()
         headers += invoke_headers(result, tail=wants_log).items()
         return HTTPStatus.OK, headers, result.body
+
+
+def _type_problem(invocation_type: str, *, is_streamed: bool) -> str:
+    """Return why an operation does not take an invocation type; "" where it does."""
+    types: tuple[str, ...] = _INVOCATION_TYPES
+    if is_streamed:
+        types = _STREAMED_INVOCATION_TYPES
+    if invocation_type in types:
+        return ""
+    return (
+        f"1 validation error detected: Value '{invocation_type}' at 'invocationType' failed to "
+        f"satisfy constraint: Member must satisfy enum value set: [{', '.join(types)}]"
+    )
 
 
 async def _streamed(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from terralive_sandbox.apigateway.authorizers import issuers
 from terralive_sandbox.apigateway.openapi import operations
 from terralive_sandbox.apigateway.openapi.document import Document, DocumentError, read
 from terralive_sandbox.apigateway.openapi.operations import Operation
-from terralive_stub.shared.json_documents import section, text
+from terralive_stub.shared.json_documents import Json, section, text
 
 # The end of the URI of an integration that streams a function's response:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
@@ -49,20 +49,22 @@ def _missing_of(operation: Operation, *, of_http_api: bool) -> Iterator[str]:
         yield "API keys"
     if operation.authorization.type not in _EMULATED:
         yield f"{operation.authorization.type} authorizers"
-    if operation.integration is None:
-        return
-    kind = text(operation.integration, "type").upper()
-    subtype = text(operation.integration, "integrationSubtype")
+    if operation.integration is not None:
+        yield from _missing_of_integration(operation.integration, of_http_api=of_http_api)
+
+
+def _missing_of_integration(integration: Mapping[str, Json], *, of_http_api: bool) -> Iterator[str]:
+    kind = text(integration, "type").upper()
+    subtype = text(integration, "integrationSubtype")
     if subtype in EMULATED_SUBTYPES:
         return
     if subtype:
         yield f"{subtype} integrations"
     elif kind != "AWS_PROXY" and (of_http_api or kind != "MOCK"):
         yield f"{kind} integrations"
-    elif text(operation.integration, "uri").endswith(STREAMING_PATH):
+    elif text(integration, "uri").endswith(STREAMING_PATH):
         yield "response streaming of REST APIs"
     if of_http_api and (
-        section(operation.integration, "requestParameters")
-        or section(operation.integration, "responseParameters")
+        section(integration, "requestParameters") or section(integration, "responseParameters")
     ):
         yield "parameter mappings of HTTP APIs"

@@ -190,21 +190,33 @@ def _authorization(document: Document, operation: Mapping[str, Json]) -> Authori
     declared = text(section(operation, f"{EXTENSION}auth"), "type")
     found = Authorization(declared or "NONE")
     needs_key = False
+    for name, scopes, scheme in _required_schemes(document, operation):
+        settings = document.resolved(scheme.get(_AUTHORIZER))
+        if settings and not found.scheme and not declared:
+            kind = Authorizer(name, scheme, settings).authorization_type
+            found = Authorization(kind, name, scopes)
+        elif text(scheme, f"{EXTENSION}authtype").lower() == "awssigv4":
+            found = Authorization("AWS_IAM")
+        elif text(scheme, "type") == "apiKey" and text(scheme, "name").lower() == "x-api-key":
+            needs_key = True
+    return Authorization(found.type, found.scheme, found.scopes, needs_key)
+
+
+def _required_schemes(
+    document: Document, operation: Mapping[str, Json]
+) -> Iterator[tuple[str, tuple[str, ...], Mapping[str, Json]]]:
+    """Yield the security schemes that an operation names: the name, the scopes and the scheme.
+
+    Raises:
+        DocumentError: the document does not have one of them.
+    """
     for requirement in items(operation, "security"):
         for name, scopes in as_object(requirement).items():
             if name not in document.security_schemes:
                 raise DocumentError(f"Unable to find the security scheme {name}")
+            asked = scopes if isinstance(scopes, list) else []
             scheme = document.resolved(document.security_schemes[name])
-            settings = document.resolved(scheme.get(_AUTHORIZER))
-            if settings and not found.scheme and not declared:
-                kind = Authorizer(name, scheme, settings).authorization_type
-                asked = scopes if isinstance(scopes, list) else []
-                found = Authorization(kind, name, tuple(str(scope) for scope in asked))
-            elif text(scheme, f"{EXTENSION}authtype").lower() == "awssigv4":
-                found = Authorization("AWS_IAM")
-            elif text(scheme, "type") == "apiKey" and text(scheme, "name").lower() == "x-api-key":
-                needs_key = True
-    return Authorization(found.type, found.scheme, found.scopes, needs_key)
+            yield name, tuple(str(scope) for scope in asked), scheme
 
 
 def _bodies(
