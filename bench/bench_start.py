@@ -27,7 +27,7 @@ from terralive_testing.drivers.project import Project
 
 PATIENCE_SECONDS = 600.0
 # Parts of an unchanged start that need no network.
-IMPORTS = "import terralive_cli.main, terralive_cli.commands.start"
+IMPORTS = "import terralive_cli.main, terralive_cli.commands.live.start"
 CLIENTS = (
     "import boto3; session = boto3.Session(region_name='us-east-1'); "
     "[session.client(name) for name in ('sts', 'dynamodb', 'lambda', 'apigatewayv2')]"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from terralive_cli.command_line.group import BODIES
 from terralive_cli.configuration.options import Typed
 from terralive_cli.configuration.values import Output
 from terralive_cli.main import cli, main
@@ -124,8 +125,9 @@ def test_every_command_takes_the_options_that_all_take() -> None:
 
 
 def test_every_command_that_help_lists_has_a_body() -> None:
-    for name in cli.commands:
-        assert find_spec(f"terralive_cli.commands.{name}"), name
+    assert set(BODIES) == set(cli.commands)
+    for body in BODIES.values():
+        assert find_spec(body.module), body
 
 
 def test_help_and_version_end_with_0(capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,10 +137,15 @@ def test_help_and_version_end_with_0(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.splitlines()[-1].startswith("terralive ")
 
 
-def test_every_commands_help_says_what_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_commands_help_says_what_it_changes_and_has_an_example(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     for name in cli.commands:
         assert main([name, "--help"]) == 0
-        assert "This command changes" in capsys.readouterr().out, name
+        help_text = capsys.readouterr().out
+        assert "This command changes" in help_text, name
+        example = help_text.split("Example")[-1].split(":\n", 1)[1]
+        assert example.startswith(("    terralive ", "    eval ")), name
 
 
 def test_help_names_the_debug_log(capsys: pytest.CaptureFixture[str]) -> None:

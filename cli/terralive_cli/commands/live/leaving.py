@@ -122,7 +122,7 @@ class Leaving:
 
     def _restore(self) -> None:
         # A start that changes nothing does not wait for these.
-        from terralive_cli.commands.restore import restore_stage  # noqa: PLC0415  # heavy
+        from terralive_cli.commands.live.restore import restore_stage  # noqa: PLC0415  # heavy
         from terralive_cli.deploy.approval import Declined  # noqa: PLC0415  # heavy
 
         self._left = _Left.RESTORING

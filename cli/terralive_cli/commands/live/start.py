@@ -10,7 +10,7 @@ from typing import Final
 from terralive_cli.app.live_plan import LiveApp
 from terralive_cli.changes.in_session import saved_changes
 from terralive_cli.changes.saved_changes import SavedChanges
-from terralive_cli.commands.leaving import Leaving
+from terralive_cli.commands.live.leaving import Leaving
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage, opened, work_folder

@@ -1,0 +1,1 @@
+"""Definitions of the commands: names, options and help. Their bodies are in `commands/`."""

@@ -1,0 +1,1 @@
+"""The body of the command that runs AWS in one local process."""
