@@ -268,6 +268,17 @@ def resource_name(*parts: str, limit: int = NAME_CHARACTERS) -> str:
     return f"{name[: limit - _DIGEST_CHARACTERS - 1]}-{_digest(*parts)}"
 
 
+def names_pattern(*parts: str) -> str:
+    """Return a pattern for the names of all debug stacks whose parts begin like these.
+
+    The last part may be the beginning of a stage's name. A long name is cut, and the pattern with
+    it (see `resource_name`).
+    """
+    beginning = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(parts))
+    kept = NAME_CHARACTERS - _PART_CHARACTERS - _DIGEST_CHARACTERS - 1
+    return f"{beginning[:kept]}*"
+
+
 def _lower_case(name: str) -> str:
     """Return a name of lower-case letters, digits and single hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
