@@ -29,7 +29,7 @@ help:
 	@echo "  make bench   measurements"
 	@echo "  make soak    10,000 invocations under faults, nothing lost (20 minutes; WITH='--seed 1', '--help')"
 	@echo "  make kill    kill -9 and Ctrl-C at 18 points, with an app of each kind (one to two hours; WITH='--kinds image', '--help')"
-	@echo "  make docs    docs/CONFIGURATION.md from the code"
+	@echo "  make docs    docs/CONFIGURATION.md and docs/output.schema.json from the code"
 	@echo "  make template  the debug stack's template.tf.json from its CDK for Terraform code (needs Node.js)"
 	@echo "  make dist    wheel and sdist in dist/, installed and run in an empty virtual environment"
 	@echo "  make format  format the code"
@@ -95,6 +95,7 @@ format: $(STAMP)
 docs: $(STAMP)
 	@mkdir -p docs
 	@$(BIN)/python -m terralive_cli.configuration.reference > docs/CONFIGURATION.md
+	@$(BIN)/python -m terralive_cli.output.documents.schema > docs/output.schema.json
 
 TEMPLATE = terraform/terralive_terraform/debug_stack/template.tf.json
 template: $(STAMP)

@@ -267,7 +267,14 @@ class ChangesListed(Event):
 
 @dataclass(frozen=True, slots=True)
 class SandboxAccess:
-    """Address and keys of the sandbox."""
+    """Address and keys of the sandbox.
+
+    Attributes:
+        endpoint: URL of all AWS services.
+        region: its AWS region.
+        access_key_id: access key id that it accepts.
+        secret_access_key: secret access key; it opens nothing else.
+    """
 
     endpoint: str
     region: str
@@ -354,7 +361,11 @@ class ConfigurationChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class Message(Event):
-    """A sentence for the user (`Nothing to restore`)."""
+    """A sentence for the user (`Nothing to restore`).
+
+    Attributes:
+        message: the sentence, or several lines.
+    """
 
     type = "note"
     message: str

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from terralive_testing.drivers.output_schema import require_valid
 from terralive_testing.machine.sandbox_logs import LOGS
 
 Event = dict[str, Any]
@@ -45,6 +46,8 @@ def _projects(arguments: Sequence[str]) -> list[Path]:
 
 class Command:
     """A running `terralive … --output json`.
+
+    At the end of the context, its output must be as the published schema says.
 
     Args:
         arguments: the words behind `terralive`.
@@ -108,6 +111,8 @@ class Command:
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
+        if error is None:
+            require_valid(self.events, f"terralive {' '.join(self.arguments)}")
 
     def wait_for(
         self, wanted: Callable[[Event], bool], what: str, timeout_s: float = WAIT_SECONDS

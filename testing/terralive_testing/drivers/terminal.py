@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from terralive_testing.drivers.command import Event, clean_environment
+from terralive_testing.drivers.output_schema import require_valid
 from terralive_testing.machine.waiting import eventually
 
 _QUESTION: Final = b"[y/N]"
@@ -107,6 +108,7 @@ def answered(
         reader.join(10)
         os.close(ours)
     events = [json.loads(line) for line in output.splitlines()]
+    require_valid(events, f"terralive {' '.join(arguments)}")
     return Ended(process.returncode, events, " ".join(b"".join(screen).decode().split()))
 
 

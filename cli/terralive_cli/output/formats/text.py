@@ -131,6 +131,11 @@ class TextLines:
             Message: _message,
         }
 
+    @property
+    def events(self) -> tuple[type[Event], ...]:
+        """All events that a command may show: those of the table but `SharedWarning`."""
+        return tuple(event for event in self._makers if event is not SharedWarning)
+
     def lines(self, event: Event) -> list[Line]:
         """Return the lines of one event; none if the event is for scripts only."""
         return self._makers[type(event)](event)

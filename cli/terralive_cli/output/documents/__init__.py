@@ -1,0 +1,1 @@
+"""Events as JSON documents: their published schema, and reading them back."""
