@@ -86,6 +86,8 @@ class InvocationStarted(Event):
         attempt: attempt number, starting at 1, as far as it is known.
         age_s: seconds since the event was first sent; 0 if this is not known.
         after_first_s: seconds since the first attempt; 0 for the first, and if this is not known.
+        payload: names of the payload's fields without their values (`{orderId, items}`), or "".
+        payload_bytes: size of the payload: of a request's body, or of the whole event.
     """
 
     type = "invocation"
@@ -96,6 +98,8 @@ class InvocationStarted(Event):
     attempt: int = 1
     age_s: float = 0.0
     after_first_s: float = 0.0
+    payload: str = ""
+    payload_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,9 @@ class InvocationFinished(Event):
         attempt: attempt number, as in `InvocationStarted`.
         streamed_bytes: size of a streamed response; left out for another one.
         first_byte_ms: time from the handler's start to its first byte; left out without one.
+        status: HTTP status that the result names; left out for another result.
+        failed_items: number of items of a batch that the result reports as failed.
+        result_bytes: size of the result that is no stream and no error.
     """
 
     type = "result"
@@ -146,6 +153,28 @@ class InvocationFinished(Event):
     attempt: int = 1
     streamed_bytes: int | None = None
     first_byte_ms: float | None = None
+    status: int | None = None
+    failed_items: int = 0
+    result_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered(Event):
+    """The result of an invocation has arrived at its function on AWS.
+
+    It follows the event `result`, but where nobody waits for the result any more.
+
+    Attributes:
+        request_id: AWS request id.
+        function: name of the function.
+        round_trip_ms: time from the invocation's arrival here to this confirmation. It has the
+            handler's time and one way to AWS and back in it, as the caller's time has.
+    """
+
+    type = "delivered"
+    request_id: str
+    function: str
+    round_trip_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +232,7 @@ RelayEvent = (
     | InvocationStarted
     | LogLine
     | InvocationFinished
+    | Delivered
     | Reloaded
     | FallbackAnswered
     | Warned

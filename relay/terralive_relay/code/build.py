@@ -26,7 +26,7 @@ from enum import IntEnum
 from typing import Final, Protocol
 
 from terralive_relay.code.changes import is_named
-from terralive_relay.describe import describe_error
+from terralive_relay.describe.errors import describe_error
 from terralive_relay.events import LogLine, Sink, Warned
 from terralive_stub.protocol.invocation import Outcome
 from terralive_workers import outcomes

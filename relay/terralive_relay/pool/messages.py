@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import Final
 
-from terralive_relay.describe import describe_error, describe_place
+from terralive_relay.describe.errors import describe_error, describe_place
 from terralive_relay.events import Warned
 from terralive_stub.protocol.invocation import Outcome
 from terralive_workers.environment import LeftOut

@@ -67,6 +67,8 @@ class Entry:
         number: the attempt's number, as events have it.
         began_ms: see `Invocation`.
         fifo_messages: the ids of the messages of FIFO queues in its event, while it runs.
+        trigger: the trigger of its event, as in `EventDescription`.
+        arrived_at: the time at which it had arrived here.
         state: see the module's table.
         sent_to: the peer to which the result was sent last.
         sent_at: the time of that.
@@ -82,6 +84,8 @@ class Entry:
     number: int = 1
     began_ms: int = 0
     fifo_messages: frozenset[str] = frozenset()
+    trigger: str = ""
+    arrived_at: float = 0.0
     state: EntryState = Running()
     sent_to: str = ""
     sent_at: float = 0.0

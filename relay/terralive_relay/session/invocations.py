@@ -23,8 +23,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
 
-from terralive_relay.describe import EventDescription, describe_error, describe_event
-from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
+from terralive_relay.describe.errors import describe_error
+from terralive_relay.describe.events import EventDescription, describe_event
+from terralive_relay.describe.results import describe_result
+from terralive_relay.events import Delivered, InvocationFinished, InvocationStarted, Warned
 from terralive_relay.session.effects import Effect, LetWrite, Publish, Remember, Run, Send
 from terralive_relay.session.environments import Environments
 from terralive_relay.session.invocation_store import (
@@ -174,6 +176,8 @@ class Invocations:
             number=max(before.attempts + 1, event.attempt),
             began_ms=invocation.began_ms,
             fifo_messages=event.fifo_messages,
+            trigger=event.trigger,
+            arrived_at=now,
         )
         replaces = self.store.replaced_by(entry)
         self.store.add(entry)
@@ -235,6 +239,10 @@ class Invocations:
         if self._leasing.held and not answered_by_lambda:
             effects += self._result(entry, now)
         error = describe_error(outcome)
+        result = describe_result(outcome, entry.trigger)
+        result_bytes = 0
+        if outcome.ok and outcome.streamed is None:
+            result_bytes = len(outcome.body)
         event = InvocationFinished(
             request_id=entry.request_id,
             function=self.name(entry.function),
@@ -247,6 +255,9 @@ class Invocations:
             attempt=entry.number,
             streamed_bytes=streamed_bytes,
             first_byte_ms=first_byte_ms,
+            status=result.status,
+            failed_items=result.failed_items,
+            result_bytes=result_bytes,
         )
         return [*effects, Publish(event)]
 
@@ -283,8 +294,7 @@ class Invocations:
                 return [self._send(_unknown(question))]
             return []
         if isinstance(question, Done):
-            self.store.settle(entry)
-            return [LetWrite(entry.attempt, None)]
+            return [LetWrite(entry.attempt, None), *self._delivered(entry, now)]
         if isinstance(question, Consumed):
             return self.streams.consume(entry, question.offset)
         entry.peer = question.peer
@@ -357,7 +367,17 @@ class Invocations:
             attempt=entry.number,
             age_s=(now_ms - sent_ms) / 1000,
             after_first_s=after_first_s,
+            payload=event.payload,
+            payload_bytes=event.payload_bytes,
         )
+
+    def _delivered(self, entry: Entry, now: float) -> list[Effect]:
+        """Forget a result that has arrived. A stub may say so several times."""
+        if not isinstance(entry.state, Finished):
+            return []
+        self.store.settle(entry)
+        round_trip_ms = (now - entry.arrived_at) * 1000
+        return [Publish(Delivered(entry.request_id, self.name(entry.function), round_trip_ms))]
 
     def _repeated(self, chunk: Chunk, entry: Entry, now: float) -> list[Effect]:
         """Take a part of an attempt that has run, which its stub has sent again."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_relay.describe import EventDescription, describe_event
+from terralive_relay.describe.events import EventDescription, describe_event
 from terralive_relay.session.journal import KEEP_MS, Journal, Seen
 
 NOW_MS = 1_700_000_000_000

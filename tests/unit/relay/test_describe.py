@@ -9,11 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_relay.describe import (
-    describe_error,
-    describe_event,
-    describe_place,
-)
+from terralive_relay.describe.errors import describe_error, describe_place
+from terralive_relay.describe.events import describe_event
 from terralive_stub.protocol.invocation import Outcome
 from terralive_testing.fakes.messages import JSON
 

@@ -16,6 +16,7 @@ import pytest
 from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
+    Delivered,
     FallbackAnswered,
     InvocationFinished,
     InvocationStarted,
@@ -301,6 +302,23 @@ def test_a_response_over_lambdas_limit_gets_lambdas_own_error() -> None:
     assert isinstance(reported, Publish)
     assert isinstance(reported.event, InvocationFinished)
     assert not reported.event.ok
+
+
+def test_a_result_that_has_arrived_tells_its_round_trip_once() -> None:
+    session = live()
+    receive(session, *invoke(), now=1.0)
+    done = Done("r1", "fn", "c1", "a1")
+    assert delivered(receive(session, done, now=1.2)) == []
+    session.invocations.finished("a1", OK, 5.0, 1.5, answered_by_lambda=False)
+
+    (event,) = delivered(receive(session, done, now=1.75))
+    assert (event.request_id, event.function, event.round_trip_ms) == ("r1", "fn", 750.0)
+    assert delivered(receive(session, done, now=1.8)) == []
+
+
+def delivered(effects: list[Effect]) -> list[Delivered]:
+    events = [effect.event for effect in effects if isinstance(effect, Publish)]
+    return [event for event in events if isinstance(event, Delivered)]
 
 
 def test_a_handler_that_lambda_timed_out_sends_nothing() -> None:

@@ -42,6 +42,7 @@ from terralive_cli.output.formats.words import (
 from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
+    Delivered,
     Event,
     FallbackAnswered,
     InvocationFinished,
@@ -123,6 +124,7 @@ class TextLines:
             LogLine: self._log_line,
             InvocationFinished: self._invocation_finished,
             Reloaded: self._reloaded,
+            Delivered: lambda _event: [],
             FallbackAnswered: self._fallback_answered,
             Warned: self._warned,
             SharedWarning: _shared_warning,
