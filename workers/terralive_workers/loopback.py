@@ -1,4 +1,4 @@
-"""Tells which user of this machine is at the other end of a loopback connection.
+"""Tells which user and which socket of this machine are at the other end of a loopback connection.
 
 Every user of a machine may connect to a port on 127.0.0.1. Linux tells who owns the socket at the
 other end (https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html). macOS does not, so
@@ -13,6 +13,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,28 +29,67 @@ _PEOPLE: Final = range(1000, 60001)
 _CONTAINER: Final = re.compile("docker|containerd|kubepods|libpod|lxc")
 
 
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """A socket in the kernel's table.
+
+    Attributes:
+        owner: the user id of its owner.
+        inode: the number of its inode.
+    """
+
+    owner: int
+    inode: int
+
+
 def is_own(connection: socket.socket) -> bool:
     """Return whether this user, or root, is at the other end of an accepted loopback connection.
 
     Return False also where the other end is closed already: nobody waits for an answer there.
     """
     try:
+        peer = _peer(connection)
+    except OSError:
+        return True  # this system does not tell
+    return peer is not None and peer.owner in {os.geteuid(), _ROOT}
+
+
+def inode_of_peer(connection: socket.socket) -> int | None:
+    """Return the inode of the socket at the other end of an accepted loopback connection.
+
+    Return None where it is closed already, or where this system does not tell.
+    """
+    try:
+        peer = _peer(connection)
+    except OSError:
+        return None
+    if peer is None:
+        return None
+    return peer.inode
+
+
+def _peer(connection: socket.socket) -> Socket | None:
+    """Return the socket at the other end; None where it is closed already.
+
+    Raises:
+        OSError: this system does not tell.
+    """
+    try:
         client, server = connection.getpeername(), connection.getsockname()
     except OSError:
-        return False
+        return None
     for _ in range(_READINGS):
-        try:
-            lines = [line for table in _TABLES for line in table.read_text().splitlines()[1:]]
-        except OSError:
-            return True  # this system does not tell
-        owner = owner_of(lines, client[:2], server[:2])
-        if owner is not None:
-            return owner in {os.geteuid(), _ROOT}
-    return False
+        lines = [line for table in _TABLES for line in table.read_text().splitlines()[1:]]
+        found = find_socket(lines, client[:2], server[:2])
+        if found is not None:
+            return found
+    return None
 
 
-def owner_of(lines: Iterable[str], local: tuple[str, int], remote: tuple[str, int]) -> int | None:
-    """Return the user id of a socket's owner; None where the kernel's table has no such socket.
+def find_socket(
+    lines: Iterable[str], local: tuple[str, int], remote: tuple[str, int]
+) -> Socket | None:
+    """Return a socket; None where the kernel's table has no such socket.
 
     Args:
         lines: the lines of `/proc/net/tcp` and `/proc/net/tcp6`.
@@ -63,7 +103,7 @@ def owner_of(lines: Iterable[str], local: tuple[str, int], remote: tuple[str, in
             continue
         # A socket that its process has closed belongs to nobody, and is listed as root's.
         if columns[_INODE] != "0":
-            return int(columns[_UID])
+            return Socket(int(columns[_UID]), int(columns[_INODE]))
     return None
 
 

@@ -67,8 +67,16 @@ class Process:
 
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         # Whether an invocation has begun here, and whether one has ended. Never set back.
-        self._has_begun = False
+        self.has_begun = False
         self.has_answered = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id, which is also its session's; None while it does not run."""
+        with self._lock:
+            if self._popen is None:
+                return None
+            return self._popen.pid
 
     def start(self) -> None:
         """Start the process in the background. A failure is reported to `on_exit`."""
@@ -77,7 +85,7 @@ class Process:
     def begin(self, request_id: str) -> None:
         """Publish all output so far. Later output belongs to the invocation `request_id`."""
         if request_id:
-            self._has_begun = True
+            self.has_begun = True
         with self._lock:
             output = self._output
             if output is not None:
@@ -86,7 +94,7 @@ class Process:
     def end(self) -> None:
         """Publish all output so far. Later output belongs to no invocation."""
         self.begin("")
-        self.has_answered = self._has_begun
+        self.has_answered = self.has_begun
 
     def kill(self) -> None:
         """Kill the process and everything that it started. Return without waiting for the end."""

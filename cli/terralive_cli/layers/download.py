@@ -27,17 +27,11 @@ from terralive_cli.output.formats.words import listed
 from terralive_relay.events import Event, Warned
 from terralive_stub.errors import TerraliveError
 from terralive_stub.shared.arns import place_of
+from terralive_workers.extensions.kinds import extension_of
 from terralive_workers.function import LocalFunction
 
 _log: Final = logging.getLogger("terralive.cli")
 _ARN: Final = re.compile(r"arn:aws[\w-]*:lambda:[\w-]+:[\w-]+:layer:(?P<name>[\w-]+):\d+")
-# Where the extensions of AWS answer, by a part of their layers' names:
-# https://docs.aws.amazon.com/secretsmanager/latest/userguide/retrieving-secrets_lambda.html,
-# https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-integration-lambda-extensions.html
-_ADDRESSES: Final = {
-    "Parameters-and-Secrets": "localhost:2773",
-    "AppConfig": "localhost:2772",
-}
 _SECONDS: Final = 30
 _CHUNK_BYTES: Final = 1024 * 1024
 _MOST_NAMES: Final = 10
@@ -124,7 +118,9 @@ def download_missing(
         except NotDownloadedError as error:
             reasons[layer.arn] = str(error)
     warnings = [_warning(layer, reasons[layer.arn]) for layer in wanted if layer.arn in reasons]
-    warnings += [_extension_warning(layer) for layer in extensions]
+    warnings += [
+        _extension_warning(layer) for layer in extensions if extension_of(layer.arn) is None
+    ]
     user.emit(*warnings)
 
 
@@ -174,12 +170,6 @@ def _extension_warning(layer: MissingLayer) -> Warned:
     """
     names = listed(layer.functions, _MOST_NAMES)
     text = f"The extension {layer.arn} ({names}) does not run here."
-    for name, address in _ADDRESSES.items():
-        if name in layer.arn:
-            text += (
-                f" Nothing answers at its address: requests of the handler to {address} fail. Read "
-                "the value from AWS where the variable TERRALIVE is set."
-            )
     return Warned("extension-not-here", text)
 
 

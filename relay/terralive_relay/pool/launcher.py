@@ -15,6 +15,7 @@ from terralive_relay.events import LogLine, Sink, Warned
 from terralive_relay.pool import messages
 from terralive_relay.pool.debug_port import DebugPort
 from terralive_workers.environment import left_out, worker_environment
+from terralive_workers.extensions.kinds import Extension
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
 from terralive_workers.layers.view import search_paths
@@ -52,9 +53,11 @@ class Launcher:
         self._sink = sink
         self._command = command
         launch_of(function, command)  # fails at once where no worker can run
-        # Names of the variables that the user was told about. No more are added after `_MOST_TOLD`.
-        # The pool's lock guards it.
+        # Names of the variables, and ports, that the user was told about. No more variables are
+        # added after `_MOST_TOLD`. The pool's lock guards it, and the next one.
         self._told: set[str] = set()
+        # Ports of extensions that other programs have, as the last workers have met them.
+        self._taken: list[tuple[int, Extension]] = []
         # Whether the user was told that a worker goes on after its answer. Output threads set it.
         self._told_late = False
         # Open as long as the pool is, where the function is debugged.
@@ -86,9 +89,19 @@ class Launcher:
             self._function, self._command, port, node_options=environment.get("NODE_OPTIONS", "")
         )
         worker_id, runtime_api = self._api.register(client, own_port=launch.own_port)
+        variables = worker_environment(
+            environment,
+            self._function,
+            runtime_api,
+            os.environ,
+            search_paths=search_paths(self._function, self._new_folder),
+        )
+        extensions = self._api.extensions.open(self._function, variables, self._log_of_extension)
+        self._taken += extensions.taken
 
         def exited(status: int | OSError) -> None:
             self._api.unregister(worker_id)
+            self._api.extensions.close_worker(extensions)
             on_exit(status)
 
         def emitted(request_id: str, line: str, stream: str) -> None:
@@ -99,27 +112,31 @@ class Launcher:
         process = Process(
             launch.command,
             cwd=self._function.path,
-            environment=worker_environment(
-                environment,
-                self._function,
-                runtime_api,
-                os.environ,
-                search_paths=search_paths(self._function, self._new_folder),
-            ),
+            environment={**variables, **extensions.variables},
             guardian=self._api.guardian,
             emit=emitted,
             on_exit=exited,
         )
+        extensions.attach(process)
         return process
 
     def warnings(self, environment: Mapping[str, str]) -> list[Warned]:
-        """Return warnings about variables that are not taken over; each of them only once."""
+        """Return warnings about ports that are taken, and variables that are not taken over.
+
+        Each is told only once.
+        """
+        warnings: list[Warned] = []
+        for port, extension in self._taken:
+            if str(port) not in self._told:
+                self._told.add(str(port))
+                warnings.append(messages.port_taken(self._function, port, extension))
+        self._taken.clear()
         if len(self._told) >= _MOST_TOLD:
-            return []
+            return warnings
         found = left_out(environment, self._function, os.environ)
         news = found.without(self._told)
         self._told.update(found.names, found.in_lambda)
-        return messages.variables_left_out(self._function, news)
+        return warnings + messages.variables_left_out(self._function, news)
 
     def close(self) -> None:
         """Close the debugger's port. All workers have ended."""
@@ -139,6 +156,10 @@ class Launcher:
         if not self._told_late:
             self._told_late = True
             self._sink(messages.output_after_answer(self._function))
+
+    def _log_of_extension(self, line: str) -> None:
+        """Publish a line of an extension, as CloudWatch has it in the function's log."""
+        self._publish("", line, "stderr")
 
     def _publish(self, request_id: str, line: str, stream: str) -> None:
         # Python's runtime separates the lines of a stack trace with carriage returns, so that the

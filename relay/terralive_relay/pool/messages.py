@@ -10,6 +10,7 @@ from terralive_relay.describe.errors import describe_error, describe_place
 from terralive_relay.events import Warned
 from terralive_stub.protocol.invocation import Outcome
 from terralive_workers.environment import LeftOut
+from terralive_workers.extensions.kinds import Extension
 from terralive_workers.function import LocalFunction
 from terralive_workers.outcomes import WorkerFailure
 from terralive_workers.runtime_api.worker_client import TRUNCATED, error_document
@@ -34,6 +35,17 @@ def workers_all_busy(function: LocalFunction) -> Warned:
         "workers-all-busy",
         f"An invocation waits until one of {workers} is free, and its time runs meanwhile. More run"
         f" at once with max_workers in [functions.'{function.address}'] of terralive.toml.",
+        function.shown_name,
+    )
+
+
+def port_taken(function: LocalFunction, port: int, extension: Extension) -> Warned:
+    """Warn that another program has the port of an extension."""
+    return Warned(
+        "extension-port-taken",
+        f"Another program listens on localhost:{port}, so the {extension.name} is not reached "
+        f"there. Code that reads the port from {extension.port_variable} reaches it; otherwise stop"
+        " that program, and save a file of the function.",
         function.shown_name,
     )
 

@@ -31,10 +31,13 @@ _REASONS: Final = {
     200: "OK",
     202: "Accepted",
     400: "Bad Request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     413: "Payload Too Large",
+    501: "Not Implemented",
+    502: "Bad Gateway",
 }
 
 
