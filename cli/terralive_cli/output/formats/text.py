@@ -39,6 +39,13 @@ from terralive_cli.output.formats.words import (
     some_paths,
     span,
 )
+from terralive_cli.stages import text as stages_text
+from terralive_cli.stages.events import (
+    CleanupPlanned,
+    CleanupResult,
+    StacksListed,
+    StageStatus,
+)
 from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
@@ -131,6 +138,10 @@ class TextLines:
             Failed: _failed,
             Stopped: _stopped,
             Message: _message,
+            StageStatus: stages_text.stage_status,
+            StacksListed: stages_text.stacks_listed,
+            CleanupPlanned: stages_text.cleanup_planned,
+            CleanupResult: stages_text.cleanup_result,
         }
 
     @property
