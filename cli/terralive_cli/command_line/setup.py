@@ -42,3 +42,26 @@ def _init() -> None:
 
     This command changes files in this folder only. It does not change an existing terralive.toml.
     """
+
+
+@command(
+    "doctor",
+    "setup",
+    "Check this machine, the AWS account and the project.",
+    examples=("terralive doctor", "terralive doctor --fix", "terralive doctor --output json"),
+    program=False,
+    protected=False,
+)
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Remove what killed runs have left on this machine, and say what was removed.",
+)
+def _doctor() -> None:
+    """Check versions, credentials, permissions, the network, the functions, and what is left over.
+
+    Each finding says what is wrong, why it matters, and what to do. The exit code is 1 if a check
+    has failed.
+
+    This command changes nothing in your AWS account.
+    """

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from terralive_cli.doctor.findings import CheckDone, DoctorDone
+from terralive_cli.doctor.lines import check_done, doctor_done
 from terralive_cli.output.events import (
     ChangesListed,
     ConfigurationChanged,
@@ -142,6 +144,8 @@ class TextLines:
             StacksListed: stages_text.stacks_listed,
             CleanupPlanned: stages_text.cleanup_planned,
             CleanupResult: stages_text.cleanup_result,
+            CheckDone: check_done,
+            DoctorDone: doctor_done,
         }
 
     @property
