@@ -1,1 +1,0 @@
-"""The bodies of the commands that show stages and remove old debug stacks."""

@@ -1,1 +1,0 @@
-"""Checks of this machine, which need no network but for the registry of providers."""

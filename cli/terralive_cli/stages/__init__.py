@@ -1,1 +1,0 @@
-"""Stages and debug stacks of an account: what `status`, `list` and `gc` know and do."""
