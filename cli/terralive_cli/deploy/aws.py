@@ -238,7 +238,7 @@ def identify(
     own = environment or {}
     endpoint_url = own.get("AWS_ENDPOINT_URL")
     try:
-        session = _session(region, own)
+        session = aws_session(region, own)
         identity = _caller_identity(session, endpoint_url)
         emulator = None
         if environment is None:
@@ -279,7 +279,7 @@ def profile_region() -> GivenRegion | None:
     return GivenRegion(str(region), f"AWS profile {name}")
 
 
-def _session(region: str | None, own: Mapping[str, str]) -> boto3.Session:
+def aws_session(region: str | None, own: Mapping[str, str]) -> boto3.Session:
     """Return a session that has a region.
 
     Raises:

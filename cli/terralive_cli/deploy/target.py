@@ -167,7 +167,7 @@ class Stage:
         if self.target.sandbox is None:
             regions.require_same_on_aws(self.target.region, aws.profile_region())
         else:
-            regions.require_same_in_sandbox(_running_sandbox(self.target.sandbox))
+            regions.require_same_in_sandbox(running_sandbox(self.target.sandbox))
         environment = self._app_environment(app.directory)
         binary = self.config.terraform.binary
         terraform = app.terraform(binary, environment, phase.on_progress, self.runs)
@@ -220,7 +220,7 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
     # A CDKTF program's output is in a folder of ours; only beside `*.tf` files something is left.
     if not config.terraform.app:
         tidy(config.terraform.dir)
-    regions = _known_regions(config)
+    regions = known_regions(config)
     if not config.sandbox:
         target = _aws(config, regions)
         if target.caller.emulator is not None:
@@ -229,7 +229,7 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
         return
     running = attach(sandbox_file(config.project))
     if running is not None:
-        regions.require_same_in_sandbox(_running_sandbox(running))
+        regions.require_same_in_sandbox(running_sandbox(running))
         yield _sandbox(config, running, own_sandbox=False)
         return
     if not may_start_sandbox:
@@ -267,7 +267,7 @@ def start_sandbox(config: Config, *, port: int = 0) -> SandboxProcess:
     """Run a sandbox for the project, and remove the work folders of earlier sandboxes."""
     folder = work_folder(config.project)
     shutil.rmtree(folder / "sandbox", ignore_errors=True)
-    regions = _known_regions(config)
+    regions = known_regions(config)
     region = regions.wanted(config.region) or _SANDBOX_REGION
     regions.require_same_in_sandbox(GivenRegion(region, "the new sandbox"))
     return SandboxProcess.start(
@@ -278,7 +278,7 @@ def start_sandbox(config: Config, *, port: int = 0) -> SandboxProcess:
     )
 
 
-def _known_regions(config: Config) -> Regions:
+def known_regions(config: Config) -> Regions:
     """Return the regions that the user, the shell and the Terraform configuration name.
 
     What a CDKTF program declares is not known before it has run; see `Stage.app_terraform`.
@@ -301,7 +301,7 @@ def aws_providers(config: Config, directory: Path) -> tuple[AwsProvider, ...]:
     return find_aws_providers(directory, arguments, os.environ, opentofu=opentofu)
 
 
-def _running_sandbox(info: SandboxInfo) -> GivenRegion:
+def running_sandbox(info: SandboxInfo) -> GivenRegion:
     return GivenRegion(info.region, "the running sandbox")
 
 

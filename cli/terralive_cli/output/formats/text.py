@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from terralive_cli.init.events import FileListed, PolicyListed
-from terralive_cli.init.text import file_listed, policy_listed
+from terralive_cli.doctor.findings import CheckDone, DoctorDone
+from terralive_cli.doctor.lines import check_done, doctor_done
 from terralive_cli.output.events import (
     ChangesListed,
     ConfigurationChanged,
@@ -40,6 +40,13 @@ from terralive_cli.output.formats.words import (
     size,
     some_paths,
     span,
+)
+from terralive_cli.stages import text as stages_text
+from terralive_cli.stages.events import (
+    CleanupPlanned,
+    CleanupResult,
+    StacksListed,
+    StageStatus,
 )
 from terralive_relay.events import (
     ConnectionChanged,
@@ -133,8 +140,12 @@ class TextLines:
             Failed: _failed,
             Stopped: _stopped,
             Message: _message,
-            FileListed: file_listed,
-            PolicyListed: policy_listed,
+            StageStatus: stages_text.stage_status,
+            StacksListed: stages_text.stacks_listed,
+            CleanupPlanned: stages_text.cleanup_planned,
+            CleanupResult: stages_text.cleanup_result,
+            CheckDone: check_done,
+            DoctorDone: doctor_done,
         }
 
     @property

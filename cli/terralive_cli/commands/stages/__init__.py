@@ -1,0 +1,1 @@
+"""The bodies of the commands that show stages and remove old debug stacks."""

@@ -1,0 +1,1 @@
+"""Checks of the AWS account and of the way to it. They read, and change nothing there."""

@@ -1,1 +1,0 @@
-"""`terralive init`: looks at a repository, and writes what a team needs to use terralive."""

@@ -1,1 +1,0 @@
-"""Contents of the files that `terralive init` writes. Pure."""

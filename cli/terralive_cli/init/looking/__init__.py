@@ -1,1 +1,0 @@
-"""Looks at a repository, its Terraform roots and their functions."""
