@@ -15,32 +15,64 @@ from terralive_cli.command_line.group import command
 @command(
     "init",
     "setup",
-    "Write a first terralive.toml, or files for editors.",
-    examples=("terralive init", "terralive init --vscode"),
+    "Write the files with which a team uses terralive.",
+    examples=(
+        "terralive init",
+        "terralive init --yes",
+        "terralive init --root services/orders --ci github",
+        "terralive init --policy cleanup > policy.json",
+        "terralive init --vscode",
+    ),
     program=False,
     protected=False,
 )
 @click.option(
+    "--root",
+    "roots",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    multiple=True,
+    help="A folder in which Terraform or cdktf runs, where the repository has several. The option "
+    "may be given several times.",
+)
+@click.option(
+    "--ci",
+    type=click.Choice(["github", "gitlab", "none"]),
+    help="The CI system that gets a cleanup job.  [default: the one whose files are there]",
+)
+@click.option(
+    "--policy",
+    is_flag=False,
+    flag_value="all",
+    metavar="[NAME]",
+    help="Print the IAM policies for this project and write nothing: developer, joiner, cleanup, "
+    "state-bucket, or all of them.",
+)
+@click.option(
     "--vscode",
     is_flag=True,
-    help="Write .vscode/launch.json, which attaches to functions of `start --debug`.",
+    help="Write .vscode/launch.json only, which attaches to functions of `start --debug`.",
 )
 @click.option(
     "--jetbrains",
     is_flag=True,
-    help="Write run configurations to .run/ for WebStorm and others, which attach to Node.js "
+    help="Write run configurations to .run/ only, for WebStorm and others, which attach to Node.js "
     "functions of `start --debug`.",
 )
 @click.option(
     "--stub-image",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Write the files from which you build the stub as a container image.",
+    help="Write only the files from which you build the stub as a container image.",
 )
 def _init() -> None:
-    """Write a first terralive.toml, or the files that an option names.
+    """Write terralive.toml, targets for make or just, a cleanup job for CI, and AGENTS.md.
 
-    This command changes files in this folder only. It does not change an existing terralive.toml.
+    terralive looks at the repository: its Terraform roots, functions and state, its makefile, its
+    CI system. It lists the new files and asks once. For every existing file that would change, it
+    shows a diff and asks. Without a terminal, existing files change with --yes only.
+
+    This command changes files of the repository only, and nothing in your AWS account.
     """
 
 

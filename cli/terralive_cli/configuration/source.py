@@ -36,7 +36,7 @@ _NOT_IN_TAGS: Final = re.compile(r"[^A-Za-z0-9 _.:/=+@-]")
 _TAG_CHARACTERS: Final = 256
 _DIGEST_CHARACTERS: Final = 12
 # Folders in which many projects keep their Terraform configuration. They name no project.
-_CONFIGURATION_FOLDERS: Final = {
+CONFIGURATION_FOLDERS: Final = {
     *("infra", "infrastructure", "terraform", "tf", "iac", "deploy", "deployment", "cdktf"),
 }
 
@@ -78,7 +78,7 @@ def source_of(project: Path) -> Source:
             repository = repository_of(url) or top.name
             return Source(repository, project.relative_to(top).as_posix().removeprefix("."))
     top = project
-    while top.name.lower() in _CONFIGURATION_FOLDERS:
+    while top.name.lower() in CONFIGURATION_FOLDERS:
         top = top.parent
     return Source(top.name, project.relative_to(top).as_posix().removeprefix("."))
 

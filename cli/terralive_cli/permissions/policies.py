@@ -27,6 +27,8 @@ _ANY: Final = "*"
 _PREFIX: Final = "terralive-"
 _BUCKET: Final = "acme-terraform-states"
 _KEYS: Final = "terralive/"
+# Partitions beside `aws`, by the beginning of their regions' names.
+_PARTITIONS: Final = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
 _ARN: Final = re.compile(
     r"arn:aws:(?P<service>[a-z0-9-]+):(?P<region>[^:]*):(?P<account>[^:]*):(?P<resource>.+)"
@@ -88,7 +90,18 @@ def _narrowed_arn(arn: re.Match[str], scope: PolicyScope) -> str:
     if account == _ANY:
         account = scope.account
     resource = _resource(service, arn["resource"], scope)
-    return f"arn:aws:{service}:{region}:{account}:{resource}"
+    return f"arn:{_partition(scope.region)}:{service}:{region}:{account}:{resource}"
+
+
+def _partition(region: str) -> str:
+    """Return the partition of a region.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+    """
+    for beginning, partition in _PARTITIONS.items():
+        if region.startswith(beginning):
+            return partition
+    return "aws"
 
 
 def _resource(service: str, resource: str, scope: PolicyScope) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -24,10 +25,15 @@ def test_init_writes_a_configuration_that_holds_and_never_writes_over_one(
     (folder / "main.tf").touch()
     assert main(["init", "--project", str(folder)]) == 0
     written = (folder / "terralive.toml").read_text("utf-8")
-    assert written.splitlines()[1] == 'app = "orders"'
+    assert tomllib.loads(written) == {"app": "orders", "stage": "dev-{user}"}
+    capsys.readouterr()
     assert main(["init", "--project", str(folder)]) == 0
     assert (folder / "terralive.toml").read_text("utf-8") == written
-    assert "It was not changed" in capsys.readouterr().out
+    assert "unchanged terralive.toml" in capsys.readouterr().out
+    edited = 'app = "shop"\n'
+    (folder / "terralive.toml").write_text(edited, "utf-8")
+    assert main(["init", "--yes", "--project", str(folder)]) == 0
+    assert (folder / "terralive.toml").read_text("utf-8") == edited
 
 
 def test_launch_configurations_are_written_once_and_terraform_files_stay_alone(

@@ -58,6 +58,12 @@ def test_account_region_app_and_stages_are_filled_in() -> None:
     }
 
 
+def test_the_partition_is_that_of_the_region() -> None:
+    scope = PolicyScope(region="us-gov-west-1")
+    found = set(resources("joiner", scope))
+    assert all(arn.startswith("arn:aws-us-gov:") for arn in found)
+
+
 def test_the_condition_of_a_statement_stays() -> None:
     scope = PolicyScope("123456789012", "eu-west-1", "orders", "dev-ana")
     statements = policy_of("developer", scope)["Statement"]

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from terralive_cli.doctor.findings import CheckDone, DoctorDone
 from terralive_cli.doctor.lines import check_done, doctor_done
+from terralive_cli.init.events import FileListed, PolicyListed
+from terralive_cli.init.text import file_listed, policy_listed
 from terralive_cli.output.events import (
     ChangesListed,
     ConfigurationChanged,
@@ -146,6 +148,8 @@ class TextLines:
             CleanupResult: stages_text.cleanup_result,
             CheckDone: check_done,
             DoctorDone: doctor_done,
+            FileListed: file_listed,
+            PolicyListed: policy_listed,
         }
 
     @property

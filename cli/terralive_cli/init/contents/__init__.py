@@ -1,0 +1,1 @@
+"""Contents of the files that `terralive init` writes. Pure."""

@@ -1,0 +1,1 @@
+"""Looks at a repository, its Terraform roots and their functions."""

@@ -1,0 +1,138 @@
+"""The projects of a repository: the chosen Terraform roots, and what is known of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from terralive_cli.configuration import rules
+from terralive_cli.configuration.loading import load
+from terralive_cli.configuration.source import CONFIGURATION_FOLDERS, source_of
+from terralive_cli.configuration.values import FILE, Config
+from terralive_cli.deploy.target import aws_providers
+from terralive_cli.init.findings import Backend, FoundFunction, FoundProject, relative
+from terralive_cli.init.looking.functions import functions_without_a_plan
+from terralive_cli.init.looking.roots import is_program
+from terralive_cli.protection.production import Name, signs_of_production
+from terralive_stub.errors import TerraliveError
+from terralive_stub.shared.json_documents import Json, read_object, text
+from terralive_terraform.discovery.backends import declared_backend
+from terralive_terraform.discovery.declared import literal
+from terralive_terraform.discovery.hcl.folders import is_opentofu
+from terralive_terraform.discovery.providers import default_provider
+
+# Terraform reads these by itself:
+# https://developer.hashicorp.com/terraform/language/values/variables#assign-values-with-files
+_READ_BY_TERRAFORM: Final = (".auto.tfvars", ".auto.tfvars.json")
+_DEFAULT_FILES: Final = ("terraform.tfvars", "terraform.tfvars.json")
+
+
+def configs_of(config: Config, roots: Sequence[Path]) -> tuple[Config, ...]:
+    """Return the configuration of each chosen root.
+
+    One root is a project in the user's folder. Several roots are a project each, in the root's
+    folder or in the one around `infra` or `terraform`, with a name of its own.
+    """
+    if len(roots) == 1:
+        return (_with_root(config, roots[0]),)
+    folders: list[Path] = []
+    for root in roots:
+        folder = root
+        if root.name.lower() in CONFIGURATION_FOLDERS and root.parent != config.project:
+            folder = root.parent
+        folders.append(folder)
+    repository = source_of(config.project).name
+    names = app_names(repository, [relative(folder, config.project) for folder in folders])
+    found: list[Config] = []
+    for root, folder, app in zip(roots, folders, names, strict=True):
+        if (folder / FILE).is_file():
+            found.append(load(project=folder, flags={}, environ=os.environ, user=config.user))
+        else:
+            found.append(_with_root(replace(config, project=folder, app=app), root))
+    return tuple(found)
+
+
+def app_names(repository: str, folders: Sequence[str]) -> list[str]:
+    """Return a name for the app of each folder: the repository's and the folder's own.
+
+    As many folders around it count as make the names differ. A long name of a repository is left
+    out, because a name has a limited length.
+    """
+    deepest = max(len(Path(folder).parts) for folder in folders)
+    for depth in range(1, deepest + 1):
+        ends = ["-".join(Path(folder).parts[-depth:]) for folder in folders]
+        for beginning in (f"{repository}-", ""):
+            wanted = [beginning + end for end in ends]
+            names = [rules.sanitise(name) for name in wanted]
+            is_cut = any(len(name) > rules.NAME_CHARACTERS for name in wanted)
+            if all(names) and len(set(names)) == len(names) and not is_cut:
+                return names
+    return [rules.sanitise(f"{number}-{end}") for number, end in enumerate(folders, 1)]
+
+
+def look_at_project(config: Config) -> FoundProject:
+    """Return what is known of a project without a plan."""
+    folder = config.terraform.dir
+    functions: tuple[FoundFunction, ...] = ()
+    unread = ""
+    try:
+        functions = functions_without_a_plan(config).found(config.project)
+    except OSError as error:  # the folder is read-only
+        unread = str(error)
+    except TerraliveError as error:
+        unread = f"{error.message.splitlines()[0]} [{error.reference}]"
+    provider = default_provider(aws_providers(config, folder))
+    region = config.region
+    if not region and provider is not None:
+        region = provider.region
+    return FoundProject(
+        folder=config.project,
+        terraform_dir=folder,
+        app=config.app,
+        is_program=config.terraform.app is not None,
+        functions=functions,
+        unread=unread,
+        backend=_backend(config),
+        region=region or "",
+        accounts=config.accounts,
+        name_prefix=config.debug_stack.name_prefix,
+        role_path=config.debug_stack.role_path,
+        var_files=_var_files(config),
+    )
+
+
+def _with_root(config: Config, root: Path) -> Config:
+    command = None
+    if is_program(root):
+        command = text(read_object(root / "cdktf.json"), "app")
+    return replace(config, terraform=replace(config.terraform, dir=root, app=command, found=True))
+
+
+def _backend(config: Config) -> Backend:
+    block = declared_backend(config.terraform.dir, opentofu=is_opentofu(config.terraform.binary))
+    if block is None:
+        return Backend()
+    literals = {name: value for name, value in block.arguments.items() if _is_literal(value)}
+    return Backend(block.type, literals)
+
+
+def _is_literal(value: Json) -> bool:
+    if isinstance(value, str):
+        return literal(value) is not None
+    return isinstance(value, bool)
+
+
+def _var_files(config: Config) -> tuple[str, ...]:
+    """Return variables files that Terraform does not read by itself, without production's."""
+    found: list[str] = []
+    for path in sorted(config.terraform.dir.glob("**/*.tfvars")):
+        hidden = any(part.startswith(".") for part in path.relative_to(config.project).parts)
+        by_itself = path.name in _DEFAULT_FILES or path.name.endswith(_READ_BY_TERRAFORM)
+        name = Name("variables file", path.name.partition(".")[0], is_environment=True)
+        if hidden or by_itself or signs_of_production([name], config.production_words):
+            continue
+        found.append(relative(path, config.project))
+    return tuple(found)
