@@ -14,6 +14,9 @@ Lambda's execution environments of one function have different credentials that 
 So other credentials alone are no reason for a new worker, as long as an invocation has brought the
 worker's own ones not long ago. After that they may have expired, and the worker serves only
 invocations that bring the very same ones.
+
+A worker that has had an invocation of a tenant serves this tenant only, as in Lambda:
+https://docs.aws.amazon.com/lambda/latest/dg/tenant-isolation.html
 """
 
 from __future__ import annotations
@@ -55,6 +58,8 @@ def fit_of(
         valid_since: credentials that were brought after this time are still valid.
     """
     if worker.generation != generation or worker.environment_key != pending.environment_key:
+        return Fit.NONE
+    if worker.tenant_id not in {None, pending.invocation.tenant_id}:
         return Fit.NONE
     if worker.credentials_key == pending.credentials_key:
         return Fit.SAME_CREDENTIALS

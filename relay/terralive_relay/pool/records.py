@@ -186,6 +186,8 @@ class Worker:
         pending: the invocation that it runs.
         next_request: its request for the next invocation, while that waits.
         gone: completed when its process has ended.
+        tenant_id: the tenant of its invocations; None before its first one, "" where the function
+            does not isolate its tenants.
     """
 
     environment_key: str
@@ -197,6 +199,7 @@ class Worker:
     pending: PendingInvocation | None = None
     next_request: NextRequest | None = None
     gone: Future[None] = field(default_factory=Future)
+    tenant_id: str | None = None
 
     def go(self, to: WorkerState) -> None:
         """Change the state.

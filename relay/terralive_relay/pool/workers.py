@@ -137,6 +137,7 @@ class Workers:
         """Give an invocation to an idle worker."""
         worker.go(WorkerState.BUSY)
         worker.pending = pending
+        worker.tenant_id = pending.invocation.tenant_id
         if worker.next_request is not None:
             worker.next_request.put(pending)
             worker.next_request = None

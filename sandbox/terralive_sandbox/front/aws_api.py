@@ -177,6 +177,7 @@ class AwsApi:
         if named is not None and named.qualifier:
             qualifier = named.qualifier
         client_context = _client_context(request.header("x-amz-client-context"))
+        tenant_id = request.header("x-amz-tenant-id") or ""
         function = self._functions.find(name, qualifier, place=place)
         arn = function.function_arn
         if qualifier is not None:
@@ -196,7 +197,11 @@ class AwsApi:
             return error_response(HTTPStatus.BAD_REQUEST, "InvalidRequestContentException", message)
         if invocation_type == "Event":
             self._asynchronous.accept(
-                arn, request.body, request_id=request_id, client_context=client_context
+                arn,
+                request.body,
+                request_id=request_id,
+                client_context=client_context,
+                tenant_id=tenant_id,
             )
             return HTTPStatus.ACCEPTED, headers, b""
         invoke = partial(
@@ -207,6 +212,7 @@ class AwsApi:
             request_id=request_id,
             client_context=client_context,
             trace_id=request.header("x-amzn-trace-id") or "",
+            tenant_id=tenant_id,
         )
         wants_log = request.header("x-amz-log-type") == "Tail"
         if is_streamed:

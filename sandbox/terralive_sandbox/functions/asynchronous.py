@@ -30,6 +30,7 @@ from terralive_sandbox.functions.invoke_api import (
     InvokeError,
     InvokeResponse,
     check_size,
+    check_tenant,
     new_trace_header,
     unqualified_arn,
 )
@@ -59,6 +60,7 @@ class _Event:
         payload: the event's JSON text.
         request_id: the AWS request id of all attempts.
         client_context: JSON text, or "".
+        tenant_id: the tenant's id; "" for none.
         accepted: when Lambda accepted it, in seconds since the Unix epoch.
         trace_id: the tracing header of all attempts.
         attempts: how often the handler has run.
@@ -68,6 +70,7 @@ class _Event:
     payload: bytes = field(repr=False)
     request_id: str
     client_context: str = ""
+    tenant_id: str = ""
     accepted: float = field(default_factory=time.time)
     trace_id: str = field(default_factory=new_trace_header)
     attempts: int = 0
@@ -91,7 +94,13 @@ class AsynchronousInvocations:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def accept(
-        self, arn: str, payload: bytes, *, request_id: str = "", client_context: str = ""
+        self,
+        arn: str,
+        payload: bytes,
+        *,
+        request_id: str = "",
+        client_context: str = "",
+        tenant_id: str = "",
     ) -> None:
         """Accept an event.
 
@@ -100,13 +109,14 @@ class AsynchronousInvocations:
             payload: the event's JSON text.
             request_id: the AWS request id; empty for a new one.
             client_context: JSON text, or "".
+            tenant_id: the tenant's id; "" for none.
 
         Raises:
-            InvokeError: there is no such function, or the event is too large.
+            InvokeError: there is no such function, or the event is too large or lacks its tenant.
         """
         check_size(payload, ASYNCHRONOUS_PAYLOAD_BYTES, "Event")
-        self._functions.find(arn)
-        event = _Event(arn, payload, request_id or str(uuid.uuid4()), client_context)
+        check_tenant(self._functions.find(arn), tenant_id)
+        event = _Event(arn, payload, request_id or str(uuid.uuid4()), client_context, tenant_id)
         task = asyncio.create_task(self._run(event))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -162,6 +172,7 @@ class AsynchronousInvocations:
                 arn=event.arn,
                 request_id=event.request_id,
                 client_context=event.client_context,
+                tenant_id=event.tenant_id,
                 trace_id=event.trace_id,
             )
         except InvokeError as error:

@@ -16,10 +16,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from moto.awslambda.models import LambdaFunction
+
 from terralive_sandbox.places import Place
 
 _log = logging.getLogger("terralive.sandbox")
 
+# The attribute of moto's function that has its TenancyConfig, or None.
+TENANCY_CONFIG: Final = "terralive_tenancy_config"
 # The number of fields of a function's ARN without version or alias.
 _UNQUALIFIED_ARN_FIELDS: Final = 7
 
@@ -51,6 +55,30 @@ def check_size(payload: bytes, most_bytes: int, invocation_type: str) -> None:
             f" (limit {most_bytes} bytes)",
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         )
+
+
+def isolates_tenants(function: LambdaFunction) -> bool:
+    """Tell whether each tenant of a function has execution environments of its own."""
+    return bool(vars(function).get(TENANCY_CONFIG))
+
+
+def check_tenant(function: LambdaFunction, tenant_id: str) -> None:
+    """Raise InvokeError if a tenant's id is missing, or if the function isolates no tenants.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/tenant-isolation-invoke.html
+    """
+    if isolates_tenants(function) == bool(tenant_id):
+        return
+    message = (
+        "The invoked function is enabled with tenancy configuration. Add a valid tenant ID in your "
+        "request and try again."
+    )
+    if tenant_id:
+        message = (
+            "The invoked function is not enabled with tenancy configuration. Remove the tenant ID "
+            "from your request and try again."
+        )
+    raise InvokeError("InvalidParameterValueException", message, HTTPStatus.BAD_REQUEST)
 
 
 def throttled(reason: str = "") -> InvokeError:

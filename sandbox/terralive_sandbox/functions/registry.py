@@ -31,6 +31,7 @@ from terralive_sandbox.functions.invoke_api import (
     InvokeError,
     InvokeResponse,
     check_size,
+    check_tenant,
     new_trace_header,
     stopping,
     throttled,
@@ -156,6 +157,7 @@ class Functions:
         request_id: str = "",
         client_context: str = "",
         trace_id: str = "",
+        tenant_id: str = "",
         stream: ResponseStream | None = None,
     ) -> InvokeResponse:
         """Run a function and wait for its response.
@@ -167,6 +169,7 @@ class Functions:
             request_id: the AWS request id; empty for a new one.
             client_context: JSON text, or "".
             trace_id: the tracing header; empty for a new one.
+            tenant_id: the tenant's id; "" for none.
             stream: takes the response if the function streams it. Without it, the response is
                 returned as a whole.
 
@@ -174,6 +177,7 @@ class Functions:
             InvokeError: Lambda does not run it.
         """
         check_size(event, SYNCHRONOUS_PAYLOAD_BYTES, "RequestResponse")
+        check_tenant(function, tenant_id)
         request_id = request_id or str(uuid.uuid4())
 
         def invocation(seconds: float) -> Invocation:
@@ -185,6 +189,7 @@ class Functions:
                 event or b"{}",
                 trace_id=trace_id or new_trace_header(),
                 client_context=client_context,
+                tenant_id=tenant_id,
             )
 
         name = function.function_name
@@ -210,7 +215,7 @@ class Functions:
         with self._executions.one(unqualified, reserved):
             try:
                 fleet = await self._deployments.fleet_of(function)
-                return await fleet.run(invocation, stream)
+                return await fleet.run(invocation, stream, tenant_id)
             except Exception as error:
                 if self._closed:
                     # Its folders, or the Runtime API, went while it was prepared.

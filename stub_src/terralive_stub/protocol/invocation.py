@@ -44,6 +44,8 @@ class Invocation:
         trace_id: the `Lambda-Runtime-Trace-Id` header, or "".
         client_context: the `Lambda-Runtime-Client-Context` header (JSON text), or "".
         cognito_identity: the `Lambda-Runtime-Cognito-Identity` header (JSON text), or "".
+        tenant_id: the `Lambda-Runtime-Aws-Tenant-Id` header, or "" for a function that does not
+            isolate its tenants: https://docs.aws.amazon.com/lambda/latest/dg/tenant-isolation.html.
     """
 
     request_id: str
@@ -59,6 +61,7 @@ class Invocation:
     attempt: str = ""
     began_ms: int = 0
     streams: bool = False
+    tenant_id: str = ""
 
     @property
     def function(self) -> str:

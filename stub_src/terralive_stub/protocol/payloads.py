@@ -64,6 +64,7 @@ def pack_invocation(invocation: Invocation, *, now: float, with_environment: boo
         "cognito_identity": invocation.cognito_identity,
         "began_ms": invocation.began_ms,
         "streams": invocation.streams,
+        "tenant_id": invocation.tenant_id,
     }
     if with_environment:
         header["environment"] = dict(invocation.environment)
@@ -106,6 +107,8 @@ def unpack_invocation(
         environment_digest=digest,
         began_ms=_milliseconds(header.get("began_ms", 0), "began_ms"),
         streams=header.get("streams") is True,
+        # A stub of a former version sends none.
+        tenant_id=_text({"tenant_id": "", **header}, "tenant_id"),
     )
 
 

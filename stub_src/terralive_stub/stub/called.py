@@ -71,6 +71,8 @@ def _invocation(event: Json, context: Context) -> Invocation:
         event=json.dumps(event).encode(),
         environment=environment,
         trace_id=trace_id,
+        # Not every emulator's context has it.
+        tenant_id=getattr(context, "tenant_id", None) or "",
     )
 
 

@@ -63,6 +63,7 @@ class RuntimeClient:
             client_context=_utf8(header.get("Lambda-Runtime-Client-Context", "")),
             cognito_identity=_utf8(header.get("Lambda-Runtime-Cognito-Identity", "")),
             streams=True,
+            tenant_id=_utf8(header.get("Lambda-Runtime-Aws-Tenant-Id", "")),
         )
 
     def streamed_response(self, request_id: str) -> StreamedResponse:

@@ -55,9 +55,6 @@ _NOT_LIVE_WITH: Final[Mapping[str, str]] = {
     "durable_config": "it is a durable function, whose executions outlive an invocation",
     "capacity_provider_config": "it runs on managed instances, which run several invocations at a "
     "time in one environment",
-    # https://docs.aws.amazon.com/lambda/latest/dg/tenant-isolation.html
-    "tenancy_config": "it isolates its tenants (tenancy_config): each has execution environments "
-    "of its own, and local workers are not kept apart by tenant",
 }
 
 _IMAGE: Final = (

@@ -244,6 +244,7 @@ class Aws:
         name: str | None = None,
         role: str = "",
         runtime: RuntimeType = OWN_PYTHON,
+        isolates_tenants: bool = False,
     ) -> str:
         """Create a Python function from the source of app.py, or from a zip. Return its ARN.
 
@@ -252,7 +253,11 @@ class Aws:
         archive = source
         if isinstance(archive, str):
             archive = code(archive)
+        settings: dict[str, Any] = {}
+        if isolates_tenants:
+            settings["TenancyConfig"] = {"TenantIsolationMode": "PER_TENANT"}
         return self.lambda_.create_function(
+            **settings,
             FunctionName=name or unique("function"),
             Runtime=runtime,
             Handler=handler,

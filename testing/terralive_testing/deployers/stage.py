@@ -6,7 +6,7 @@ Tests that run Terraform test the debug stack itself. This is for tests that nee
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +42,13 @@ class Stage:
     arns: Mapping[str, str]
 
 
-def deploy(aws: Aws, folder: Path, timeouts: Mapping[str, int]) -> Stage:
+def deploy(
+    aws: Aws, folder: Path, timeouts: Mapping[str, int], *, isolated: Collection[str] = ()
+) -> Stage:
     """Make a debug stack and a live function for each name, with its timeout in seconds.
 
-    Zips are built in `folder`. The functions' roles have no rights beside their logs.
+    Zips are built in `folder`. The functions' roles have no rights beside their logs. Those named
+    in `isolated` isolate their tenants.
     """
     info, name = aws.info, unique("stage")
     table = aws.dynamodb.create_table(
@@ -84,7 +87,11 @@ def deploy(aws: Aws, folder: Path, timeouts: Mapping[str, int]) -> Stage:
     arns: dict[str, str] = {}
     for key, timeout in timeouts.items():
         arns[key] = aws.function(
-            artifact, handler=STUB_HANDLER, timeout=timeout, name=functions[key]
+            artifact,
+            handler=STUB_HANDLER,
+            timeout=timeout,
+            name=functions[key],
+            isolates_tenants=key in isolated,
         )
     relay_url = info.websocket_url.format(api=relay_api, stage=Api.RELAY)
     return Stage(name, relay_url, stub_url, secret, functions, arns)

@@ -65,6 +65,7 @@ def invocation(
     trace_id: str = "",
     client_context: str = "",
     cognito_identity: str = "",
+    tenant_id: str = "",
 ) -> Invocation:
     return Invocation(
         f"request-{next(_numbers)}",
@@ -76,6 +77,7 @@ def invocation(
         trace_id,
         client_context,
         cognito_identity,
+        tenant_id=tenant_id,
     )
 
 

@@ -378,6 +378,7 @@ def test_a_handler_sees_its_caller_in_the_context(
         trace_id="Root=1-2-3",
         client_context=json.dumps(context),
         cognito_identity=json.dumps(identity),
+        tenant_id="blue",
         seconds=LIMIT_SECONDS,
     )
     same(*both(api, tmp_path, code, [asked, invocation({}, seconds=LIMIT_SECONDS)]))
@@ -411,7 +412,8 @@ def test_log_settings_have_the_same_effect(
     api: RuntimeApi, tmp_path: Path, name: str, layout: str, level: str
 ) -> None:
     chosen = {"AWS_LAMBDA_LOG_FORMAT": layout, "AWS_LAMBDA_LOG_LEVEL": level}
-    same(*both(api, tmp_path, HANDLERS[name], [invocation({})], environment=chosen))
+    asked = [invocation({}, tenant_id="blue"), invocation({})]
+    same(*both(api, tmp_path, HANDLERS[name], asked, environment=chosen))
 
 
 @pytest.mark.parametrize("size", [1_000, 200_000, 6_000_000])

@@ -340,6 +340,7 @@ def test_a_handler_sees_its_caller_in_the_context(
         trace_id="Root=1-2-3",
         client_context=json.dumps(context),
         cognito_identity=json.dumps(identity),
+        tenant_id="blue",
         seconds=LIMIT_SECONDS,
     )
     same(*both(api, tmp_path, code, [asked, invocation({}, seconds=LIMIT_SECONDS)]))
@@ -379,7 +380,8 @@ def test_runtimes_before_python_3_12_write_escapes(
 @pytest.mark.parametrize("level", ["", "DEBUG", "TRACE", "ERROR"])
 def test_logs_in_json_are_the_same(api: RuntimeApi, tmp_path: Path, name: str, level: str) -> None:
     chosen = {"AWS_LAMBDA_LOG_FORMAT": "JSON"} | ({"AWS_LAMBDA_LOG_LEVEL": level} if level else {})
-    ours, theirs = both(api, tmp_path, HANDLERS[name], [invocation({})], environment=chosen)
+    asked = [invocation({}, tenant_id="blue"), invocation({})]
+    ours, theirs = both(api, tmp_path, HANDLERS[name], asked, environment=chosen)
     assert ours.calls == theirs.calls
     assert records(ours) == records(theirs)
 

@@ -102,7 +102,9 @@ def lambda_answers(*answers: bytes) -> Iterator[FakeApi]:
         thread.join(10)
 
 
-def invocation(endpoint: str, client_context: str = "", trace_id: str = "") -> Invocation:
+def invocation(
+    endpoint: str, client_context: str = "", trace_id: str = "", tenant_id: str = ""
+) -> Invocation:
     environment = {
         "AWS_ACCESS_KEY_ID": "AKID",
         "AWS_SECRET_ACCESS_KEY": "secret",
@@ -118,6 +120,7 @@ def invocation(endpoint: str, client_context: str = "", trace_id: str = "") -> I
         environment,
         client_context=client_context,
         trace_id=trace_id,
+        tenant_id=tenant_id,
     )
 
 
@@ -135,10 +138,10 @@ def answer_to(*answers: bytes, seconds: float = 20.0) -> Answer:
         client.close()
 
 
-def test_a_request_names_the_version_and_has_the_client_context_and_trace() -> None:
+def test_a_request_names_the_version_and_has_client_context_tenant_and_trace() -> None:
     client = LambdaApi()
     with lambda_answers(OK) as api:
-        call = invocation(api.url, client_context='{"a":"ö"}', trace_id="Root=1-a;Sampled=0")
+        call = invocation(api.url, '{"a":"ö"}', "Root=1-a;Sampled=0", tenant_id="blue")
         until = Deadline.after(20.0, now=time.monotonic())
         answer = client.invoke(call, "7", until)
         client.close()
@@ -152,6 +155,8 @@ def test_a_request_names_the_version_and_has_the_client_context_and_trace() -> N
     context = base64.b64encode('{"a":"ö"}'.encode()).decode()
     assert headers["x-amz-client-context"] == context.lower()
     assert headers["x-amzn-trace-id"] == "root=1-a;sampled=0"
+    assert headers["x-amz-tenant-id"] == "blue"
+    assert "x-amz-tenant-id" in headers["authorization"]
     assert headers["x-amz-security-token"] == "token"
     assert headers["x-amz-invocation-type"] == "requestresponse"
 

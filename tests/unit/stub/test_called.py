@@ -65,6 +65,15 @@ def test_a_trace_id_is_no_part_of_the_environment_so_that_it_travels_once(
     assert first.environment == second.environment
 
 
+def test_a_tenant_is_taken_over_from_a_context_that_has_one() -> None:
+    stub = FakeStub(Outcome(b"null"))
+    blue = Context()
+    vars(blue)["tenant_id"] = "blue"
+    as_handler(stub)({}, Context())
+    as_handler(stub)({}, blue)
+    assert [invocation.tenant_id for invocation in stub.invocations] == ["", "blue"]
+
+
 def test_an_error_of_the_local_handler_is_raised_with_its_type_and_message() -> None:
     body = b'{"errorType": "KeyError", "errorMessage": "no such order", "stackTrace": []}'
     with pytest.raises(Exception, match="no such order") as raised:

@@ -52,6 +52,15 @@ def test_a_payload_arrives_whole_in_any_order_and_with_repeats(
     assert assembler.add(chunks[-1], 0.0) == payload
 
 
+def test_a_tenant_travels_and_a_stub_of_a_former_version_has_none() -> None:
+    invocation = Invocation("r1", "fn", "arn", Deadline(1.0), b"{}", tenant_id="blue")
+    payload = pack_invocation(invocation, now=0.0)
+    assert unpack_invocation(payload, now=0.0).tenant_id == "blue"
+    former = payload.replace(b', "tenant_id": "blue"', b"").replace(b',"tenant_id":"blue"', b"")
+    assert former != payload
+    assert unpack_invocation(former, now=0.0).tenant_id == ""
+
+
 @pytest.mark.parametrize("noisy", [True, False])
 def test_events_at_lambdas_limit_fit_api_gateways_messages(*, noisy: bool) -> None:
     event = payload_of(SYNCHRONOUS_PAYLOAD_BYTES, 1, noisy=noisy)[:SYNCHRONOUS_PAYLOAD_BYTES]

@@ -118,7 +118,7 @@ def test_a_block_that_is_made_dynamically_goes_too(
     assert live({**ZIP, "dynamic": {"snap_start": [dynamic]}}).removed_blocks == removed
 
 
-@pytest.mark.parametrize("block", ["durable_config", "capacity_provider_config", "tenancy_config"])
+@pytest.mark.parametrize("block", ["durable_config", "capacity_provider_config"])
 @pytest.mark.parametrize(
     ("for_each", "decision"),
     [([1], NotLive), ("${var.unknown}", Substitution), ([], Substitution)],

@@ -133,8 +133,9 @@ function serialise(value) {
 
 // Logs: https://docs.aws.amazon.com/lambda/latest/dg/nodejs-logging.html
 
-// Libraries look for the request id under this name.
+// Libraries look for the request id and the tenant's id under these names.
 const REQUEST_ID = Symbol.for("aws.lambda.runtime.requestId");
+const TENANT_ID = Symbol.for("aws.lambda.runtime.tenantId");
 const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 const IN_JSON = process.env.AWS_LAMBDA_LOG_FORMAT?.toUpperCase() === "JSON";
 
@@ -157,6 +158,8 @@ function errorFields(error) {
 
 function jsonLine(timestamp, level, message, params) {
   const record = { timestamp, level, requestId: global[REQUEST_ID] };
+  // JSON leaves out what is undefined.
+  record.tenantId = global[TENANT_ID];
   if (params.length === 0) {
     record.message = message;
     const withErrors = (_, value) => {
@@ -177,6 +180,13 @@ function jsonLine(timestamp, level, message, params) {
     record.stackTrace ??= [];
   }
   return JSON.stringify(record);
+}
+
+/** Note for log lines whose invocation begins. Return its request id. */
+function noteInvocation(headers) {
+  global[REQUEST_ID] = headers["lambda-runtime-aws-request-id"];
+  global[TENANT_ID] = headers["lambda-runtime-aws-tenant-id"];
+  return global[REQUEST_ID];
 }
 
 function setUpLogging() {
@@ -805,8 +815,7 @@ class Runtime {
 
   async handleOne() {
     const { headers, body } = await this.api.next();
-    const id = headers["lambda-runtime-aws-request-id"];
-    global[REQUEST_ID] = id;
+    const id = noteInvocation(headers);
     const { callback, context, never } = answers(this.api, id, () => this.goOn());
     try {
       onCrash = (error) => this.api.fail(id, error);
@@ -825,8 +834,7 @@ class Runtime {
 
   async streamOne() {
     const { headers, body } = await this.api.next();
-    const id = headers["lambda-runtime-aws-request-id"];
-    global[REQUEST_ID] = id;
+    const id = noteInvocation(headers);
     const context = { callbackWaitsForEmptyEventLoop: true };
     const request = this.api.stream(id, this.handler[HIGH_WATER_MARK]);
     const { stream, answered, fail } = streamed(request);

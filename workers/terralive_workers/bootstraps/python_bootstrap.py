@@ -428,9 +428,12 @@ class LambdaLoggerHandler(logging.Handler):
 class LambdaLoggerFilter(logging.Filter):
     # The present invocation, or "" while the handler's module is imported.
     request_id = ""
+    # Its tenant, or None for a function that does not isolate its tenants.
+    tenant_id: str | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.aws_request_id = LambdaLoggerFilter.request_id
+        record.tenant_id = LambdaLoggerFilter.tenant_id
         return True
 
 
@@ -440,6 +443,7 @@ class JsonFormatter(logging.Formatter):
     # All other attributes of a record come from a logging call's `extra`.
     _USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {
         "aws_request_id",
+        "tenant_id",
         "message",
         "asctime",
         "taskName",
@@ -469,6 +473,7 @@ class JsonFormatter(logging.Formatter):
                 fields["errorType"] = kind.__name__
             fields["errorMessage"] = str(value)
             fields["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
+        fields["tenantId"] = LambdaLoggerFilter.tenant_id
         for name, extra in record.__dict__.items():
             if name not in self._USUAL and name not in fields:
                 fields[name] = extra
@@ -657,6 +662,7 @@ def run_one(
     headers, body = runtime.next()
     request_id = headers["lambda-runtime-aws-request-id"]
     LambdaLoggerFilter.request_id = request_id
+    LambdaLoggerFilter.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
     trace_id = headers.get("lambda-runtime-trace-id")
     if trace_id is not None:
         os.environ["_X_AMZN_TRACE_ID"] = trace_id

@@ -109,6 +109,8 @@ def _next(client: WorkerClient) -> bytes | None:
         headers["Lambda-Runtime-Client-Context"] = invocation.client_context
     if invocation.cognito_identity:
         headers["Lambda-Runtime-Cognito-Identity"] = invocation.cognito_identity
+    if invocation.tenant_id:
+        headers["Lambda-Runtime-Aws-Tenant-Id"] = invocation.tenant_id
     return format_response(200, headers, invocation.event)
 
 

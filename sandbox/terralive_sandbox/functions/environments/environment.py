@@ -99,6 +99,8 @@ class ExecutionEnvironment:
         self.idle_since = 0.0
         # True while the fleet keeps it for one invocation. Only the fleet sets it.
         self.claimed = False
+        # The tenant of its invocations; "" for none. Only the fleet sets it.
+        self.tenant_id = ""
         # The peak memory in MB, and when it was read, on the event loop's clock.
         self._peak: int | None = None
         self._peak_read_at = -_PEAK_INTERVAL_SECONDS

@@ -73,7 +73,10 @@ class Fleet:
         self._retired = False
 
     async def run(
-        self, invocation: Callable[[float], Invocation], stream: ResponseStream | None = None
+        self,
+        invocation: Callable[[float], Invocation],
+        stream: ResponseStream | None = None,
+        tenant_id: str = "",
     ) -> InvokeResponse:
         """Run an invocation.
 
@@ -83,14 +86,15 @@ class Fleet:
         Args:
             invocation: makes the invocation, given the seconds that it has from now on.
             stream: takes the response if the function streams it.
+            tenant_id: the invocation's tenant; "" for none.
         """
         # A warm start.
-        ready = await self._claim_ready()
+        ready = await self._claim_ready(tenant_id)
         if ready is not None:
             with self._held(ready):
                 return await self._run(ready, invocation(self._timeout), stream)
         # A cold start: the init phase has its own time and is not part of the invocation.
-        with self._held(await self._start()) as environment:
+        with self._held(await self._start(tenant_id)) as environment:
             began = time.monotonic()
             error = await _init_error(environment)
             init_ms = (time.monotonic() - began) * 1000
@@ -101,7 +105,7 @@ class Fleet:
             environment.log.line("", f"INIT_REPORT {report}")
         # The second init phase uses the invocation's time.
         _log.debug("the init phase failed and is repeated as a part of the invocation")
-        with self._held(await self._start()) as environment:
+        with self._held(await self._start(tenant_id)) as environment:
             asked = invocation(self._timeout)
             return await self._run(environment, asked, stream, with_init=True)
 
@@ -159,14 +163,16 @@ class Fleet:
         left = max(self._timeout - elapsed, _LEAST_HANDLER_SECONDS)
         return await environment.run(invocation, left, stream)
 
-    async def _claim_ready(self) -> ExecutionEnvironment | None:
-        """Claim an environment that waits; None if there is none.
+    async def _claim_ready(self, tenant_id: str) -> ExecutionEnvironment | None:
+        """Claim an environment of a tenant that waits; None if there is none.
 
         The one that was used last comes first, so that the others can grow old and end.
         """
         oldest = time.time() - self._credential_seconds
         for environment in sorted(self._environments, key=lambda e: e.idle_since, reverse=True):
             if environment.claimed or environment.phase not in {Phase.READY, Phase.ANSWERED}:
+                continue
+            if environment.tenant_id != tenant_id:
                 continue
             if environment.made < oldest:
                 self._end(environment)
@@ -181,8 +187,9 @@ class Fleet:
             environment.claimed = False
         return None
 
-    async def _start(self) -> ExecutionEnvironment:
+    async def _start(self, tenant_id: str) -> ExecutionEnvironment:
         environment = await self._make()
+        environment.tenant_id = tenant_id
         environment.claimed = True
         self._environments.append(environment)
         return environment

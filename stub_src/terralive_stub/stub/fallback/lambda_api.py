@@ -232,6 +232,8 @@ def _headers(url: str, invocation: Invocation) -> dict[str, str]:
     if invocation.client_context:
         context = invocation.client_context.encode()
         signed["x-amz-client-context"] = base64.b64encode(context).decode()
+    if invocation.tenant_id:
+        signed["x-amz-tenant-id"] = invocation.tenant_id
     region = invocation.function_arn.split(":")[3]
     credentials = Credentials.of_function(invocation.environment)
     request = Request("POST", url, signed, invocation.event)

@@ -98,6 +98,7 @@ def _replace_functions(replacements: Replacements) -> None:
         dead_letter_config = settings.dead_letter_config(role, spec.get("DeadLetterConfig"))
         moto_init(self, account_id, spec, *args, **kwargs)
         self.dead_letter_config = dead_letter_config  # type: ignore[attr-defined] # moto lacks it
+        settings.set_tenancy(self, spec.get("TenancyConfig"))
         settings.set_logging(self, spec.get("LoggingConfig") or {})
         settings.set_vpc(self, settings.vpc_of(self, self._vpc_config))
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from moto.awslambda.exceptions import InvalidParameterValueException
 from moto.awslambda.models import ImageConfig, LambdaFunction
 from moto.core.utils import iso_8601_datetime_with_nanoseconds
 
-from terralive_sandbox.control.moto_gaps.errors import not_emulated
+from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated
 from terralive_sandbox.functions.destinations import DestinationError, require
+from terralive_sandbox.functions.invoke_api import TENANCY_CONFIG, isolates_tenants
 from terralive_sandbox.functions.logs import LOGGING_CONFIG, logging_config
 
 # The attribute of moto's function that has the id of its VPC, or "".
 _VPC_ID: Final = "terralive_vpc"
+_TENANT_MODES: Final = ("PER_TENANT",)
 _DESTINATION_ACTIONS: Final = {"sqs": "SendMessage", "sns": "Publish"}
 
 
@@ -43,9 +46,31 @@ def described(function: LambdaFunction, configuration: dict[str, Any]) -> dict[s
     dead_letters = getattr(function, "dead_letter_config", None)
     if dead_letters:
         configuration["DeadLetterConfig"] = dead_letters
+    if isolates_tenants(function):
+        configuration["TenancyConfig"] = vars(function)[TENANCY_CONFIG]
     configuration["LoggingConfig"] = logging_config(function)
     configuration["VpcConfig"] = _vpc_config(function)
     return configuration
+
+
+def set_tenancy(function: LambdaFunction, config: Mapping[str, Any] | None) -> None:
+    """Set whether a function isolates its tenants, which never changes.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_TenancyConfig.html
+
+    Raises:
+        JsonRESTError: the mode is none of Lambda's.
+    """
+    mode = (config or {}).get("TenantIsolationMode")
+    if config and mode not in _TENANT_MODES:
+        raise api_error(
+            "ValidationException",
+            f"1 validation error detected: Value '{mode}' at 'tenancyConfig.tenantIsolationMode' "
+            "failed to satisfy constraint: Member must satisfy enum value set: "
+            f"[{', '.join(_TENANT_MODES)}]",
+            HTTPStatus.BAD_REQUEST,
+        )
+    vars(function)[TENANCY_CONFIG] = config
 
 
 def set_modified_now(function: LambdaFunction) -> None:
