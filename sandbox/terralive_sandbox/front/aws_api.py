@@ -171,11 +171,7 @@ class AwsApi:
         https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
         https://docs.aws.amazon.com/lambda/latest/api/API_InvokeWithResponseStream.html
         """
-        # A version or alias in the name comes first, as it does when permissions are checked.
-        qualifier = dict(request.parameters()).get("Qualifier")
-        named = FunctionName.parse(name)
-        if named is not None and named.qualifier:
-            qualifier = named.qualifier
+        qualifier = _qualifier(name, request)
         client_context = _client_context(request.header("x-amz-client-context"))
         tenant_id = request.header("x-amz-tenant-id") or ""
         function = self._functions.find(name, qualifier, place=place)
@@ -222,6 +218,17 @@ class AwsApi:
         result = await invoke()
         headers += invoke_headers(result, tail=wants_log).items()
         return HTTPStatus.OK, headers, result.body
+
+
+def _qualifier(name: str, request: sigv4.Request) -> str | None:
+    """Return the version or alias that a request invokes; None for none.
+
+    The one in the function's name comes first, as it does when permissions are checked.
+    """
+    named = FunctionName.parse(name)
+    if named is not None and named.qualifier:
+        return named.qualifier
+    return dict(request.parameters()).get("Qualifier")
 
 
 def _type_problem(invocation_type: str, *, is_streamed: bool) -> str:
