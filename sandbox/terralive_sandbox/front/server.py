@@ -45,6 +45,7 @@ from terralive_sandbox.front.admin import Admin
 from terralive_sandbox.front.aws_api import AwsApi
 from terralive_sandbox.front.http_protocol import HttpProtocol
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
+from terralive_sandbox.functions.invoke_api import stopping
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.refusals import PATH as REFUSALS_PATH
@@ -147,6 +148,10 @@ class Sandbox:
         started = time.monotonic()
         try:
             answer = await self._answer(request, source_ip)
+        except asyncio.CancelledError:
+            # The sandbox ends while this request waits. uvicorn's own answer is not one of AWS's.
+            error = stopping()
+            answer = error_response(error.status, error.code, error.message)
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer, the log the cause
             traceback.print_exc()
             answer = error_response(
