@@ -11,7 +11,7 @@ import contextlib
 import queue
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self, TextIO
 
@@ -24,10 +24,19 @@ _CLOSE_SECONDS: Final = 5.0
 
 
 class Format(Protocol):
-    """A format of the output. Only the renderer's thread uses it."""
+    """A format of the output. Only the renderer's thread uses it, but for `wake_by`."""
 
-    def write(self, events: Sequence[Event]) -> None: ...
-    def close(self) -> None: ...
+    def wake_by(self, wake: Callable[[], None]) -> None:
+        """Take what has `write` be called soon, with no events; any thread may call it."""
+        ...
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Write events. Those of interleaving invocations may wait for the next calls."""
+        ...
+
+    def close(self) -> None:
+        """Write what waits."""
+        ...
 
 
 class Renderer:
@@ -49,6 +58,7 @@ class Renderer:
         self._closed = threading.Lock()
         # Set by the renderer's thread when nobody reads the output any more.
         self.output_gone = threading.Event()
+        output_format.wake_by(self.emit)
         self._thread = threading.Thread(target=self._run, name="terralive-renderer", daemon=True)
         self._thread.start()
 

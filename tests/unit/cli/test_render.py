@@ -117,18 +117,33 @@ EVENTS: list[tuple[Event, str]] = [
         "Taken over by ben on laptop.",
     ),
     (InvocationStarted("a1b2", "orders-api", "http", "GET /orders"), "orders-api  GET /orders"),
-    (InvocationStarted("a1b2", "orders-api", "sns"), "orders-api  sns"),
+    (InvocationStarted("a1b2c3", "orders-api", "sns"), "orders-api  SNS  #a1b2\n"),
+    (
+        InvocationStarted("a1b2", "orders-api", "sqs", "orders, 10 messages", payload_bytes=4200),
+        "orders-api  SQS orders, 10 messages  4.1 KB  #a1b2\n",
+    ),
+    (
+        InvocationStarted(
+            "a1b2", "orders-api", "invoke", payload="{orderId, items}", payload_bytes=312
+        ),
+        "orders-api  invoke  {orderId, items} 312 bytes  #a1b2\n",
+    ),
+    (
+        InvocationStarted("a1b2", "orders-api", "schedule", "nightly"),
+        "orders-api  EventBridge schedule nightly  #a1b2\n",
+    ),
+    (InvocationStarted("a1b2", "orders-api", "new-service"), "orders-api  new-service  #a1b2\n"),
     (
         InvocationStarted("a1b2", "orders-api", "sqs", "", 3, 70.0, 63.4),
-        "orders-api  sqs  attempt 3, 63 s after the first",
+        "orders-api  SQS  attempt 3, 63 s after the first",
     ),
     (
         InvocationStarted("a1b2", "orders-api", "sqs", "", 3, 70.0),
-        "orders-api  sqs  attempt 3",
+        "orders-api  SQS  attempt 3",
     ),
     (
         InvocationStarted("a1b2", "orders-api", "sns", "", 1, 7400.0),
-        "orders-api  sns  sent 2 h ago",
+        "orders-api  SNS  sent 2 h ago",
     ),
     (
         LogLine("a1b2", "orders-api", "hello [red]world[/red]"),
@@ -136,13 +151,31 @@ EVENTS: list[tuple[Event, str]] = [
     ),
     (
         InvocationFinished("a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3),
-        "orders-api  done in 12 ms",
+        "orders-api  └ done in 12 ms\n",
+    ),
+    (
+        InvocationFinished(
+            "a1b2",
+            "orders-api",
+            ok=True,
+            error_type="",
+            handler_ms=12.3,
+            status=404,
+            result_bytes=4200,
+        ),
+        "orders-api  └ 404 in 12 ms, 4.1 KB\n",
+    ),
+    (
+        InvocationFinished(
+            "a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3, failed_items=1
+        ),
+        "orders-api  └ done, 1 item reported as failed in 12 ms\n",
     ),
     (
         InvocationFinished(
             "a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3, waited_ms=2100.0
         ),
-        "orders-api  done in 12 ms (after 2.1 s of waiting for a worker)",
+        "orders-api  └ done in 12 ms, after 2.1 s of waiting for a worker\n",
     ),
     (
         InvocationFinished(
@@ -154,10 +187,11 @@ EVENTS: list[tuple[Event, str]] = [
             streamed_bytes=1_310_720,
             first_byte_ms=12.3,
         ),
-        "orders-api  done in 2.1 s, streamed 1.2 MB, first byte after 12 ms",
+        "orders-api  └ done in 2.1 s, streamed 1.2 MB, first byte after 12 ms",
     ),
-    (FAILED, "orders-api  failed in 3 ms  KeyError: 'id'"),
-    (FAILED, '  File "app.py", line 3, in handler'),
+    (FAILED, "orders-api  └ failed in 3 ms  KeyError: 'id'\n"),
+    (FAILED, "orders-api    app.py:3 in handler\n"),
+    (FAILED, 'orders-api        event["id"]\n'),
     (
         Reloaded("orders-api", ("app.py",)),
         "orders-api  app.py changed; the next invocation runs the new code",
@@ -401,16 +435,40 @@ def test_further_rows_of_a_functions_line_stand_below_its_words(
     assert max(len(first), len(second)) <= 80
 
 
-def test_a_url_and_a_handlers_output_are_not_broken_into_rows(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_url_is_not_broken_into_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
     url = f"https://{'x' * 100}.example/"
-    printed = f"{'a b ' * 40}end"
 
     assert url in show(Output.RICH, Message(f"It is here: {url}"), screen=Screen())
-    assert printed in show(Output.RICH, LogLine("a1", "api", printed), screen=Screen())
+
+
+@pytest.mark.parametrize(
+    "printed",
+    ["several words " * 20, '{"level":"INFO","message":"stored","order":"A-17","took_ms":12} ' * 3],
+)
+def test_a_handlers_output_is_wrapped_below_its_margin(
+    printed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    rows = strip(show(Output.RICH, LogLine("a1", "api", printed), screen=Screen())).splitlines()
+
+    assert max(map(len, rows)) <= 80
+    assert len(rows) > 1
+    assert [row[14:16] for row in rows] == ["│ "] * len(rows)
+    assert "".join(row[16:] for row in rows).replace(" ", "") == printed.replace(" ", "")
+
+
+def test_json_without_spaces_is_wrapped_at_its_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = json.dumps({f"name{number}": "value" for number in range(12)}, separators=(",", ":"))
+    rows = strip(show(Output.RICH, LogLine("a1", "api", text), screen=Screen())).splitlines()
+
+    assert max(map(len, rows)) <= 80
+    assert all(row.endswith(('",', '"}')) for row in rows)
+    assert "".join(row[16:] for row in rows) == text
 
 
 def strip(text: str) -> str:
@@ -453,27 +511,6 @@ def test_terraforms_progress_is_one_live_line_in_a_terminal() -> None:
 
     assert "App: \x1b" in screen.getvalue()
     assert screen.getvalue().count("\n") < 10
-
-
-def test_two_invocations_of_one_function_can_be_told_apart() -> None:
-    shown = show(
-        Output.PLAIN,
-        InvocationStarted("aaaa-1", "api", "invoke"),
-        LogLine("aaaa-1", "api", "alone"),
-        InvocationStarted("bbbb-2", "api", "invoke"),
-        LogLine("aaaa-1", "api", "first"),
-        InvocationFinished("aaaa-1", "api", ok=True, error_type="", handler_ms=1),
-        LogLine("bbbb-2", "api", "second"),
-    )
-
-    assert shown.splitlines() == [
-        "api  invoke",
-        "api  │ alone",
-        "api  #bbbb invoke",
-        "api  #aaaa │ first",
-        "api  #aaaa done in 1 ms",
-        "api  │ second",
-    ]
 
 
 def test_functions_are_called_by_what_tells_them_apart() -> None:
@@ -590,6 +627,7 @@ def test_a_stack_that_the_runtime_has_logged_is_not_told_twice() -> None:
     told = [line.text for event in events for line in text_lines.lines(event)]
 
     assert sum("line 2, in handler" in text for text in told) == 1
+    assert not any("app.py:2" in text for text in told)
     assert "failed in 1 ms  KeyError: 'x'" in told
 
 
@@ -616,9 +654,10 @@ def test_an_error_of_loading_the_code_is_not_told_twice() -> None:
     told = [line.text for event in events for line in text_lines.lines(event)]
 
     assert sum("Line 10" in text for text in told) == 1
+    assert "app.py:10" not in told
     # Another function has logged nothing.
     others = text_lines.lines(replace(finished, function="mail", request_id="r2"))
-    assert "Line 10" in others[-1].text
+    assert others[-1].text == "app.py:10"
 
 
 @pytest.mark.parametrize("output", [Output.PLAIN, Output.RICH])

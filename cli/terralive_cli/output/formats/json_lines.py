@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from terralive_relay.events import Event
@@ -19,6 +19,9 @@ class JsonLines:
         for event in events:
             self._stream.write(json_text(event) + "\n")
             self._stream.flush()
+
+    def wake_by(self, wake: Callable[[], None]) -> None:
+        """Do nothing: no event waits."""
 
     def close(self) -> None:
         """Do nothing: every line is written at once."""

@@ -32,11 +32,15 @@ class Span:
         text: the words.
         style: their kind, which a format shows in a colour.
         starts_row: true if a new row begins here where the line is too long for the terminal.
+        hue: number of the colour of a function's name; None for the colour of the style.
+        url: address that the words lead to where a terminal knows links; "" for none.
     """
 
     text: str
     style: Style = Style.PLAIN
     starts_row: bool = False
+    hue: int | None = None
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Line:
         column: name of the function that the line belongs to; "" if it belongs to none.
         live: true for a line that replaces the live line before it.
         indent: spaces before the rest of the line, if it is wrapped.
+        hue: number of the colour of `column`.
+        margin: what stands before each row of the line (`│ `), behind the column.
     """
 
     spans: tuple[Span, ...]
@@ -56,6 +62,8 @@ class Line:
     column: str = ""
     live: bool = False
     indent: int = 0
+    hue: int = 0
+    margin: str = ""
 
     @property
     def text(self) -> str:

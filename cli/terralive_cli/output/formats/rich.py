@@ -7,7 +7,8 @@ than the terminal is wide is wrapped between words.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, TextIO
 
 from rich.cells import cell_len
@@ -19,10 +20,12 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from terralive_cli.output.events import Failed, Stopped
-from terralive_cli.output.formats.line import Line, Style
+from terralive_cli.output.formats.line import Line, Span, Style
 from terralive_cli.output.formats.printable import coloured, printable
 from terralive_cli.output.formats.text import TextLines, share_warnings
 from terralive_cli.output.formats.words import shortened
+from terralive_cli.output.stream.invocations import END_MARGIN
+from terralive_cli.output.stream.ordered import OrderedStream
 from terralive_relay.events import Event
 
 _LOOKS: Final = {
@@ -41,7 +44,19 @@ _COLUMN: Final = 24
 # Cells before a name (`12:00:00 `) and behind it.
 _TIME: Final = 9
 _GAP: Final = 2
-_COLOURS: Final = ("cyan", "magenta", "blue", "green", "yellow")
+# Colours of functions, by `Line.hue`. Red is for errors.
+_HUES: Final = (
+    "cyan",
+    "magenta",
+    "blue",
+    "green",
+    "yellow",
+    "bright_cyan",
+    "bright_magenta",
+    "bright_blue",
+    "bright_green",
+    "bright_yellow",
+)
 # A narrower terminal wraps by itself.
 _NARROWEST: Final = 20
 _LINE_START: Final = Control(ControlType.CARRIAGE_RETURN)
@@ -69,16 +84,23 @@ class Rich:
         self._errors = self._console
         if not (stream.isatty() and errors.isatty()):
             self._errors = _new_console(errors)
-        self._text = TextLines()
+        self._text = TextLines(str(Path.cwd()))
+        self._order = OrderedStream()
         # The live line at the foot of the screen, while there is one.
         self._live: Live | None = None
         self._spinner = Spinner("dots")
 
+    def wake_by(self, wake: Callable[[], None]) -> None:
+        """See `OrderedStream.wake_by`."""
+        self._order.wake_by(wake)
+
     def write(self, events: Sequence[Event]) -> None:
-        for event in share_warnings(events):
+        for event in self._order.take(share_warnings(events)):
             self._write(event)
 
     def close(self) -> None:
+        for event in self._order.rest():
+            self._write(event)
         self._hide_live()
 
     def _write(self, event: Event) -> None:
@@ -120,24 +142,31 @@ def rich_text(line: Line, width: int = 0) -> Text:
         wide = _column_width(line, width)
         name = shortened(line.column, wide).ljust(wide)
         text.append(f"{line.at.astimezone():%H:%M:%S} ", "dim")
-        text.append(f"{name}  ", _colour(line.column))
+        text.append(f"{name}  ", _colour(line.hue))
+    text.append(line.margin, "dim")
     for span in line.spans:
-        if span.style is Style.RAW:
-            text.append_text(Text.from_ansi(coloured(span.text)))
-        else:
-            text.append(printable(span.text), _LOOKS[span.style])
+        text.append_text(_styled(span))
     return text
+
+
+def _styled(span: Span) -> Text:
+    if span.style is Style.RAW:
+        return Text.from_ansi(coloured(span.text))
+    look = _LOOKS[span.style]
+    if span.hue is not None:
+        look = _colour(span.hue)
+    if span.url:
+        look += f" link {printable(span.url)}"
+    return Text(printable(span.text), look)
 
 
 def wrapped(text: Text, line: Line, width: int, console: Console) -> list[Text]:
     """Return the rows of a line on a terminal, wrapped between words.
 
-    A word that is longer than a row stays whole, so that a URL can be copied. The output of a
-    handler is not wrapped, and neither is a line that goes to a file.
+    A word that is longer than a row stays whole, so that a URL can be copied. A line that goes to a
+    file is not wrapped.
     """
-    is_output = any(span.style is Style.RAW for span in line.spans)
-    # A handler's output stays as it was printed, for people who copy it.
-    if is_output or not console.is_terminal or console.width < _NARROWEST:
+    if not console.is_terminal or console.width < _NARROWEST:
         return [text]
     if text.cell_len <= console.width:
         return [text]
@@ -146,11 +175,18 @@ def wrapped(text: Text, line: Line, width: int, console: Console) -> list[Text]:
         indent += _TIME + _column_width(line, width) + _GAP
     if console.width - indent < _NARROWEST:
         indent = 0
-    starts = _row_starts(text.plain, console.width, indent, _wanted_starts(line, text))
+    start = f"{' ' * indent}{line.margin}"
+    if line.margin == END_MARGIN:
+        start = f"{' ' * indent}{' ' * len(line.margin)}"
+    begin = len(text.plain) - len(printable(line.text))
+    words = _words(text.plain[begin:], console.width - len(start))
+    places = [(begin + first, begin + end) for first, end in words]
+    starts = _row_starts(text.plain, places, console.width, len(start), _wanted_starts(line, begin))
     first, *others = text.divide(starts)
     rows = [first]
     for other in others:
-        row = Text(" " * indent)
+        row = Text()
+        row.append(start, "dim")
         row.append_text(other)
         rows.append(row)
     for row in rows:
@@ -162,10 +198,13 @@ def _column_width(line: Line, width: int) -> int:
     return min(width or len(line.column), _COLUMN)
 
 
-def _wanted_starts(line: Line, text: Text) -> frozenset[int]:
-    """Return the places in a line's text at which a line that is too long starts a new row."""
-    # Time and name of the function are before the spans.
-    place = len(text.plain) - len(printable(line.text))
+def _wanted_starts(line: Line, place: int) -> frozenset[int]:
+    """Return the places in a line's text at which a line that is too long starts a new row.
+
+    Args:
+        line: the line.
+        place: the place of its first span.
+    """
     starts: set[int] = set()
     for span in line.spans:
         if span.starts_row:
@@ -174,25 +213,41 @@ def _wanted_starts(line: Line, text: Text) -> frozenset[int]:
     return frozenset(starts)
 
 
-def _row_starts(text: str, width: int, indent: int, wanted: frozenset[int]) -> list[int]:
+def _words(text: str, room: int) -> list[tuple[int, int]]:
+    """Return the start and end of each word. JSON without spaces has its words at commas."""
+    words: list[tuple[int, int]] = []
+    for word in re.finditer(r"\S+", text):
+        if len(word[0]) > room and word[0][0] in "[{":
+            for part in re.finditer(r"[^,]+,*|,+", word[0]):
+                words.append((word.start() + part.start(), word.start() + part.end()))
+        else:
+            words.append(word.span())
+    return words
+
+
+def _row_starts(
+    text: str, words: list[tuple[int, int]], width: int, indent: int, wanted: frozenset[int]
+) -> list[int]:
     """Return the places at which a new row starts, each at the start of a word.
 
     Args:
         text: one line.
+        words: start and end of each of its words, without time and name of the function.
         width: width of the terminal in cells.
-        indent: spaces before every row but the first.
+        indent: cells before every row but the first.
         wanted: places at which a row starts in any case.
     """
-    starts = []
-    start = 0
+    starts: list[int] = []
+    row = 0  # where the row begins in the text
     room = width
-    for word in re.finditer(r"\S+", text):
-        has_words = bool(text[start : word.start()].strip())
-        is_full = cell_len(text[start : word.end()]) > room
-        if has_words and (is_full or word.start() in wanted):
-            start = word.start()
+    has_words = False
+    for start, end in words:
+        is_full = cell_len(text[row:end]) > room
+        if has_words and (is_full or start in wanted):
             starts.append(start)
+            row = start
             room = width - indent
+        has_words = True
     return starts
 
 
@@ -201,5 +256,5 @@ def _new_console(stream: TextIO) -> _Console:
     return _Console(file=stream, highlight=False, soft_wrap=True)
 
 
-def _colour(name: str) -> str:
-    return _COLOURS[sum(name.encode()) % len(_COLOURS)]
+def _colour(hue: int) -> str:
+    return _HUES[hue % len(_HUES)]

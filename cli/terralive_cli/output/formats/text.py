@@ -33,16 +33,9 @@ from terralive_cli.output.formats.plan_text import (
     terraform_output,
 )
 from terralive_cli.output.formats.terraform_text import TerraformText
-from terralive_cli.output.formats.words import (
-    age,
-    common_prefix,
-    duration,
-    plural,
-    short_address,
-    size,
-    some_paths,
-    span,
-)
+from terralive_cli.output.formats.words import duration, plural, short_address, some_paths
+from terralive_cli.output.stream.invocations import InvocationLines, InvocationShown
+from terralive_cli.output.stream.names import FunctionNames
 from terralive_cli.stages import text as stages_text
 from terralive_cli.stages.events import (
     CleanupPlanned,
@@ -63,11 +56,9 @@ from terralive_relay.events import (
     Warned,
 )
 
-# Lambda's Python runtime writes an error of the handler to the log like this, with its traceback.
-_ERROR_LOG: Final = "[ERROR] "
-_LATE_SECONDS: Final = 50.0  # Lambda's first retry comes after a minute
-_WAITED_MS: Final = 1000.0  # a shorter wait for a worker is not shown
-_MILLISECONDS: Final = 1000.0
+# Events that exist in text formats only.
+_TEXT_ONLY: Final = frozenset({"SharedWarning", "InvocationShown"})
+_OF_INVOCATIONS: Final = (InvocationStarted, LogLine, InvocationFinished, InvocationShown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +97,13 @@ def _without_function(warning: Warned) -> Warned:
 class TextLines:
     """Makes the text lines of events, in their order.
 
-    Attributes:
-        width: width of the column of function names; 0 before `Ready`.
+    Args:
+        folder: the folder that paths of errors are shown relative to.
     """
 
-    def __init__(self) -> None:
-        self.width = 0
+    def __init__(self, folder: str = "") -> None:
         self._terraform = TerraformText()
-        # Names of the live functions, and the start that they share.
-        self._live: frozenset[str] = frozenset()
-        self._prefix = ""
-        # Function of each running invocation, by request id.
-        self._running: dict[str, str] = {}
-        # Request ids of invocations whose runtime has written the error to the log, with its stack.
-        self._logged_errors: set[str] = set()
-        # The error of each function whose code did not load, as its runtime has written it to the
-        # log: before the invocation, and so without its request id.
-        self._load_errors: dict[str, str] = {}
+        self._invocations = InvocationLines(folder)
         self._makers: Mapping[type[Event], Callable[[Any], list[Line]]] = {
             TerraformProgress: self._terraform.lines,
             PlanMade: plan_made,
@@ -131,9 +112,10 @@ class TextLines:
             ConfigurationChanged: _configuration_changed,
             Ready: self._ready,
             ConnectionChanged: _connection,
-            InvocationStarted: self._invocation_started,
-            LogLine: self._log_line,
-            InvocationFinished: self._invocation_finished,
+            InvocationStarted: self._invocations.started,
+            LogLine: self._invocations.logged,
+            InvocationFinished: self._invocations.finished,
+            InvocationShown: self._invocation_shown,
             Reloaded: self._reloaded,
             Delivered: lambda _event: [],
             FallbackAnswered: self._fallback_answered,
@@ -154,35 +136,27 @@ class TextLines:
 
     @property
     def events(self) -> tuple[type[Event], ...]:
-        """All events that a command may show: those of the table but `SharedWarning`."""
-        return tuple(event for event in self._makers if event is not SharedWarning)
+        """All events that a command may show."""
+        return tuple(event for event in self._makers if event.__name__ not in _TEXT_ONLY)
+
+    @property
+    def width(self) -> int:
+        """Width of the column of function names; 0 before `Ready`."""
+        return self._invocations.names.width
 
     def lines(self, event: Event) -> list[Line]:
         """Return the lines of one event; none if the event is for scripts only."""
-        return self._makers[type(event)](event)
+        lines = self._makers[type(event)](event)
+        if lines and not isinstance(event, _OF_INVOCATIONS):
+            self._invocations.interrupted()
+        return lines
 
-    def _label(self, function: str) -> str:
-        name = short_address(function)
-        return name.removeprefix(self._prefix) or name
-
-    def _line(self, event: Event, function: str, *spans: Span) -> Line:
-        return Line(spans, event.at, self._label(function))
-
-    def _invocation_line(
-        self, event: InvocationStarted | LogLine | InvocationFinished, *spans: Span
-    ) -> Line:
-        """Return a line that names its invocation if the function runs several at the moment."""
-        running = list(self._running.values()).count(event.function)
-        mark: tuple[Span, ...] = ()
-        if running > 1 and event.request_id:
-            mark = (Span(f"#{event.request_id[:4]} ", Style.FAINT),)
-        return self._line(event, event.function, *mark, *spans)
+    def _invocation_shown(self, event: InvocationShown) -> list[Line]:
+        return self._invocations.finished(event.finished, event.round_trip_ms)
 
     def _ready(self, event: Ready) -> list[Line]:
-        names = [function.name for function in event.functions]
-        self._live = frozenset(names)
-        self._prefix = common_prefix(names)
-        self.width = max((len(self._label(name)) for name in names), default=0)
+        names = FunctionNames([function.name for function in event.functions])
+        self._invocations.names = names
         if not event.functions and event.sandbox is not None:
             endpoint = Span(event.sandbox.endpoint, Style.LINK)
             end = Span("  Press Ctrl-C to stop it.")
@@ -190,65 +164,9 @@ class TextLines:
             return [Line((start, endpoint, end), event.at)]
         return _app_ready(event)
 
-    def _invocation_started(self, event: InvocationStarted) -> list[Line]:
-        self._running[event.request_id] = event.function
-        spans = [Span(event.summary or event.trigger, Style.STRONG)]
-        if event.attempt > 1:
-            text = f"  attempt {event.attempt}"
-            if event.after_first_s > 0:
-                text += f", {span(event.after_first_s)} after the first"
-            spans.append(Span(text, Style.CAUTION))
-        elif event.age_s >= _LATE_SECONDS:
-            spans.append(Span(f"  sent {age(event.age_s)}", Style.CAUTION))
-        return [self._invocation_line(event, *spans)]
-
-    def _log_line(self, event: LogLine) -> list[Line]:
-        if event.line.startswith(_ERROR_LOG):
-            if event.request_id in self._running:
-                self._logged_errors.add(event.request_id)
-            else:
-                self._load_errors[event.function] = event.line.removeprefix(_ERROR_LOG)
-        return [self._invocation_line(event, Span("│ ", Style.FAINT), Span(event.line, Style.RAW))]
-
-    def _invocation_finished(self, event: InvocationFinished) -> list[Line]:
-        took = duration(event.handler_ms / _MILLISECONDS)
-        if event.waited_ms >= _WAITED_MS:
-            waited = duration(event.waited_ms / _MILLISECONDS)
-            took += f" (after {waited} of waiting for a worker)"
-        if event.streamed_bytes is not None:
-            took += f", streamed {size(event.streamed_bytes)}"
-        if event.first_byte_ms is not None:
-            took += f", first byte after {duration(event.first_byte_ms / _MILLISECONDS)}"
-        if event.ok:
-            spans = (Span("done", Style.GOOD), Span(f" in {took}", Style.FAINT))
-            lines = [self._invocation_line(event, *spans)]
-        else:
-            lines = self._invocation_failed(event, took)
-        # Only now, so that its own last line still counts it.
-        self._running.pop(event.request_id, None)
-        self._logged_errors.discard(event.request_id)
-        return lines
-
-    def _invocation_failed(self, event: InvocationFinished, took: str) -> list[Line]:
-        text = event.error_type or "Error"
-        if event.error_message:
-            text += f": {event.error_message}"
-        first, *more = text.splitlines() or ["Error"]
-        head = (Span("failed", Style.BAD), Span(f" in {took}  ", Style.FAINT))
-        lines = [self._invocation_line(event, *head, Span(first, Style.BAD))]
-        is_load_error = self._load_errors.pop(event.function, None) == first
-        if is_load_error or event.request_id in self._logged_errors:
-            return lines  # the lines of the log say the rest
-        for part in more:
-            lines.append(self._line(event, event.function, Span(f"  {part}", Style.BAD)))
-        for frame in event.stack:
-            for part in frame.rstrip().splitlines():
-                lines.append(self._line(event, event.function, Span(f"  {part}", Style.FAINT)))
-        return lines
-
     def _reloaded(self, event: Reloaded) -> list[Line]:
         text = f"{some_paths(event.paths)} changed; the next invocation runs the new code"
-        return [self._line(event, event.function, Span(text, Style.CAUTION))]
+        return [self._invocations.line(event, event.function, Span(text, Style.CAUTION))]
 
     @staticmethod
     def _fallback_answered(event: FallbackAnswered) -> list[Line]:
@@ -265,10 +183,11 @@ class TextLines:
 
     def _warned(self, event: Warned) -> list[Line]:
         # Before `Ready` there is no column of names, and an address may be long.
-        if event.function not in self._live:
+        names = self._invocations.names
+        if event.function not in names.names:
             return _warning(event, event.message, (event.function,))
         lines = _warning(event, event.message, ())
-        return [Line(line.spans, line.at, self._label(event.function)) for line in lines]
+        return [self._invocations.line(event, event.function, *line.spans) for line in lines]
 
 
 def _warning(event: Event, message: str, functions: Iterable[str]) -> list[Line]:

@@ -1,0 +1,102 @@
+"""Lines for the error of an invocation: the user's own frames first, all others counted. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
+from typing import Final
+
+from terralive_cli.output.formats.line import Span, Style
+from terralive_cli.output.formats.words import plural
+from terralive_cli.output.stream.frames import Frame, read_trace
+
+_SHOWN_FRAMES: Final = 6
+_SHOWN_LINES: Final = 12
+_SHOWN_LIBRARIES: Final = 3
+
+
+def error_title(error_type: str, message: str) -> str:
+    """Return the first line of an error: its type, and the first line of its message."""
+    first, *_ = message.splitlines() or [""]
+    if not error_type:
+        return first or "Error"
+    if not first:
+        return error_type
+    return f"{error_type}: {first}"
+
+
+def error_details(message: str, stack: Sequence[str], folder: str) -> Iterator[tuple[Span, ...]]:
+    """Yield the lines below an error's first one.
+
+    Args:
+        message: the whole message of the error.
+        stack: its stack trace, as the runtime has written it.
+        folder: the folder that paths are shown relative to.
+    """
+    _, *more = message.splitlines() or [""]
+    yield from _folded_lines(more, Style.BAD)
+    trace = read_trace(stack)
+    # Node.js repeats type and message before the frames.
+    others = [line for line in trace.others if not _is_repeated(line, message)]
+    yield from _folded_lines(others, Style.FAINT)
+    yield from _frame_lines(trace.frames, folder)
+
+
+def _is_repeated(line: str, message: str) -> bool:
+    lines = message.splitlines() or [""]
+    return line in lines or line.endswith(lines[0])
+
+
+def _folded_lines(lines: Sequence[str], style: Style) -> Iterator[tuple[Span, ...]]:
+    for line in lines[:_SHOWN_LINES]:
+        yield (Span(line, style),)
+    if len(lines) > _SHOWN_LINES:
+        yield (Span(f"+ {plural(len(lines) - _SHOWN_LINES, 'line')}", Style.FAINT),)
+
+
+def _frame_lines(frames: Sequence[Frame], folder: str) -> Iterator[tuple[Span, ...]]:
+    """Yield the user's own frames, the innermost first, and the number of all others."""
+    own = _without_repetitions(frame for frame in frames if not frame.library)
+    folded = [frame for frame in frames if frame.library]
+    if not own and folded:
+        # Without a frame of the user's, the innermost one says most.
+        own = [(folded.pop(0), 1)]
+    for frame, times in own[:_SHOWN_FRAMES]:
+        spans = [Span(_place(frame, folder), Style.STRONG)]
+        if frame.function:
+            spans.append(Span(f" in {frame.function}", Style.FAINT))
+        if times > 1:
+            spans.append(Span(f", {times} times", Style.FAINT))
+        yield tuple(spans)
+        if frame.code:
+            yield (Span(f"    {frame.code}"),)
+    more = len(own) - _SHOWN_FRAMES
+    if more > 0:
+        yield (Span(f"+ {plural(more, 'frame')} of your own", Style.FAINT),)
+    if folded:
+        yield (Span(f"+ {_counted(folded)}", Style.FAINT),)
+
+
+def _without_repetitions(frames: Iterable[Frame]) -> list[tuple[Frame, int]]:
+    """Return frames with the number of their repetitions, as recursion makes them."""
+    counts = Counter(frames)
+    return list(counts.items())
+
+
+def _place(frame: Frame, folder: str) -> str:
+    path = PurePath(frame.path)
+    if folder and path.is_relative_to(folder):
+        path = path.relative_to(folder)
+    if not frame.line:
+        return str(path)
+    return f"{path}:{frame.line}"
+
+
+def _counted(frames: Sequence[Frame]) -> str:
+    """Return `7 frames of botocore, urllib3`."""
+    libraries = list(dict.fromkeys(frame.library for frame in frames))
+    shown = libraries[:_SHOWN_LIBRARIES]
+    if len(libraries) > _SHOWN_LIBRARIES:
+        shown.append("…")
+    return f"{plural(len(frames), 'frame')} of {', '.join(shown)}"
