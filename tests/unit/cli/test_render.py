@@ -169,7 +169,7 @@ EVENTS: list[tuple[Event, str]] = [
         InvocationFinished(
             "a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3, failed_items=1
         ),
-        "orders-api  └ done, 1 item reported as failed in 12 ms\n",
+        "orders-api  └ done with 1 failed item in 12 ms\n",
     ),
     (
         InvocationFinished(

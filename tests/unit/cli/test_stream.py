@@ -11,9 +11,14 @@ from terralive_cli.output.formats.plain import plain_text
 from terralive_cli.output.formats.text import TextLines
 from terralive_cli.output.stream.errors import error_details
 from terralive_cli.output.stream.frames import Frame, library_of, read_trace
-from terralive_cli.output.stream.invocations import InvocationShown
+from terralive_cli.output.stream.invocations import InvocationLines, InvocationShown
 from terralive_cli.output.stream.names import HUES, FunctionNames
-from terralive_cli.output.stream.order import LONGEST_SECONDS, QUIET_SECONDS, StreamOrder
+from terralive_cli.output.stream.order import (
+    END_SECONDS,
+    LONGEST_SECONDS,
+    QUIET_SECONDS,
+    StreamOrder,
+)
 from terralive_cli.output.stream.words import trigger_words
 from terralive_relay.events import (
     Delivered,
@@ -77,6 +82,28 @@ def test_a_line_outside_an_invocation_has_no_head() -> None:
         "api  … GET /aaaa1  #aaaa",
         "api  │ hello",
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("[INFO]\t2026-01-01T00:00:00.000Z\ta\thello\tyou", "[INFO] hello\tyou"),
+        ("2026-01-01T00:00:00.000Z\ta\tWARN\thello", "WARN hello"),
+        ("[INFO]\t2026-01-01T00:00:00.000Z\tother\thello", None),
+        ("2026-01-01T00:00:00.000Z\tother\tINFO\thello", None),
+    ],
+)
+def test_the_time_and_the_request_id_are_not_repeated_in_each_line(
+    line: str, shown: str | None
+) -> None:
+    assert told(start("a"), log("a", line))[-1] == f"api  │ {shown or line}"
+
+
+def test_a_queue_is_named_without_the_start_that_all_functions_share() -> None:
+    lines = InvocationLines()
+    lines.names = FunctionNames(["shop-dev-api", "shop-dev-worker"])
+    event = InvocationStarted("a", "shop-dev-api", "sqs", "shop-dev-orders, 2 messages")
+    assert lines.started(event)[0].text == "SQS orders, 2 messages  #a"
 
 
 def test_an_end_with_its_round_trip() -> None:
@@ -143,8 +170,9 @@ def test_one_invocation_is_shown_at_once_and_its_end_with_the_round_trip() -> No
 def test_an_end_whose_arrival_is_not_told_is_shown_soon() -> None:
     stream = Stream()
     stream.take(start("a"), end("a"))
-    assert stream.after(LONGEST_SECONDS - 0.01) == []
-    assert stream.after(0.02) == [end("a")]
+    stream.take(start("b"))
+    assert stream.after(END_SECONDS - 0.01) == []
+    assert stream.after(0.02) == [end("a"), start("b")]
     assert stream.take(arrived("a")) == []
     assert not stream.is_holding
 

@@ -57,6 +57,8 @@ _HUES: Final = (
     "bright_green",
     "bright_yellow",
 )
+# A tab would end wherever the terminal has its stops.
+_TAB: Final = "    "
 # A narrower terminal wraps by itself.
 _NARROWEST: Final = 20
 _LINE_START: Final = Control(ControlType.CARRIAGE_RETURN)
@@ -151,7 +153,7 @@ def rich_text(line: Line, width: int = 0) -> Text:
 
 def _styled(span: Span) -> Text:
     if span.style is Style.RAW:
-        return Text.from_ansi(coloured(span.text))
+        return Text.from_ansi(coloured(span.text).replace("\t", _TAB))
     look = _LOOKS[span.style]
     if span.hue is not None:
         look = _colour(span.hue)

@@ -6,6 +6,7 @@ repeated before it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +26,11 @@ _MILLISECONDS: Final = 1000.0
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
 _TAG_CHARACTERS: Final = 4
+# What the runtimes of Python and Node.js write before a line, with the time and the request id:
+# https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html
+# https://docs.aws.amazon.com/lambda/latest/dg/nodejs-logging.html
+_PYTHON_LOG: Final = re.compile(r"(\[[A-Z]+\])\t[\d-]+T[\d:.]+Z\t([\w-]+)\t")
+_NODE_LOG: Final = re.compile(r"[\d-]+T[\d:.]+Z\t([\w-]+)\t([A-Z]+)\t")
 _LOG_MARGIN: Final = "│ "
 END_MARGIN: Final = "└ "
 _BELOW_END: Final = "  "
@@ -91,7 +97,7 @@ class InvocationLines:
                 self._logged_errors.add(event.request_id)
             else:
                 self._load_errors[event.function] = event.line.removeprefix(ERROR_LOG)
-        text = Span(event.line, Style.RAW)
+        text = Span(_without_request(event), Style.RAW)
         line = self.line(event, event.function, text, margin=_LOG_MARGIN)
         return [*self._repeated_head(event, event.request_id), line]
 
@@ -116,14 +122,16 @@ class InvocationLines:
         """Yield the head of an invocation again where its next line would be without one."""
         started = self._running.get(request_id)
         if started is not None and self._shown != request_id:
-            words = trigger_words(started.trigger, started.summary)
+            words = self._words(started)
             spans = (Span(f"… {words}", Style.FAINT), *_tag(request_id))
             yield self.line(event, started.function, *spans)
         self._shown = request_id
 
-    @staticmethod
-    def _head(event: InvocationStarted) -> Iterator[Span]:
-        yield Span(trigger_words(event.trigger, event.summary), Style.STRONG)
+    def _words(self, event: InvocationStarted) -> str:
+        return trigger_words(event.trigger, self.names.short(event.summary))
+
+    def _head(self, event: InvocationStarted) -> Iterator[Span]:
+        yield Span(self._words(event), Style.STRONG)
         payload = []
         if event.payload:
             payload.append(event.payload)
@@ -138,6 +146,17 @@ class InvocationLines:
             yield Span(text, Style.CAUTION)
         elif event.age_s >= _LATE_SECONDS:
             yield Span(f"  sent {age(event.age_s)}", Style.CAUTION)
+
+
+def _without_request(event: LogLine) -> str:
+    """Return a line without the time and the request id, which the head of its block has."""
+    python = _PYTHON_LOG.match(event.line)
+    if python is not None and python[2] == event.request_id:
+        return f"{python[1]} {event.line[python.end() :]}"
+    node = _NODE_LOG.match(event.line)
+    if node is not None and node[1] == event.request_id:
+        return f"{node[2]} {event.line[node.end() :]}"
+    return event.line
 
 
 def _tag(request_id: str) -> tuple[Span, ...]:
@@ -161,7 +180,7 @@ def _result(event: InvocationFinished) -> Iterator[Span]:
     else:
         yield Span(str(event.status), Style.GOOD)
     if event.failed_items:
-        yield Span(f", {plural(event.failed_items, 'item')} reported as failed", Style.CAUTION)
+        yield Span(f" with {plural(event.failed_items, 'failed item')}", Style.CAUTION)
 
 
 def _times(event: InvocationFinished, round_trip_ms: float | None) -> str:

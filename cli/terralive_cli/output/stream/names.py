@@ -31,8 +31,14 @@ class FunctionNames:
 
     def label(self, function: str) -> str:
         """Return a name without the start that all live functions share."""
-        name = short_address(function)
-        return name.removeprefix(self._prefix) or name
+        return self.short(short_address(function))
+
+    def short(self, words: str) -> str:
+        """Return words without the start that the names of all live functions share.
+
+        Queues, topics and tables of an app often begin like its functions.
+        """
+        return words.removeprefix(self._prefix) or words
 
     def hue(self, function: str) -> int:
         """Return the number of a function's colour, below `HUES`."""

@@ -29,8 +29,10 @@ from terralive_relay.events import (
 
 # After so many seconds without a line, another invocation may come to the front.
 QUIET_SECONDS: Final = 0.15
-# No line waits longer than this for its turn, no end for its round trip, no error for its end.
+# No line waits longer than this for its turn, and no error for its end.
 LONGEST_SECONDS: Final = 0.5
+# No end waits longer than this for its round trip. The others wait for it, too.
+END_SECONDS: Final = 0.3
 _TRACEBACK: Final = "Traceback (most recent call last):"
 # The message may have several lines before the traceback.
 _MESSAGE_LINES: Final = 20
@@ -144,11 +146,18 @@ class StreamOrder:
         for key, block in list(self._blocks.items()):
             if key == self._front:
                 continue
-            is_free = not self._front or now - self._front_at >= QUIET_SECONDS
+            is_free = not self._front or self._is_silent(now)
             is_late = now - block.held[0].since >= LONGEST_SECONDS
             if is_free or is_late:
                 shown += self._show(key, block, now)
         return shown
+
+    def _is_silent(self, now: float) -> bool:
+        """Tell whether the invocation in front is silent. One whose end waits is not."""
+        front = self._blocks.get(self._front)
+        if front is not None and front.has_ended:
+            return False
+        return now - self._front_at >= QUIET_SECONDS
 
     def _show(self, key: str, block: _Block, now: float) -> list[Event]:
         """Take the events out of a block that wait for nothing, and put it in front."""
@@ -168,10 +177,11 @@ class StreamOrder:
 def _waits(block: _Block, now: float) -> bool:
     """Tell whether the first event of a block waits for what comes next."""
     first = block.held[0]
-    if now - first.since >= LONGEST_SECONDS:
-        return False
+    waited_s = now - first.since
     if isinstance(first.event, InvocationFinished):
-        return True
+        return waited_s < END_SECONDS
+    if waited_s >= LONGEST_SECONDS:
+        return False
     return not block.has_ended and _may_be_report(list(block.held))
 
 
