@@ -43,7 +43,7 @@ def saved_changes(
         return applying.apply_while_served(ui, relay, served, make_live)
 
     keys = None
-    if ui.interactive:
+    if ui.takes_keys:
         keys = _keys()
     return SavedChanges(stage.config.project, find, apply, ui.emit, keys=keys, began_ns=began_ns)
 

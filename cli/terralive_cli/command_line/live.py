@@ -52,7 +52,12 @@ def _apply() -> None:
     "start",
     "live",
     "Run your functions here, live, until Ctrl-C.",
-    examples=("terralive start", "terralive start --only 'orders-*' --debug orders-api"),
+    examples=(
+        "terralive start",
+        "terralive start --only 'orders-*' --debug orders-api",
+        "terralive start --detach",
+        "terralive start --until-ready --yes --output json",
+    ),
     without=("debug",),
 )
 @click.option(
@@ -84,6 +89,18 @@ def _apply() -> None:
     "--debug-freeze-time",
     is_flag=True,
     help="Stop the remaining time of a debugged function, and enforce no deadline.",
+)
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="When the functions are live, go on in the background and end this command. `terralive "
+    "logs` and `terralive stop` belong to it.",
+)
+@click.option(
+    "--until-ready",
+    is_flag=True,
+    help="For scripts: as --detach, but if the stage runs here already, wait until it is live and "
+    "start nothing.",
 )
 def _start() -> None:
     """Make the app live, and run every invocation here until Ctrl-C.

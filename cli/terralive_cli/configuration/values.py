@@ -175,11 +175,12 @@ class Config:
     )
     on_exit: OnExit | None = setting(
         Choice(OnExit),
-        "What `start` does at its end: `restore` the code of before, or `keep` the stubs.",
+        "What `start` does at its end, also at `stop`: `restore` the code of before, or `keep` the "
+        "stubs.",
         default=None,
         flag="--on-exit",
         metavar="KIND",
-        commands=("start",),
+        commands=("start", "stop"),
         env="TERRALIVE_ON_EXIT",
         shown_default="in a terminal, the first Ctrl-C asks; elsewhere `keep`",
     )

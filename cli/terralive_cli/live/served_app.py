@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from terralive_cli.app.live_plan import LiveApp
@@ -32,12 +33,16 @@ class ServedApp:
         stage: the stage.
         ui: shows events.
         relay: the stage's relay.
+        in_background: whether the command leaves its terminal when the app is live.
     """
 
-    def __init__(self, stage: Stage, ui: Ui, relay: StageRelay) -> None:
+    def __init__(
+        self, stage: Stage, ui: Ui, relay: StageRelay, *, in_background: bool = False
+    ) -> None:
         self._stage = stage
         self._ui = ui
         self._relay = relay
+        self._in_background = in_background
         # What is served; None before the first `serve`.
         self._served: tuple[DebugStackOutputs, LiveApp] | None = None
         # Looks whether stubs were replaced; None while it does not run.
@@ -70,7 +75,8 @@ class ServedApp:
         download_missing(live.functions, choice, live.accounts, self._ui, users_store())
         _warn(self._ui, live)
         self._relay.serve(outputs, live.functions)
-        self._ui.emit(_ready(self._stage, live))
+        ready = _ready(self._stage, live)
+        self._ui.emit(replace(ready, in_background=self._in_background))
         self.watch()
 
     def watch(self) -> None:

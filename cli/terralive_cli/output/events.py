@@ -300,6 +300,7 @@ class Ready(Event):
         urls: outputs that are URLs, as they answer from this machine.
         sandbox: the sandbox that the stage is in; None on AWS.
         region: the region of the stage; None if a sandbox alone is ready.
+        in_background: true if the command leaves its terminal now (`--detach`).
     """
 
     type = "ready"
@@ -309,6 +310,7 @@ class Ready(Event):
     urls: Mapping[str, str] = field(default_factory=dict)
     sandbox: SandboxAccess | None = None
     region: str | None = None
+    in_background: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,8 @@
 """Writes events to the terminal: one queue, one thread, and one of three formats.
 
+They may be kept in a journal, too. A command that goes on in the background leaves the terminal and
+writes to the journal alone.
+
 `emit` never blocks its caller and never raises: a slow terminal slows nothing but itself. If the
 reader has gone (`terralive … | head`), the output ends and the command goes on; `output_gone` is
 then set.
@@ -12,6 +15,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from types import TracebackType
 from typing import Final, Protocol, Self, TextIO
 
@@ -39,6 +43,20 @@ class Format(Protocol):
         ...
 
 
+class Journal(Protocol):
+    """A second output, on disk. Only the renderer's thread uses it."""
+
+    def write(self, events: Sequence[Event]) -> None: ...
+    def close(self) -> None: ...
+
+
+class _Order(Enum):
+    """An order to the renderer's thread."""
+
+    LEAVE_SCREEN = auto()
+    CLOSE = auto()
+
+
 class Renderer:
     """The only thread that writes to the terminal.
 
@@ -49,9 +67,13 @@ class Renderer:
     """
 
     def __init__(self, output_format: Format) -> None:
-        self._format = output_format
-        # Events that belong together; or an event to set, for `flush`; or None, for `close`.
-        self._queue: queue.SimpleQueue[tuple[Event, ...] | threading.Event | None] = (
+        # The format on the screen; None after `leave_screen`. Only the renderer's thread changes
+        # it.
+        self._format: Format | None = output_format
+        # A second output, on disk; None for none. It gets the events that come after it was set.
+        self._journal: Journal | None = None
+        # Events that belong together; or an event to set, for `flush`; or an order.
+        self._queue: queue.SimpleQueue[tuple[Event, ...] | threading.Event | _Order] = (
             queue.SimpleQueue()
         )
         # Held after the first `close`, so that a second one queues no second end.
@@ -89,6 +111,16 @@ class Renderer:
         """
         self._queue.put(events)
 
+    def keep(self, journal: Journal) -> None:
+        """Also write the events that are emitted from now on to a journal."""
+        self.flush()
+        self._journal = journal
+
+    def leave_screen(self) -> None:
+        """Write everything before to the screen, and nothing from now on."""
+        self._queue.put(_Order.LEAVE_SCREEN)
+        self.flush()
+
     def flush(self) -> None:
         """Wait until everything before is on the screen, at most a few seconds."""
         written = threading.Event()
@@ -99,7 +131,7 @@ class Renderer:
     def close(self) -> None:
         """Write the rest and stop. A terminal that takes nothing is given up after some seconds."""
         if self._closed.acquire(blocking=False):
-            self._queue.put(None)
+            self._queue.put(_Order.CLOSE)
         self._thread.join(_CLOSE_SECONDS)
 
     def __enter__(self) -> Self:
@@ -116,17 +148,35 @@ class Renderer:
     def _run(self) -> None:
         while True:
             item = self._queue.get()
-            if item is None:
+            if item is _Order.CLOSE:
                 break
-            if isinstance(item, threading.Event):
+            if item is _Order.LEAVE_SCREEN:
+                self._leave_screen()
+            elif isinstance(item, threading.Event):
                 item.set()
-            else:
+            elif isinstance(item, tuple):
                 self._write(item)
-        with contextlib.suppress(OSError, ValueError):
-            self._format.close()
+        self._close_format()
+        if self._journal is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._journal.close()
+
+    def _leave_screen(self) -> None:
+        self._close_format()
+        self._format = None
+        self.output_gone.clear()
+
+    def _close_format(self) -> None:
+        if self._format is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._format.close()
 
     def _write(self, events: Sequence[Event]) -> None:
-        if self.output_gone.is_set():
+        if self._journal is not None and events:
+            # A full disk takes nothing away from the screen. The next events may fit again.
+            with contextlib.suppress(OSError, ValueError):
+                self._journal.write(events)
+        if self._format is None or self.output_gone.is_set():
             return
         try:
             self._format.write(events)

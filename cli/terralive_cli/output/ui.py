@@ -8,7 +8,7 @@ import termios
 import textwrap
 from typing import TextIO
 
-from terralive_cli.output.renderer import Renderer
+from terralive_cli.output.renderer import Journal, Renderer
 from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError
 
@@ -38,6 +38,9 @@ class Ui:
         self._answers = answers
         self._assume_yes = assume_yes
         self.interactive = interactive
+        # Whether single keys are commands. The person has none who starts a session for the
+        # background.
+        self.takes_keys = interactive
         # Whether what was typed before a question is taken for its answer.
         self.takes_typed_ahead = True
 
@@ -52,6 +55,15 @@ class Ui:
         Emit warnings for several functions in one call: the same warning is then shown only once.
         """
         self._renderer.emit(*events)
+
+    def keep(self, journal: Journal) -> None:
+        """Also write the events that come from now on to a journal."""
+        self._renderer.keep(journal)
+
+    def leave_screen(self) -> None:
+        """Show everything before, and nothing from now on. Nobody can answer a question then."""
+        self._renderer.leave_screen()
+        self.interactive = False
 
     def flush(self) -> None:
         """Wait until all events are on the screen, at most a few seconds."""

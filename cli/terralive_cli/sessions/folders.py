@@ -2,7 +2,7 @@
 
     session.json    the session's description (`Session`)
     lock            locked by the session's process as long as it lives
-    events.jsonl    everything that it has shown (`journal.py`)
+    events.jsonl    everything that it has shown (`journals/`)
     stop.json       what `terralive stop` wants of it (`stopping.py`)
 
 A process id alone proves nothing: it may belong to another program after `kill -9` or a reboot. The
@@ -12,7 +12,6 @@ kernel releases a lock with the process that holds it, however that ends
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import shutil
@@ -58,9 +57,17 @@ def running_session(project: Path, stage: str, *, is_sandbox: bool) -> Session |
         stage: name of the stage.
         is_sandbox: true for the stage of this name in the sandbox, false for the one on AWS.
     """
+    found = running(project, stage, is_sandbox=is_sandbox)
+    if found is None:
+        return None
+    return found.session
+
+
+def running(project: Path, stage: str, *, is_sandbox: bool) -> Found | None:
+    """Return the session that runs, with its folder; see `running_session`."""
     for found in sessions(project, stage, is_sandbox=is_sandbox):
         if found.is_running:
-            return found.session
+            return found
     return None
 
 
@@ -71,6 +78,13 @@ def sessions(project: Path, stage: str, *, is_sandbox: bool) -> list[Found]:
         for found in _all(project)
         if (found.session.stage, found.session.is_sandbox) == (stage, is_sandbox)
     ]
+
+
+def folder_of(project: Path) -> Path:
+    """Return the folder of a project's sessions, which is made where there is none."""
+    folder = project / _FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def is_running(folder: Path) -> bool:
@@ -98,8 +112,7 @@ def create(project: Path, session: Session) -> tuple[Path, int]:
     Raises:
         OSError: the folder cannot be written.
     """
-    parent = project / _FOLDER
-    parent.mkdir(parents=True, exist_ok=True)
+    parent = folder_of(project)
     new = Path(tempfile.mkdtemp(prefix=_NEW, dir=parent))
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(new / _LOCK, flags, 0o600)
@@ -119,6 +132,14 @@ def describe(folder: Path, session: Session) -> None:
     write_atomically(folder / DESCRIPTION, written(session))
 
 
+def description_of(folder: Path) -> Session | None:
+    """Return the present description of the session in a folder; None where there is none."""
+    try:
+        return read((folder / DESCRIPTION).read_bytes())
+    except OSError:
+        return None
+
+
 def remove_old(project: Path, now: datetime) -> None:
     """Remove what sessions have left that ended long ago, and all but the newest ones."""
     for number, found in enumerate(_all(project)):
@@ -136,9 +157,7 @@ def _all(project: Path) -> list[Found]:
     for path in (project / _FOLDER).glob(f"*/{DESCRIPTION}"):
         if path.parent.name.startswith(_NEW):
             continue
-        session = None
-        with contextlib.suppress(OSError):
-            session = read(path.read_bytes())
+        session = description_of(path.parent)
         if session is not None:
             found.append(Found(session, path.parent, is_running(path.parent)))
     return sorted(found, key=lambda item: item.session.since, reverse=True)

@@ -28,8 +28,9 @@ class Session:
         is_detached: true if it runs, or was started to run, in the background.
         on_exit: its setting `on_exit`, `restore` or `keep`; "" for none.
         is_live: true if its functions have become live.
-        functions: number of functions that would be restored at its end; 0 before they are live.
-        answered: number of them that the deployed code answers for while nobody is connected.
+        functions: number of live functions that keep their stub at its end, unless they are
+            restored; 0 before they are live, and in a sandbox that ends with the session.
+        is_over: true if it has ended by itself, and was not cut off.
     """
 
     id: str
@@ -42,7 +43,7 @@ class Session:
     on_exit: str = ""
     is_live: bool = False
     functions: int = 0
-    answered: int = 0
+    is_over: bool = False
 
 
 def written(session: Session) -> bytes:
@@ -72,5 +73,5 @@ def read(content: bytes) -> Session | None:
         on_exit=text(document, "on_exit"),
         is_live=document.get("is_live") is True,
         functions=int(number(document, "functions")),
-        answered=int(number(document, "answered")),
+        is_over=document.get("is_over") is True,
     )

@@ -303,6 +303,7 @@ def test_ready_has_exactly_the_documented_fields() -> None:
             "secret_access_key": "secret",
         },
         "region": "eu-west-1",
+        "in_background": False,
     }
     assert "sandbox" not in Ready("dev-ana", ()).to_json()
 

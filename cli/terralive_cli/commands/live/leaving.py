@@ -23,6 +23,7 @@ from terralive_cli.live.served_app import ServedApp
 from terralive_cli.output.events import Message, Stopped
 from terralive_cli.output.interrupts import ended_after, options_of
 from terralive_cli.output.ui import Ui
+from terralive_cli.sessions.own import OwnSession
 from terralive_cli.unchanged.again import Start
 
 _log: Final = logging.getLogger("terralive.cli")
@@ -47,10 +48,12 @@ class Leaving:
         start: the start.
         ui: shows events and asks the question.
         served: the app that is served.
+        session: the session, which `terralive stop` may have ended.
     """
 
-    def __init__(self, start: Start, ui: Ui, served: ServedApp) -> None:
+    def __init__(self, start: Start, ui: Ui, served: ServedApp, session: OwnSession) -> None:
         self._start = start
+        self._session = session
         self._ui = ui
         self._served = served
         # For how many functions the deployed code answers; 0 before that is known.
@@ -75,7 +78,11 @@ class Leaving:
             return
         self._answered = self._number_answered()
         can_ask = self._ui.interactive and stage.config.output is not Output.JSON
-        wanted = decide(stage.config.on_exit, number, can_ask=can_ask)
+        on_exit = stage.config.on_exit
+        if self._session.asked_on_exit is not None:
+            # `terralive stop` has asked its own user.
+            on_exit = self._session.asked_on_exit
+        wanted = decide(on_exit, number, can_ask=can_ask)
         if wanted is Leave.ASK:
             self._ui.emit(Message(message=explanation(self._kept)))
         while wanted is Leave.ASK:

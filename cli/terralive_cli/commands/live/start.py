@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import Final
 
@@ -24,6 +25,10 @@ from terralive_cli.output.interrupts import Interrupts
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
+from terralive_cli.sessions.background import Foreground, start_in_background
+from terralive_cli.sessions.folders import running
+from terralive_cli.sessions.own import OwnSession
+from terralive_cli.sessions.waiting import wait_until_live
 from terralive_cli.unchanged.again import Start, again
 from terralive_cli.unchanged.heard import Heard
 from terralive_relay.events import RelayEvent, Warned
@@ -43,8 +48,12 @@ def run(
     debugged: tuple[str, ...] = (),
     debug_wait: bool = False,
     debug_freeze_time: bool = False,
+    detach: bool = False,
+    until_ready: bool = False,
 ) -> int:
     """Deploy what is missing, connect, and stay until Ctrl-C or until another user takes the stage.
+
+    In the background it stays until `terralive stop`.
 
     Args:
         config: the configuration.
@@ -54,15 +63,24 @@ def run(
         debugged: functions that a debugger may attach to, as `FUNCTION[:PORT]`.
         debug_wait: import the code of debugged functions only when a debugger is attached.
         debug_freeze_time: stop the remaining time of debugged functions.
+        detach: go on in the background when the functions are live.
+        until_ready: the same, but use a session that runs here already.
     """
+    foreground = None
+    if detach or until_ready:
+        foreground = Foreground.of(os.environ)
+        if foreground is None:
+            return _in_background(config, ui, may_use_running=until_ready and not takeover)
     debugging = Debugging.of(debugged, wait=debug_wait, freeze_time=debug_freeze_time)
     debugging.require_private(loopback.other_users())
+    folder = work_folder(config.project)
+    session = OwnSession.begin(config, ui, foreground, takeover=takeover)
     with opened(config, may_start_sandbox=True) as target:
         heard = Heard(ui.emit)
         stage = Stage.of(config, target, heard)
         check_target(stage, ui, changes=True)
         logs = LogFiles(
-            work_folder(config.project) / "logs",
+            folder / "logs",
             warn=lambda text: ui.emit(Warned(reference="logs-not-kept", message=text)),
         )
 
@@ -79,11 +97,29 @@ def run(
                 found = _made_live(this_start, ui, relay, refresh=refresh)
             if found is None:
                 return failures.FAILED
-            outputs, live = found
-            return _serve(this_start, ui, outputs, live, relay, began_ns=began_ns)
+            return _serve(this_start, ui, found, relay, session, began_ns=began_ns)
         finally:
             _stop(relay)
             logs.close()
+
+
+def _in_background(config: Config, ui: Ui, *, may_use_running: bool) -> int:
+    """Start the same command line in a process of its own, and wait until it is live.
+
+    Args:
+        config: the configuration.
+        ui: shows the events of a session that runs already.
+        may_use_running: whether such a session serves as well.
+
+    Raises:
+        TerraliveError: a session that runs already has ended before it was live.
+    """
+    if may_use_running:
+        found = running(config.project, config.stage, is_sandbox=config.sandbox)
+        if found is not None:
+            wait_until_live(found, ui)
+            return 0
+    return start_in_background(sys.argv[1:], os.environ)
 
 
 def _made_live(
@@ -129,13 +165,15 @@ def _made_live(
 def _serve(
     start: Start,
     ui: Ui,
-    outputs: DebugStackOutputs,
-    live: LiveApp,
+    made: tuple[DebugStackOutputs, LiveApp],
     relay: StageRelay,
+    session: OwnSession,
     *,
     began_ns: int,
 ) -> int:
-    """Run the relay until Ctrl-C, or until nobody reads the output any more; then leave.
+    """Run the relay until its end, then leave.
+
+    It ends by Ctrl-C, by `terralive stop`, or when nobody reads the output any more.
 
     Invocations are served until the functions are restored, where that is wanted.
 
@@ -143,15 +181,16 @@ def _serve(
         StageHeldError: another user holds the stage, or takes it over.
         TerraliveError: the functions could not be restored.
     """
-    stage = start.stage
-    served = ServedApp(stage, ui, relay)
+    stage, (outputs, live) = start.stage, made
+    served = ServedApp(stage, ui, relay, in_background=session.is_detached)
     changes = saved_changes(start, ui, relay, served, began_ns)
-    leaving = Leaving(start, ui, served)
+    leaving = Leaving(start, ui, served, session)
     try:
         with Interrupts() as interrupts:
             try:
                 with interrupts.raised():
                     served.serve(outputs, live)
+                session.go_live(_functions_left(stage, live))
                 number = _until_the_end(stage, ui, relay, changes, interrupts)
             except KeyboardInterrupt:
                 # While the relay connected, or Terraform applied a saved change.
@@ -173,6 +212,13 @@ def _serve(
         _stop(relay, ui, ended)
         ui.emit(ended)
     return failures.INTERRUPTED
+
+
+def _functions_left(stage: Stage, live: LiveApp) -> int:
+    """Return how many functions keep their stub at the end, unless they are restored."""
+    if stage.target.own_sandbox:
+        return 0
+    return len(live.functions)
 
 
 def _until_the_end(

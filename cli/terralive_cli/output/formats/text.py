@@ -36,6 +36,7 @@ from terralive_cli.output.formats.terraform_text import TerraformText
 from terralive_cli.output.formats.words import duration, plural, short_address, some_paths
 from terralive_cli.output.stream.invocations import InvocationLines, InvocationShown
 from terralive_cli.output.stream.names import FunctionNames
+from terralive_cli.sessions.events import SessionReported
 from terralive_cli.stages import text as stages_text
 from terralive_cli.stages.events import (
     CleanupPlanned,
@@ -124,6 +125,7 @@ class TextLines:
             Failed: _failed,
             Stopped: _stopped,
             Message: _message,
+            SessionReported: _session,
             StageStatus: stages_text.stage_status,
             StacksListed: stages_text.stacks_listed,
             CleanupPlanned: stages_text.cleanup_planned,
@@ -209,6 +211,10 @@ def _message(event: Message) -> list[Line]:
     return [Line((Span(text),), event.at) for text in event.message.splitlines()]
 
 
+def _session(event: SessionReported) -> list[Line]:
+    return _message(Message(event.message, at=event.at))
+
+
 def _stopped(event: Stopped) -> list[Line]:
     return _message(Message(event.message or "Stopped.", at=event.at))
 
@@ -248,7 +254,9 @@ def _app_ready(event: Ready) -> list[Line]:
     for name, url in addresses.items():
         spans = (Span(f"  {name.ljust(width)}  "), Span(url, Style.LINK))
         lines.append(Line(spans, event.at, indent=4))
-    end = "The next invocation runs your edits. Press Ctrl-C to stop."
+    end = "The next invocation runs your edits."
+    if not event.in_background:
+        end += " Press Ctrl-C to stop."
     return [*lines, Line((Span(end),), event.at)]
 
 

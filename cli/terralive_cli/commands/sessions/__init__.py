@@ -1,0 +1,1 @@
+"""Bodies of the commands for sessions that run on this machine."""

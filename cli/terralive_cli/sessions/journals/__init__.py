@@ -1,0 +1,1 @@
+"""Journals of sessions: everything that a session has shown, written, read and selected."""
