@@ -17,11 +17,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Final
+from types import FrameType, TracebackType
+from typing import Final, Self
 
 # Set for the process in the background only: the descriptor of the pipe.
 _PIPE: Final = "TERRALIVE_READY_PIPE"
@@ -77,26 +76,32 @@ class Foreground:
             os.close(self._pipe)
 
 
-def start_in_background(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run a command line in a process of its own until it is live, or has ended.
+def this_command() -> list[str]:
+    """Return the command line of this process, which anybody may have started in any way."""
+    # `-P`: a file of the user's named like a module of Python is not imported instead of it.
+    return [sys.executable, "-P", "-m", "terralive_cli", *sys.argv[1:]]
+
+
+def start_in_background(command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run a command in a process of its own until it is live, or has ended.
 
     Args:
-        arguments: the words behind `terralive`.
+        command: the command; see `this_command`.
         environ: the environment of this process.
 
     Returns:
         0 if it is live, else its exit code.
     """
     ready, pipe = os.pipe()
-    # `-P`: a file of the user's named like a module of Python is not imported instead of it.
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "terralive_cli", *arguments],
-        env={**environ, _PIPE: str(pipe)},
-        pass_fds=(pipe,),
-        start_new_session=True,
-    )
-    os.close(pipe)
-    with _passed_on(process), os.fdopen(ready, "rb") as stream:
+    with _Signals() as signals, os.fdopen(ready, "rb") as stream:
+        process = subprocess.Popen(
+            command,
+            env={**environ, _PIPE: str(pipe)},
+            pass_fds=(pipe,),
+            start_new_session=True,
+        )
+        os.close(pipe)
+        signals.pass_on_to(process)
         if stream.read(1) == _READY:
             # It goes on, and nobody waits for it: no warning about that at the end of this process.
             process.returncode = 0
@@ -107,21 +112,43 @@ def start_in_background(arguments: Sequence[str], environ: Mapping[str, str]) ->
     return code
 
 
-@contextmanager
-def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Pass signals on to a process while the context lasts. Ignored ones stay ignored."""
+class _Signals:
+    """Passes signals on to a process while the context lasts. The main thread uses it."""
 
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        process.send_signal(number)
+    def __init__(self) -> None:
+        # The process; None before it was started.
+        self._process: subprocess.Popen[bytes] | None = None
+        # Signals that have come before.
+        self._early: list[int] = []
+        # The handlers before the context.
+        self._former: dict[signal.Signals, Callable[[int, FrameType | None], object] | int] = {}
 
-    former = {}
-    for number in _SIGNALS:
-        known = signal.getsignal(number)
-        if known is not signal.SIG_IGN:
-            former[number] = known
-            signal.signal(number, pass_on)
-    try:
-        yield
-    finally:
-        for number, known in former.items():
+    def __enter__(self) -> Self:
+        for number in _SIGNALS:
+            known = signal.getsignal(number)
+            # An ignored one stays ignored, as with `nohup`.
+            if known is not None and known is not signal.SIG_IGN:
+                self._former[number] = known
+                signal.signal(number, self._take)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, known in self._former.items():
             signal.signal(number, known)
+
+    def pass_on_to(self, process: subprocess.Popen[bytes]) -> None:
+        """Pass on what has come and what comes."""
+        self._process = process
+        for number in self._early:
+            process.send_signal(number)
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        if self._process is None:
+            self._early.append(number)
+        else:
+            self._process.send_signal(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from terralive_cli.sessions.background import Foreground
 from terralive_cli.sessions.events import SessionReported, SessionState
 from terralive_cli.sessions.journals.journal import Journal
 from terralive_cli.sessions.record import Session
-from terralive_cli.sessions.stopping import StopRequests
+from terralive_cli.sessions.stopping import StopRequests, interrupt_this_process
 from terralive_cli.sessions.texts import already_runs, in_background
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.runs.file_lock import take_lock
@@ -40,6 +40,7 @@ class OwnSession:
         ui: shows events.
         foreground: the command that waits until it is live, to let it go on in the background;
             None for a session that stays in its terminal.
+        interrupt: ends this process as Ctrl-C does.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class OwnSession:
         config: Config,
         ui: Ui,
         foreground: Foreground | None,
+        interrupt: Callable[[], None],
     ) -> None:
         # Changed by the main thread, and at the very end by the renderer's.
         self._session = session
@@ -59,11 +61,17 @@ class OwnSession:
         self._foreground = foreground
         self._folder = folder
         self._lock = lock
-        self._requests = StopRequests(folder)
+        self.requests = StopRequests(folder, interrupt)
 
     @classmethod
     def begin(
-        cls, config: Config, ui: Ui, foreground: Foreground | None, *, takeover: bool
+        cls,
+        config: Config,
+        ui: Ui,
+        foreground: Foreground | None,
+        *,
+        takeover: bool,
+        interrupt: Callable[[], None] = interrupt_this_process,
     ) -> OwnSession:
         """Begin the session, and keep in its journal what is shown from now on.
 
@@ -72,6 +80,7 @@ class OwnSession:
             ui: shows the events.
             foreground: the command that waits for it; None for a session in its own terminal.
             takeover: whether it takes the place of a session that runs.
+            interrupt: ends this process as Ctrl-C does.
 
         Raises:
             ConfigurationError: a session of this user, project and stage runs here.
@@ -85,7 +94,15 @@ class OwnSession:
                 if not takeover:
                     _refuse_second(config)
                 folder, lock = folders.create(config.project, session)
-            own = cls(session, folder, lock, config=config, ui=ui, foreground=foreground)
+            own = cls(
+                session,
+                folder,
+                lock,
+                config=config,
+                ui=ui,
+                foreground=foreground,
+                interrupt=interrupt,
+            )
             ui.keep(Journal(folder, own._end))
         except OSError as error:
             raise TerraliveError(
@@ -105,7 +122,7 @@ class OwnSession:
     @property
     def asked_on_exit(self) -> OnExit | None:
         """What `terralive stop` wants to be done about the stubs; None where it was not run."""
-        return self._requests.on_exit
+        return self.requests.on_exit
 
     def go_live(self, functions: int) -> None:
         """Tell others that the functions are live, and leave the terminal, if that is wanted.
@@ -130,7 +147,7 @@ class OwnSession:
 
     def _end(self) -> None:
         """End the session for others. The renderer's thread calls it at the very end."""
-        self._requests.close()
+        self.requests.close()
         self._describe(replace(self._session, is_over=True))
         os.close(self._lock)
 

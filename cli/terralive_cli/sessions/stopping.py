@@ -53,9 +53,9 @@ class StopRequests:
         end: ends this process, as Ctrl-C does; called at most once, in the thread.
     """
 
-    def __init__(self, folder: Path, end: Callable[[], None] | None = None) -> None:
+    def __init__(self, folder: Path, end: Callable[[], None]) -> None:
         self._folder = folder
-        self._end = end or _interrupt_this_process
+        self._end = end
         # What the request says about the stubs; None before there is one. Set by the thread before
         # it ends this process.
         self.on_exit: OnExit | None = None
@@ -64,8 +64,12 @@ class StopRequests:
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Look no more. The thread ends a moment later."""
         self._closing.set()
+
+    def join(self) -> None:
+        """Wait for the end of the thread, after `close`."""
+        self._thread.join()
 
     def _run(self) -> None:
         while not self._closing.wait(_LOOK_SECONDS):
@@ -84,7 +88,8 @@ class StopRequests:
                 self._end()
 
 
-def _interrupt_this_process() -> None:
+def interrupt_this_process() -> None:
+    """End this process as Ctrl-C does."""
     number = signal.SIGINT
     # A script that starts the session with `&` ignores it.
     # https://pubs.opengroup.org/onlinepubs/9699919799/utilities/V3_chap02.html#tag_18_11

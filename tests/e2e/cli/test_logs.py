@@ -1,4 +1,7 @@
-"""Output of handlers is on this machine's disk and, with `--forward-logs`, in CloudWatch."""
+"""Output of handlers is on this machine's disk and, with `--forward-logs`, in CloudWatch.
+
+Other commands see the session that keeps it, and end it; another one goes on in the background.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from functools import partial
 
 import pytest
 
-from terralive_testing.drivers.command import Command
+from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.project import Live, Project
+from terralive_testing.machine.processes import running
 from terralive_testing.machine.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -126,3 +130,76 @@ def test_ten_megabytes_are_kept_whole_here_and_cut_with_a_word_in_cloudwatch(liv
     )
     assert [int(line.split()[0]) for line in kept(live, request_id)[1:-1]] == list(range(10_000))
     assert live.eventually("result", request_id=request_id)["ok"] is True
+
+
+def command(live: Live, *words: str) -> Command:
+    """Run a command for the same stage to its end."""
+    root = live.project.root
+    return run(["--project", str(root), *words, "--sandbox"], root)
+
+
+@pytest.fixture(scope="module")
+def stopped(live: Live) -> Command:
+    """`terralive stop`, for the session in the foreground."""
+    live.edit("sns", "def handler(event, context):\n    print('seen', event)")
+    request_id = invoke(live, "elsewhere")
+    live.eventually("result", request_id=request_id)
+    live.ready["seen"] = command(live, "logs", request_id)
+    live.ready["second"] = command(live, "start", "--yes")
+    return command(live, "stop")
+
+
+def test_logs_of_a_session_in_another_terminal_are_its_events(live: Live, stopped: Command) -> None:
+    assert stopped.process.returncode == 0, stopped.story()
+    seen = live.ready["seen"]
+    (result,) = seen.of_type("result")
+    assert [event["line"] for event in seen.of_type("log")] == ["seen elsewhere"]
+    assert seen.events == [
+        event for event in live.command.events if event.get("request_id") == result["request_id"]
+    ]
+
+
+def test_a_second_start_says_that_the_stage_runs_here_and_how_to_stop_it(
+    live: Live, stopped: Command
+) -> None:
+    assert stopped.process.returncode == 0, stopped.story()
+    second = live.ready["second"]
+    (error,) = second.of_type("error")
+    assert (second.process.returncode, error["reference"]) == (2, "session-running")
+    assert f"process {live.command.process.pid}," in error["message"]
+    assert "terralive stop" in error["hint"]
+
+
+def test_stop_ends_a_session_in_another_terminal_as_ctrl_c_does(
+    live: Live, stopped: Command
+) -> None:
+    assert live.command.finish() == 130, live.command.story()
+    said = [event["message"] for event in stopped.of_type("stopped")]
+    assert said == [event["message"] for event in live.command.of_type("stopped")]
+    assert "keep their stub" in said[0]
+    (ended,) = stopped.of_type("session")
+    assert (ended["state"], ended["pid"]) == ("ended", live.command.process.pid)
+
+
+def test_a_session_in_the_background_is_live_until_it_is_stopped(
+    live: Live, stopped: Command
+) -> None:
+    assert stopped.process.returncode == 0, stopped.story()
+    try:
+        detached = command(live, "start", "--yes", "--detach")
+        assert detached.process.returncode == 0, detached.story()
+        (ready,) = detached.of_type("ready")
+        assert ready["in_background"]
+        (session,) = detached.of_type("session")
+        assert (session["state"], session["live"]) == ("running", True)
+        request_id = invoke(live, "in the background")
+        again = command(live, "start", "--yes", "--until-ready")
+        assert again.process.returncode == 0, again.story()
+        assert [event["pid"] for event in again.of_type("session")] == [session["pid"]]
+        assert again.of_type("ready") == [ready]
+        eventually(lambda: command(live, "logs", request_id).of_type("result"), "its result")
+    finally:
+        ended = command(live, "stop")
+    assert ended.process.returncode == 0, ended.story()
+    assert [event["pid"] for event in ended.of_type("session")] == [session["pid"]]
+    eventually(lambda: not running([session["pid"]]), "its end")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from typing import Final
 
@@ -25,7 +24,7 @@ from terralive_cli.output.interrupts import Interrupts
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
-from terralive_cli.sessions.background import Foreground, start_in_background
+from terralive_cli.sessions.background import Foreground, start_in_background, this_command
 from terralive_cli.sessions.folders import running
 from terralive_cli.sessions.own import OwnSession
 from terralive_cli.sessions.waiting import wait_until_live
@@ -119,7 +118,7 @@ def _in_background(config: Config, ui: Ui, *, may_use_running: bool) -> int:
         if found is not None:
             wait_until_live(found, ui)
             return 0
-    return start_in_background(sys.argv[1:], os.environ)
+    return start_in_background(this_command(), os.environ)
 
 
 def _made_live(

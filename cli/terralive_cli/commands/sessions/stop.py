@@ -30,12 +30,13 @@ _TAKEN_SECONDS: Final = 15.0
 _SHOWN: Final = (TerraformProgress, Warned, Message, Failed, Stopped)
 
 
-def run(config: Config, ui: Ui) -> int:
+def run(config: Config, ui: Ui, *, taken_s: float = _TAKEN_SECONDS) -> int:
     """End the session as Ctrl-C in its terminal would, and wait for its end.
 
     Args:
         config: the configuration.
         ui: shows events and asks what is done about the stubs.
+        taken_s: seconds in which the session has to take the request.
 
     Returns:
         0 if no session runs any more; 1 if its functions could not be restored.
@@ -56,7 +57,7 @@ def run(config: Config, ui: Ui) -> int:
     try:
         reader.skip()
         stopping.ask_to_stop(running.folder, on_exit)
-        is_clean = _wait(running, reader, ui)
+        is_clean = _wait(running, reader, ui, time.monotonic() + taken_s)
     finally:
         reader.close()
         stopping.withdraw(running.folder)
@@ -83,13 +84,18 @@ def _wanted(config: Config, ui: Ui, session: Session) -> OnExit:
     return OnExit.KEEP
 
 
-def _wait(running: Found, reader: JournalReader, ui: Ui) -> bool:
+def _wait(running: Found, reader: JournalReader, ui: Ui, until: float) -> bool:
     """Show what the session does until it has ended, and return whether it has not failed.
+
+    Args:
+        running: the session.
+        reader: reads its journal.
+        ui: shows its events.
+        until: the time by which it has to take the request (monotonic, seconds).
 
     Raises:
         TerraliveError: it does not take the request.
     """
-    until = time.monotonic() + _TAKEN_SECONDS
     is_clean = True
     while True:
         # Asked before the events are read, so that none is missed.
