@@ -11,14 +11,24 @@ from typing import Final
 import click
 
 # Each module defines commands.
-from terralive_cli.command_line import live, local_aws, sessions, setup, stages
+from terralive_cli.command_line import calling, completion, live, local_aws, sessions, setup, stages
 from terralive_cli.command_line.group import cli
 from terralive_cli.command_line.running import print_traceback
 from terralive_cli.configuration.values import Output
 from terralive_cli.output import failures
 from terralive_cli.output.renderer import Renderer
 
-__all__ = ["cli", "live", "local_aws", "main", "sessions", "setup", "stages"]
+__all__ = [
+    "calling",
+    "cli",
+    "completion",
+    "live",
+    "local_aws",
+    "main",
+    "sessions",
+    "setup",
+    "stages",
+]
 
 _OUTPUTS: Final = tuple(item.value for item in Output)
 

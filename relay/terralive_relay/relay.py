@@ -78,6 +78,8 @@ _LOOK_SECONDS: Final = 1.0
 _log = logging.getLogger("terralive.relay")
 
 
+# Takes an invocation, with the name of its function in events.
+Taken: TypeAlias = Callable[[str, Invocation], None]
 # None tells the session's thread to end.
 _Item: TypeAlias = Item | None
 
@@ -89,6 +91,8 @@ class Relay:
         settings: see `RelaySettings`.
         credentials: returns the caller's present AWS credentials.
         sink: takes every event; must not block.
+        taken: takes every invocation that a handler gets, with the function's name in events; must
+            not block. None for nobody.
         backoff_scale: shortens the waits between connections in tests.
         renew_after_s: the age at which a connection is replaced.
 
@@ -102,12 +106,14 @@ class Relay:
         credentials: Callable[[], Credentials],
         sink: Sink,
         *,
+        taken: Taken | None = None,
         backoff_scale: float = 1.0,
         renew_after_s: float = RENEW_SECONDS,
     ) -> None:
         limit_arenas()  # before there are threads
         self._settings = settings
         self._sink = sink
+        self._taken = taken
         # Items for the session's thread; any thread may add one.
         self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
 
@@ -444,7 +450,10 @@ class Relay:
             return
         invocation = effect.invocation
         _log.debug("invocation %s of %s", invocation.request_id, invocation.function)
-        self._running.run(invocation, self._pools[invocation.function], effect.replaces)
+        pool = self._pools[invocation.function]
+        if self._taken is not None:
+            self._taken(pool.function.shown_name, invocation)
+        self._running.run(invocation, pool, effect.replaces)
 
     def _publish(self, event: RelayEvent) -> None:
         # Whoever waits for the connection shows what follows from it, after this event.

@@ -7,13 +7,20 @@ rich.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import click
 
+from terralive_cli.command_line.completers import complete_function, complete_stage
 from terralive_cli.command_line.running import Body, execute
-from terralive_cli.configuration.options import Typed, setting_options, terraform_arguments
+from terralive_cli.configuration.options import (
+    Completer,
+    Typed,
+    setting_options,
+    terraform_arguments,
+)
 
 _CLICK: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _EPILOG: Final = (
@@ -21,12 +28,19 @@ _EPILOG: Final = (
     "the file that TERRALIVE_LOG_FILE names."
 )
 
+# How a shell completes the values of settings, by the setting's name.
+_COMPLETERS: Final[Mapping[str, Completer]] = {
+    "stage": complete_stage,
+    "only": complete_function,
+    "except_": complete_function,
+}
+
 # The bodies of the commands, by the command's name. Each definition adds its own.
 BODIES: Final[dict[str, Body]] = {}
 
 
 @click.group(context_settings=_CLICK, epilog=_EPILOG)
-@setting_options
+@partial(setting_options, completers=_COMPLETERS)
 @click.version_option(package_name="terralive", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context, /, **values: object) -> None:
@@ -49,6 +63,7 @@ def command(
     program: bool = True,
     protected: bool = True,
     without: tuple[str, ...] = (),
+    has_result: bool = False,
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Register a command with the body `terralive_cli.commands.<topic>.<name>.run`.
 
@@ -62,8 +77,11 @@ def command(
         protected: true if it is refused on a protected stage, and where the project looks like
             production.
         without: settings that have no option after the command's name.
+        has_result: true if standard output has its result alone, where a program reads it.
     """
-    described = Body(name, topic, needs_program=program, is_protected=protected)
+    described = Body(
+        name, topic, needs_program=program, is_protected=protected, has_result=has_result
+    )
     BODIES[name] = described
 
     def decorate(definition: Callable[..., None]) -> click.Command:
@@ -79,14 +97,14 @@ def command(
             definition = terraform_arguments(definition)
         # click keeps an option's definition on the function that it decorates.
         body.__dict__.update(definition.__dict__)
-        return cli.command(name, short_help=short_help, epilog=_examples(examples))(
-            setting_options(body, name=name, without=without)
+        return cli.command(name, short_help=short_help, epilog=examples_text(examples))(
+            setting_options(body, name=name, without=without, completers=_COMPLETERS)
         )
 
     return decorate
 
 
-def _examples(lines: tuple[str, ...]) -> str:
+def examples_text(lines: tuple[str, ...]) -> str:
     r"""Return the end of a command's help.
 
     After the character `"\b"`, click keeps the lines as they are:

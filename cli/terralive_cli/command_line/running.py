@@ -15,7 +15,7 @@ from typing import Final
 
 from terralive_cli.configuration.loading import find_project, load
 from terralive_cli.configuration.options import Typed
-from terralive_cli.configuration.values import Config
+from terralive_cli.configuration.values import Config, Output
 from terralive_cli.output import failures, interrupts, thread_failures
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
@@ -35,12 +35,15 @@ class Body:
         needs_program: true if it needs a Terraform program in the project.
         is_protected: true if it is refused on a protected stage, and where the project looks like
             production.
+        has_result: true if it has a result, which is all that standard output has where a program
+            reads it: everything else goes to standard error then.
     """
 
     name: str
     topic: str
     needs_program: bool
     is_protected: bool
+    has_result: bool = False
 
     @property
     def module(self) -> str:
@@ -74,13 +77,17 @@ def execute(body: Body, typed: Typed, options: Mapping[str, object]) -> int:
         "command %s: project %s, app %s, stage %s, region %s, sandbox %s",
         *(body.name, config.project, config.app, config.stage, config.region, config.sandbox),
     )
-    with Renderer.start(config.output, sys.stdout) as renderer:
+    stream, result = sys.stdout, None
+    if body.has_result and config.output is not Output.JSON and not sys.stdout.isatty():
+        stream, result = sys.stderr, sys.stdout.buffer
+    with Renderer.start(config.output, stream) as renderer:
         ui = Ui(
             renderer,
             questions=sys.stderr,
             answers=sys.stdin,
             interactive=sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty(),
             assume_yes=config.yes,
+            result=result,
         )
         try:
             if body.needs_program:
@@ -123,14 +130,9 @@ def _refuse_terragrunt(config: Config, ui: Ui) -> None:
 def _refuse_production(config: Config) -> None:
     """Refuse what is protected and what looks like production, before AWS is asked anything."""
     # The files of a project are read here, and `terralive --help` needs none of it.
-    from terralive_cli.protection.production import refuse_production  # noqa: PLC0415
-    from terralive_cli.protection.project_names import names_in_project  # noqa: PLC0415  # heavy
+    from terralive_cli.protection.project_names import refuse_project  # noqa: PLC0415  # heavy
 
-    config.refuse_protected()
-    # Nothing real is in the sandbox.
-    if not config.sandbox:
-        names = names_in_project(config, os.environ)
-        refuse_production(names, config.production_words, allowed=config.allow_protected)
+    refuse_project(config, os.environ)
 
 
 def _project(typed: Typed) -> Path:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from terralive_cli.configuration.kinds import Choice, Switch, Texts
 from terralive_cli.configuration.settings import FlagValue, Setting, all_settings
 from terralive_cli.configuration.values import Config
 
 _Decorated = TypeVar("_Decorated", bound="Callable[..., object]")
+# Completes the value of an option or argument in a shell.
+Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+_NO_COMPLETERS: Final[Mapping[str, Completer]] = {}
 # The name that click gives to the arguments for Terraform.
 _ARGUMENTS: Final = "terraform_arguments"
 _FLAGS: Final = tuple(setting for setting in all_settings(Config) if setting.flag)
@@ -50,7 +54,11 @@ class Typed:
 
 
 def setting_options(
-    command: _Decorated, *, name: str = "", without: tuple[str, ...] = ()
+    command: _Decorated,
+    *,
+    name: str = "",
+    without: tuple[str, ...] = (),
+    completers: Mapping[str, Completer] = _NO_COMPLETERS,
 ) -> _Decorated:
     """Add the options of the settings to a command.
 
@@ -58,12 +66,13 @@ def setting_options(
         command: the function of the command.
         name: the command's name; "" for the options before it.
         without: fields whose options the command does not take.
+        completers: how a shell completes the values of options, by field.
     """
     # An option that is added later stands earlier in `--help`.
     for setting in reversed(_FLAGS):
         belongs = not setting.commands or name in setting.commands
         if belongs and setting.name not in without:
-            command = _option(setting)(command)
+            command = _option(setting, completers.get(setting.name))(command)
     return command
 
 
@@ -74,7 +83,7 @@ def terraform_arguments(command: _Decorated) -> _Decorated:
     return declare(command)
 
 
-def _option(setting: Setting) -> Callable[[_Decorated], _Decorated]:
+def _option(setting: Setting, completer: Completer | None) -> Callable[[_Decorated], _Decorated]:
     names = [setting.flag, setting.name]
     if setting.short:
         names.append(setting.short)
@@ -83,9 +92,17 @@ def _option(setting: Setting) -> Callable[[_Decorated], _Decorated]:
         # click itself refuses other words, and shows them in `--help`.
         return click.option(*names, type=click.Choice(words), help=_help(setting))
     if isinstance(setting.kind, Texts):
-        return click.option(*names, metavar=setting.metavar, multiple=True, help=_help(setting))
+        return click.option(
+            *names,
+            metavar=setting.metavar,
+            multiple=True,
+            help=_help(setting),
+            shell_complete=completer,
+        )
     if not isinstance(setting.kind, Switch):
-        return click.option(*names, metavar=setting.metavar, help=_help(setting))
+        return click.option(
+            *names, metavar=setting.metavar, help=_help(setting), shell_complete=completer
+        )
     if setting.in_file:
         # The file can switch it on, so an option has to switch it off.
         names[0] = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"

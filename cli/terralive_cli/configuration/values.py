@@ -173,6 +173,14 @@ class Config:
         commands=("start",),
         env="TERRALIVE_FORWARD_LOGS",
     )
+    keep_events: bool = setting(
+        Switch(),
+        "Keep the last event of each function that `start` runs, for `invoke --event @last`. "
+        "Events may hold personal data: the files are in `.terralive`, only you can read them, "
+        "and `destroy` removes them.",
+        default=True,
+        env="TERRALIVE_KEEP_EVENTS",
+    )
     on_exit: OnExit | None = setting(
         Choice(OnExit),
         "What `start` does at its end, also at `stop`: `restore` the code of before, or `keep` the "

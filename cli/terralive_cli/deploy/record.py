@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Final
 
 _JOURNAL: Final = "invocations"
+_EVENTS: Final = "events"
 _SESSION: Final = "session.json"
 _UNFINISHED: Final = "unfinished"
 _UNCHANGED: Final = "unchanged.json"
@@ -20,6 +22,11 @@ def journal(work: Path) -> Path:
         work: the stage's work folder.
     """
     return work / _JOURNAL
+
+
+def events(work: Path) -> Path:
+    """Return the folder with the last events of functions; see `invoking.event.kept`."""
+    return work / _EVENTS
 
 
 def session(work: Path) -> Path:
@@ -75,6 +82,7 @@ def begun_ns(work: Path) -> int | None:
 def forget(work: Path) -> None:
     """Remove what is remembered of invocations and functions."""
     journal(work).unlink(missing_ok=True)
+    shutil.rmtree(events(work), ignore_errors=True)
     debug_stack(work).unlink(missing_ok=True)
     forget_session(work)
 

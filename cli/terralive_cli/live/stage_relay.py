@@ -28,7 +28,7 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.live import last_session
 from terralive_cli.network.trust import relay_trust
 from terralive_relay.events import Sink
-from terralive_relay.relay import Relay
+from terralive_relay.relay import Relay, Taken
 from terralive_relay.session.leasing import RelayIdentity
 from terralive_relay.settings import RelaySettings
 from terralive_stub.errors import ConfigurationError, StageHeldError, TerraliveError
@@ -83,18 +83,26 @@ class StageRelay:
         self._is_kept = False
 
     @classmethod
-    def of(cls, stage: Stage, publish: Sink, *, takeover: bool) -> Self:
+    def of(
+        cls,
+        stage: Stage,
+        publish: Sink,
+        *,
+        takeover: bool,
+        taken: Taken | None = None,
+    ) -> Self:
         """Return the relay of a stage.
 
         Args:
             stage: the stage.
             publish: takes the relay's events; must not block.
             takeover: take the stage from another user.
+            taken: takes every invocation that a handler gets; must not block.
         """
 
         def make(outputs: DebugStackOutputs, functions: tuple[LocalFunction, ...]) -> Relay:
             settings = _settings(stage, outputs, functions, takeover=takeover)
-            return Relay(settings, stage.target.caller.credentials, publish)
+            return Relay(settings, stage.target.caller.credentials, publish, taken=taken)
 
         return cls(stage.target.work, make)
 

@@ -34,6 +34,7 @@ _Handler = Callable[[int, FrameType | None], object] | int | None
 _AGAIN_SECONDS: Final = 0.05
 _DEPLOYING: Final = ("start", "apply")
 _UNDOING: Final = ("restore", "destroy")
+_CALLING: Final = ("invoke",)
 
 
 @contextmanager
@@ -220,5 +221,10 @@ def interrupted(command: str, config: Config, *, sandbox_runs: bool) -> Stopped:
         message = (
             f"Interrupted. A part of the work may be done. `terralive {command} {options}` does "
             "the rest."
+        )
+    elif command in _CALLING:
+        message = (
+            "Interrupted. Nobody waits for the answer any more. A function that was invoked in "
+            "Lambda runs on to its end."
         )
     return Stopped(stage=config.stage, live=is_deploying, message=message)

@@ -71,6 +71,17 @@ class _Line:
     text: str
 
 
+def file_of_invocation(folder: Path, function: str, request_id: str) -> Path:
+    """Return the file with the lines of one invocation.
+
+    Args:
+        folder: folder of the log files.
+        function: name of the function, as in events.
+        request_id: request id of the invocation.
+    """
+    return folder / _safe(function) / f"{_safe(request_id)}.log"
+
+
 class LogFiles:
     """Writes log files. Call it with every event of the relay: it never blocks and never raises.
 
@@ -181,9 +192,10 @@ class _LogFolder:
             request_id = _safe(line.request_id)
             texts[self.path / f"{function}.log"].append(f"{at} {request_id or '-'} {text}\n")
             if request_id:
-                texts[self.path / function / f"{request_id}.log"].append(f"{at} {text}\n")
-        for path, own in texts.items():
-            self._append(path, "".join(own).encode("utf-8", "replace"))
+                own = file_of_invocation(self.path, line.function, line.request_id)
+                texts[own].append(f"{at} {text}\n")
+        for path, written in texts.items():
+            self._append(path, "".join(written).encode("utf-8", "replace"))
 
     def prune(self) -> None:
         """Remove old files, if an hour has passed or much has been written.

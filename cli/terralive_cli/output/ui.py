@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import termios
 import textwrap
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from terralive_cli.output.renderer import Journal, Renderer
 from terralive_relay.events import Event
@@ -22,6 +22,8 @@ class Ui:
         answers: gives the answers.
         interactive: true if a person can answer.
         assume_yes: true with `--yes`.
+        result: receives the result of a command alone, so that a program can read it; None where
+            the events show it.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Ui:
         answers: TextIO,
         interactive: bool,
         assume_yes: bool,
+        result: BinaryIO | None = None,
     ) -> None:
         self._renderer = renderer
         self._questions = questions
@@ -41,6 +44,7 @@ class Ui:
         # Whether single keys are commands. The person has none who starts a session for the
         # background.
         self.takes_keys = interactive
+        self.result = result
         # Whether what was typed before a question is taken for its answer.
         self.takes_typed_ahead = True
 

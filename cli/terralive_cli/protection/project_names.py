@@ -10,7 +10,12 @@ from urllib.parse import urlsplit
 
 from terralive_cli.configuration.source import repository_top
 from terralive_cli.configuration.values import Config
-from terralive_cli.protection.production import Name, tag_names, variable_names
+from terralive_cli.protection.production import (
+    Name,
+    refuse_production,
+    tag_names,
+    variable_names,
+)
 from terralive_stub.shared.json_documents import Json, read_object, section, text
 from terralive_terraform.data_folder import data_folder
 from terralive_terraform.discovery.backends import backend_blocks, given_arguments
@@ -38,6 +43,19 @@ _BACKEND_ARGUMENTS: Final = frozenset(
 )
 # Without a repository, only the folder itself and the one around it say something.
 _PARTS_WITHOUT_REPOSITORY: Final = 2
+
+
+def refuse_project(config: Config, environ: Mapping[str, str]) -> None:
+    """Refuse a stage that is protected, and a project that looks like production.
+
+    Raises:
+        ConfigurationError: `stage-protected`.
+    """
+    config.refuse_protected()
+    # Nothing real is in the sandbox.
+    if not config.sandbox:
+        names = names_in_project(config, environ)
+        refuse_production(names, config.production_words, allowed=config.allow_protected)
 
 
 def names_in_project(config: Config, environ: Mapping[str, str]) -> Iterator[Name]:

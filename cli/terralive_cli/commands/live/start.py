@@ -15,6 +15,7 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage, opened, work_folder
 from terralive_cli.functions.debugging import Debugging
+from terralive_cli.invoking.event.kept import EventKeeper
 from terralive_cli.live.holder import held, require_mine
 from terralive_cli.live.served_app import ServedApp
 from terralive_cli.live.stage_relay import StageRelay
@@ -83,11 +84,13 @@ def run(
             warn=lambda text: ui.emit(Warned(reference="logs-not-kept", message=text)),
         )
 
+        kept = EventKeeper(target.work, is_on=config.keep_events)
+
         def publish(event: RelayEvent) -> None:
             ui.emit(event)
             logs(event)
 
-        relay = StageRelay.of(stage, publish, takeover=takeover)
+        relay = StageRelay.of(stage, publish, takeover=takeover, taken=kept.keep)
         began_ns = time.time_ns()
         try:
             this_start = Start(stage, heard, debugging, takeover)
@@ -99,6 +102,7 @@ def run(
             return _serve(this_start, ui, found, relay, session, began_ns=began_ns)
         finally:
             _stop(relay)
+            kept.close()
             logs.close()
 
 

@@ -14,6 +14,7 @@ from terralive_cli.doctor.findings import CheckDone, DoctorDone
 from terralive_cli.doctor.lines import check_done, doctor_done
 from terralive_cli.init.events import FileListed, PolicyListed
 from terralive_cli.init.text import file_listed, policy_listed
+from terralive_cli.invoking.answers import Answered, EventShown, Invoking
 from terralive_cli.output.events import (
     ChangesListed,
     ConfigurationChanged,
@@ -25,6 +26,7 @@ from terralive_cli.output.events import (
     TerraformOutput,
     TerraformProgress,
 )
+from terralive_cli.output.formats.answer_text import answered, event_shown, invoking
 from terralive_cli.output.formats.changes_text import changes_listed
 from terralive_cli.output.formats.line import Line, Span, Style
 from terralive_cli.output.formats.plan_text import (
@@ -134,6 +136,9 @@ class TextLines:
             DoctorDone: doctor_done,
             FileListed: file_listed,
             PolicyListed: policy_listed,
+            Invoking: invoking,
+            EventShown: event_shown,
+            Answered: answered,
         }
 
     @property
