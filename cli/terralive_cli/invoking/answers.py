@@ -18,10 +18,7 @@ _UNAVAILABLE: Final = 503
 _OF_TERRALIVE: Final = "Terralive."
 # The end of Lambda's own lines at the beginning and the end of an invocation's log.
 _FRAME_LINES: Final = ("START RequestId:", "END RequestId:")
-_NOBODY: Final = (
-    "Run `terralive start` in another terminal, or call the code of this folder without AWS: add "
-    "`--local`. `terralive restore` puts the functions' own code back."
-)
+_NOBODY: Final = "Without a session, `--local` runs the code of this folder, without Lambda."
 _HINTS: Final[Mapping[str, str]] = {
     ErrorName.NO_RELAY: _NOBODY,
     ErrorName.NOT_SERVED: "Start `terralive start` again: the session that is connected does not "

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,7 +21,7 @@ import pytest
 
 from terralive_sandbox.info import attach
 from terralive_testing.deployers.sandbox import Aws
-from terralive_testing.drivers.command import Command, run
+from terralive_testing.drivers.command import Command, clean_environment, run
 from terralive_testing.drivers.project import Live, Project
 from terralive_testing.machine.processes import descendants, running
 from terralive_testing.machine.waiting import eventually
@@ -282,6 +284,57 @@ def test_a_second_relay_is_refused_by_the_name_of_the_first(project: Project, li
     assert live.get().status_code == 200
 
 
+def test_invoke_runs_here_and_standard_output_has_the_result_alone(
+    project: Project, live: Live
+) -> None:
+    assert live.command.process.poll() is None
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "terralive_cli", *("invoke", "api", "--event", "@http")],
+        cwd=project.root,
+        env=clean_environment({"TERRALIVE_SANDBOX": "1"}),
+        capture_output=True,
+        check=False,
+    )
+
+    said = ended.stderr.decode()
+    assert ended.returncode == 0, said
+    assert json.loads(ended.stdout)["body"] == "Hello World"
+    assert "published: Hello World" in said
+    assert "on this machine, in the session that runs" in said
+
+
+def test_the_last_event_runs_again_without_lambda(project: Project, live: Live) -> None:
+    last = f"{live.name_of('sns')}/*.json"
+    eventually(
+        lambda: [*(project.root / ".terralive").glob(f"sandbox/*/dev-ana/events/{last}")],
+        "the event of an earlier message",
+    )
+
+    command = run(["invoke", "sns", "--event", "@last", "--local", "--sandbox"], project.root)
+
+    assert command.process.returncode == 0, command.story()
+    (answer,) = command.of_type("answer")
+    assert (answer["ok"], answer["runner"]) == (True, "local")
+    assert [event["reference"] for event in command.of_type("warning")] == ["role-not-assumed"]
+
+
+def test_invoke_does_not_run_on_the_machine_of_another_user_unasked(
+    project: Project, live: Live
+) -> None:
+    refused = run(
+        ["--stage", live.ready["stage"], "invoke", "api", "--sandbox"],
+        project.root,
+        {"TERRALIVE_USER": "ben"},
+    )
+
+    assert refused.process.returncode == 5, refused.story()
+    (error,) = refused.of_type("error")
+    assert error["reference"] == "stage-held"
+    assert "for ana on" in error["message"]
+    assert "--held" in error["hint"]
+
+
 @pytest.fixture(scope="module")
 def stopped(project: Project, live: Live) -> Live:
     """After Ctrl-C, with an invocation under way."""
@@ -348,6 +401,17 @@ def test_with_nobody_connected_an_sns_triggered_function_fails_rather_than_succe
     assert answer["error"] == "Unhandled"
     assert answer["payload"]["errorType"] == "Terralive.NoRelay"
     assert "terralive start" in answer["payload"]["errorMessage"]
+
+
+def test_with_nobody_connected_invoke_fails_and_says_what_to_do(
+    project: Project, stopped: Live
+) -> None:
+    command = run(["invoke", stopped.name_of("sns"), "--sandbox"], project.root)
+
+    assert command.process.returncode == 1, command.story()
+    (answer,) = command.of_type("answer")
+    assert (answer["error_type"], answer["runner"]) == ("Terralive.NoRelay", "nobody")
+    assert "--local" in answer["hint"]
 
 
 def test_a_second_start_with_nothing_changed_applies_nothing(

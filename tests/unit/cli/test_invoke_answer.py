@@ -54,7 +54,6 @@ def test_nobody_connected_is_a_failure_with_what_to_do_also_as_an_http_response(
 
         assert failure is not None
         assert (failure.type, failure.message) == ("Terralive.NoRelay", "Nobody is connected.")
-        assert "`terralive start`" in failure.hint
         assert "--local" in failure.hint
 
 
