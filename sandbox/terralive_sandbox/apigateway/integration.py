@@ -262,6 +262,7 @@ class Gateway:
         source_arn: str,
         milliseconds: int | str | None,
         limit: float = INTEGRATION_SECONDS,
+        tenant_id: str = "",
     ) -> T:
         """Invoke the function of a Lambda proxy integration, and return its answer.
 
@@ -274,6 +275,7 @@ class Gateway:
             source_arn: the ARN of the route or method, which resource policies may name.
             milliseconds: the time after which the integration fails, if it is configured.
             limit: the longest time in seconds that this kind of API waits.
+            tenant_id: the tenant's id; "" for none.
 
         Raises:
             IntegrationError: there is no such function, API Gateway may not invoke it, it failed,
@@ -297,8 +299,9 @@ class Gateway:
                 raise IntegrationError(Failure.NOT_PERMITTED, why)
             async with asyncio.timeout(seconds * self.time_scale):
                 # Shielded: a function that takes longer than API Gateway waits goes on, as on AWS.
+                payload = json.dumps(event).encode()
                 result = await asyncio.shield(
-                    self._functions.invoke(function, json.dumps(event).encode(), arn=arn)
+                    self._functions.invoke(function, payload, arn=arn, tenant_id=tenant_id)
                 )
         except InvokeError as error:
             failure = Failure.REFUSED

@@ -56,6 +56,7 @@ class RestApi:
         uri: str = "",
         *,
         kind: str = "AWS_PROXY",
+        mapped: Mapping[str, str] | None = None,
         **settings: Any,  # noqa: ANN401
     ) -> None:
         where: dict[str, Any] = {
@@ -66,7 +67,13 @@ class RestApi:
         self._client.put_method(
             **where, authorizationType=settings.pop("authorizationType", "NONE"), **settings
         )
-        self._client.put_integration(**where, type=kind, integrationHttpMethod="POST", uri=uri)
+        self._client.put_integration(
+            **where,
+            type=kind,
+            integrationHttpMethod="POST",
+            uri=uri,
+            requestParameters=dict(mapped or {}),
+        )
 
     def deploy(self, stage: str = "dev", variables: Mapping[str, str] | None = None) -> None:
         deployment = self.aws.rest.create_deployment(restApiId=self.id)["id"]

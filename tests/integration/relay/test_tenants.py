@@ -18,6 +18,7 @@ from terralive_relay.session.leasing import RelayIdentity
 from terralive_relay.settings import RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.shared.sigv4 import Credentials
+from terralive_testing.deployers.rest_api import RestApi, lambda_uri
 from terralive_testing.deployers.sandbox import Aws, code, unique
 from terralive_testing.deployers.stage import deploy
 from terralive_testing.drivers.workers import Recorder, invocation, local_function
@@ -34,6 +35,10 @@ def handler(event, context):
     print("tenant", context.tenant_id)
     return tenants
 """
+
+
+ANSWER = """return {"statusCode": 200, "body": __import__("json").dumps(tenants)}"""
+TENANT = "integration.request.header.X-Amz-Tenant-Id"
 
 
 @pytest.fixture
@@ -97,6 +102,25 @@ def test_the_sandbox_keeps_environments_apart_and_wants_a_tenant(aws: Aws) -> No
             Handler="app.handler",
             TenancyConfig={"TenantIsolationMode": "SOME"},  # type: ignore[typeddict-item]
         )
+
+
+def test_a_rest_api_names_the_tenant_that_its_integration_maps(aws: Aws) -> None:
+    isolated = aws.function(HANDLER.replace("return tenants", ANSWER), isolates_tenants=True)
+    api = RestApi(aws)
+    api.method(
+        "GET",
+        "/mapped",
+        lambda_uri(aws, isolated),
+        mapped={TENANT: "method.request.header.X-Tenant"},
+    )
+    api.method("GET", "/not-mapped", lambda_uri(aws, isolated))
+    aws.allow(isolated, "apigateway.amazonaws.com", f"{aws.execution_arn(api.id)}/*/*")
+    api.deploy()
+    for tenant in ("blue", "green"):
+        answer = api.ask("GET", "/mapped", headers={"X-Tenant": tenant})
+        assert answer.json() == [tenant]
+    unmapped = api.ask("GET", "/not-mapped", headers={"X-Amz-Tenant-Id": "blue"})
+    assert unmapped.status_code == 500
 
 
 @pytest.fixture

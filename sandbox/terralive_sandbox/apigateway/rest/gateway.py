@@ -37,6 +37,7 @@ from terralive_sandbox.apigateway.rest import events as rest_events
 from terralive_sandbox.apigateway.rest import gateway_responses, validation
 from terralive_sandbox.apigateway.rest.authorization import MethodAuthorization
 from terralive_sandbox.apigateway.rest.gateway_responses import GatewayResponse
+from terralive_sandbox.apigateway.rest.tenants import tenant_of
 from terralive_sandbox.control.moto_gaps.api_gateway.apigateway import snapshot_of
 
 
@@ -117,6 +118,9 @@ class RestGateway:
                 credentials=with_stage_variables(integration.credentials or "", variables),
                 source_arn=self._gateway.arn(api.id, method_path),
                 milliseconds=integration.timeout_in_millis,
+                tenant_id=tenant_of(
+                    integration.request_parameters or {}, request, match.parameters, context
+                ),
             )
         except IntegrationError as error:
             raise _response_to(error) from error
