@@ -80,7 +80,11 @@ def _init() -> None:
     "doctor",
     "setup",
     "Check this machine, the AWS account and the project.",
-    examples=("terralive doctor", "terralive doctor --fix", "terralive doctor --output json"),
+    examples=(
+        "terralive doctor",
+        "terralive doctor --fix",
+        "terralive doctor --self-test --quick",
+    ),
     program=False,
     protected=False,
 )
@@ -89,11 +93,28 @@ def _init() -> None:
     is_flag=True,
     help="Remove what killed runs have left on this machine, and say what was removed.",
 )
+@click.option(
+    "--self-test",
+    is_flag=True,
+    help="Deploy a debug stack and two functions of its own, measure, remove everything, and write "
+    "a report.",
+)
+@click.option("--quick", is_flag=True, help="Leave out what takes minutes in a self-test.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="File of the self-test's report.  [default: terralive-selftest-STAGE.md]",
+)
+@click.option(
+    "--with-names", is_flag=True, help="Leave account ids and names in the self-test's report."
+)
 def _doctor() -> None:
     """Check versions, credentials, permissions, the network, the functions, and what is left over.
 
     Each finding says what is wrong, why it matters, and what to do. The exit code is 1 if a check
     has failed.
 
-    This command changes nothing in your AWS account.
+    This command changes nothing in your AWS account. Only --self-test does: it deploys a stage of
+    its own, after a question, and removes it.
     """

@@ -114,6 +114,8 @@ def _permissions(account: Account) -> Outcome:
 
 def _connection(account: Account) -> Outcome:
     """Ask at the debug stack's own address, or, where there is none, at that of the region."""
+    if account.sandbox is not None:
+        return Outcome(f"the sandbox is on this machine, at {account.sandbox.endpoint}")
     relay_url = _relay_url(account)
     urls: tuple[str, ...] = (relay_url,)
     if not relay_url:

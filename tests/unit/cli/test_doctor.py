@@ -13,13 +13,7 @@ from terralive_cli.doctor.account.account import (
     credentials_outcome,
     limits_outcome,
 )
-from terralive_cli.doctor.account.stages import (
-    StageFound,
-    is_stale,
-    last_used,
-    stages_in,
-    stages_outcome,
-)
+from terralive_cli.doctor.account.stages import is_stale, last_used, stages_outcome
 from terralive_cli.doctor.examination import Check, examine
 from terralive_cli.doctor.findings import (
     CheckDone,
@@ -35,9 +29,11 @@ from terralive_cli.doctor.machine.versions import LOCK_FILE, Versions, describe,
 from terralive_cli.joining.concurrency import Concurrency
 from terralive_cli.output.formats.plain import plain_text
 from terralive_cli.output.formats.text import TextLines
+from terralive_cli.stages.tagged import TaggedStack
 from terralive_relay.events import Event, Warned
 from terralive_stub.broker.leases import Lease, LeaseState
 from terralive_stub.errors import ConfigurationError, CredentialsError
+from terralive_terraform.substitution.marker import StageName
 from terralive_terraform.substitution.rules import NotLive
 
 NOW = dt.datetime(2026, 11, 30, 15, 0, tzinfo=dt.UTC).timestamp()
@@ -171,27 +167,33 @@ def lease(state: LeaseState, until: float = 0.0, expires: float = 0.0) -> Lease:
     )
 
 
+def stack(created: str) -> TaggedStack:
+    return TaggedStack(
+        stage=StageName("orders", "dev-ana"),
+        owner="ana",
+        created=created,
+        version="1.0",
+        source="orders",
+        name="terralive-orders-dev-ana",
+        arns=(),
+        tags={},
+    )
+
+
 def test_a_stage_is_stale_when_nobody_has_used_it_for_days() -> None:
-    stage = StageFound("orders", "dev-ana", "ana", "2026-11-20")
+    stage = stack("2026-11-20")
     assert last_used(stage, None, NOW) == dt.date(2026, 11, 20)
     assert last_used(stage, lease(LeaseState.HELD, expires=NOW + 60), NOW) is None
     yesterday = last_used(stage, lease(LeaseState.RELEASED, until=NOW - 86400), NOW)
     assert yesterday == dt.date(2026, 11, 29)
     assert not is_stale(yesterday, NOW)
     assert is_stale(dt.date(2026, 11, 27), NOW)
-    assert last_used(StageFound("orders", "dev", "ana", "?"), None, NOW) is None
+    assert last_used(stack("?"), None, NOW) is None
 
 
-def test_debug_stacks_are_known_by_the_tags_of_their_apis() -> None:
-    tags = {
-        "terralive:app": "orders",
-        "terralive:stage": "dev-ana",
-        "terralive:owner": "ana",
-        "terralive:created": "2026-11-20",
-    }
-    stages = stages_in([tags, {}, {"team": "a"}, dict(tags)])
-    assert stages == [StageFound("orders", "dev-ana", "ana", "2026-11-20")]
-    outcome = stages_outcome(stages, [(stages[0], dt.date(2026, 11, 20))], "ana")
+def test_a_stale_stage_is_named_with_the_command_that_removes_it() -> None:
+    stacks = (stack("2026-11-20"),)
+    outcome = stages_outcome(stacks, [(stacks[0], dt.date(2026, 11, 20))], "ana")
     assert outcome.message == "1 debug stack in this region, 1 of them yours"
     (finding,) = outcome.findings
     assert finding.reference == "stage-stale"

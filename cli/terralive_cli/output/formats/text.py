@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from terralive_cli.doctor import lines as doctor_lines
 from terralive_cli.doctor.findings import CheckDone, DoctorDone
-from terralive_cli.doctor.lines import check_done, doctor_done
+from terralive_cli.doctor.self_test.results import SelfTestDone, SelfTestStep
 from terralive_cli.init.events import FileListed, PolicyListed
 from terralive_cli.init.text import file_listed, policy_listed
 from terralive_cli.invoking.answers import Answered, EventShown, Invoking
@@ -132,13 +133,15 @@ class TextLines:
             StacksListed: stages_text.stacks_listed,
             CleanupPlanned: stages_text.cleanup_planned,
             CleanupResult: stages_text.cleanup_result,
-            CheckDone: check_done,
-            DoctorDone: doctor_done,
             FileListed: file_listed,
             PolicyListed: policy_listed,
             Invoking: invoking,
             EventShown: event_shown,
             Answered: answered,
+            CheckDone: doctor_lines.check_done,
+            DoctorDone: doctor_lines.doctor_done,
+            SelfTestStep: doctor_lines.self_test_step,
+            SelfTestDone: doctor_lines.self_test_done,
         }
 
     @property

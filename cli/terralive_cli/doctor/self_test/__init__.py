@@ -1,0 +1,1 @@
+"""The self-test: a debug stack and an app of its own, deployed, measured, and destroyed."""
