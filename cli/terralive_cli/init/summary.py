@@ -11,6 +11,10 @@ from terralive_cli.output.formats.words import plural
 
 _CI: Final = {CiSystem.GITHUB: "GitHub Actions", CiSystem.GITLAB: "GitLab CI"}
 
+NO_CI: Final = (
+    "No CI system was found. For a cleanup job: `terralive init --ci github` or `--ci gitlab`."
+)
+
 
 def found_line(repository: Repository, projects: Sequence[FoundProject], base: Path) -> str:
     """Return a line about a repository and its projects.

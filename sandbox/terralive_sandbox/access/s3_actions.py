@@ -51,12 +51,16 @@ _ACTIONS: Final = {
     operation: action for action, operations in _OPERATIONS.items() for operation in operations
 }
 _VERSIONED: Final = frozenset({"GetObject", "DeleteObject"})
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+_BUCKET_IN_HOST: Final = re.compile(
+    r"(?P<name>[^:/]+)\.s3[.-][a-z0-9.-]*amazonaws\.com(\.cn)?(:|$)"
+)
 _OBJECT_KEY: Final = re.compile(r"<Key>([^<]*)</Key>")
 
 
 def s3_access(call: Call) -> list[AccessRequest]:
     """Return every access that a request to S3 needs."""
-    path = unquote(call.request.path).lstrip("/")
+    path = _with_bucket_of_host(unquote(call.request.path), call.request.header("host") or "")
     # A bucket alone may have a slash after its name.
     if path.count("/") == 1:
         path = path.removesuffix("/")
@@ -79,3 +83,11 @@ def s3_access(call: Call) -> list[AccessRequest]:
         arn = f"arn:aws:s3:::{unquote(name).lstrip('/')}"
         needed.append(AccessRequest(f"s3:{action}", (arn,)))
     return needed
+
+
+def _with_bucket_of_host(path: str, host: str) -> str:
+    """Return the bucket and the key: the host's name may have the bucket, and the path the key."""
+    bucket = _BUCKET_IN_HOST.match(host)
+    if bucket is None:
+        return path.lstrip("/")
+    return f"{bucket['name']}{path}"

@@ -131,20 +131,6 @@ def test_an_account_is_confirmed_once_by_typing_its_id(
     assert again.process.returncode == 0, again.story()
 
 
-def test_an_allowed_account_and_an_emulator_are_used_without_a_question(
-    project: Project, aws: Mapping[str, str], emulator: Mapping[str, str]
-) -> None:
-    listed = {**aws, "TERRALIVE_ACCOUNTS": ACCOUNT}
-
-    applied = run(["apply", "--yes"], project.root, listed, 400)
-    assert applied.process.returncode == 0, applied.story()
-    assert left(project)["functions"]
-
-    removed = run(["destroy", "--app", "--yes"], project.root, emulator, 400)
-    assert removed.process.returncode == 0, removed.story()
-    assert left(project) == {}
-
-
 def test_a_new_app_in_another_account_is_refused_before_it_is_created(
     project: Project, aws: Mapping[str, str]
 ) -> None:

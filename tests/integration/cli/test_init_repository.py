@@ -189,7 +189,8 @@ def test_several_roots_have_to_be_named(tmp_path: Path, capsys: pytest.CaptureFi
     assert not (tmp_path / "live.mk").exists()
 
     roots = [f"--root={tmp_path / name}" for name in ("services/orders/infra", "services/mail")]
-    init(capsys, tmp_path, *roots)
+    assert "--ci github" in json.dumps(init(capsys, tmp_path, *roots))
+    assert "--ci github" not in json.dumps(init(capsys, tmp_path, *roots, "--ci", "none"))
     orders = (tmp_path / "services" / "orders" / "terralive.toml").read_text("utf-8")
     assert 'dir = "infra"' in orders
     assert "LIVE_PROJECT ?= services/orders\n" in (tmp_path / "live.mk").read_text("utf-8")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,6 +26,8 @@ from terralive_cli.init.findings import (
     FoundProject,
     Repository,
 )
+from terralive_cli.init.summary import found_line
+from terralive_cli.main import cli
 
 TOP = Path("/repository")
 REPOSITORY = Repository(TOP, host="github.com", path="acme/orders", ci=CiSystem.GITHUB)
@@ -108,7 +112,10 @@ def test_another_backend_is_only_explained(backend: Backend) -> None:
 
 def test_a_configuration_that_cannot_be_read_is_named() -> None:
     project = replace(PROJECT, functions=(), unread="cdktf is not installed [no-cdktf]")
-    assert "cdktf is not installed [no-cdktf]" in made(project)["terralive.toml"].after
+    # The text is about this machine, and the file is for everybody.
+    assert "no-cdktf" not in made(project)["terralive.toml"].after
+    assert "could not be read" in made(project)["terralive.toml"].after
+    assert "cdktf is not installed [no-cdktf]" in found_line(REPOSITORY, [project], TOP)
     assert tomllib.loads(made(project)["terralive.toml"].after)["app"] == "orders"
 
 
@@ -224,11 +231,35 @@ def test_broken_markers_are_left_alone(text: str) -> None:
 
 def test_agents_learn_commands_exit_codes_and_the_project() -> None:
     text = made(OTHER)["AGENTS.md"].after
-    for words in ("start --detach", "status --output json", "invoke", "logs", "stop", "restore"):
+    for words in ("start --until-ready", "status --output json", "invoke", "logs", "restore"):
         assert f"terralive {words}" in text
     assert "5 somebody else holds the stage" in text
     assert "--project mail box" in text
     assert "--project" not in made()["AGENTS.md"].after
+
+
+def commands() -> list[str]:
+    """Return every command line of terralive's that the generated files have."""
+    there = made(PROJECT, OTHER, repository=replace(REPOSITORY, ci=CiSystem.GITHUB))
+    gitlab = made(repository=replace(REPOSITORY, ci=CiSystem.GITLAB))
+    text = there["AGENTS.md"].after
+    lines = re.findall(r"^terralive .*$", text, re.MULTILINE)
+    (job,) = yaml.safe_load(there[".github/workflows/terralive-cleanup.yml"].after)["jobs"].values()
+    lines += [step["run"] for step in job["steps"] if step.get("run", "").startswith("terralive ")]
+    jobs = yaml.safe_load(gitlab["terralive-cleanup.gitlab-ci.yml"].after)
+    for name in ("terralive-cleanup", "terralive-nightly"):
+        lines += jobs[name]["script"]
+    targets = re.findall(r"\$\(LIVE_COMMAND\) (\w+)", there["live.mk"].after)
+    lines += [f"terralive {target}" for target in targets]
+    return [line for line in lines if "gc" in cli.commands or " gc " not in line]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_of_the_generated_files_is_one_of_the_command_line(line: str) -> None:
+    _, *words = shlex.split(line, comments=True)
+    context = cli.make_context("terralive", words)
+    name, *options = context._protected_args + context.args
+    assert cli.commands[name].make_context(name, options, parent=context).params
 
 
 # The cleanup job
@@ -294,7 +325,6 @@ def test_the_policy_of_the_role_is_narrowed_to_the_stages_of_pull_requests() -> 
 def test_without_a_ci_system_there_is_no_job() -> None:
     repository = replace(REPOSITORY, ci=CiSystem.NONE)
     assert not [name for name in made(repository=repository) if "cleanup" in name]
-    assert "--ci github" in advice(repository)
 
 
 # A second run

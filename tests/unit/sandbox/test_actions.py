@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from terralive_sandbox.access.actions import required_access
 from terralive_sandbox.access.sigv4 import Request, Signed
 
@@ -93,6 +95,21 @@ def test_a_request_may_name_a_resource_of_another_account() -> None:
     assert needed_by("lambda", b"{}", path=alias, operation="GetFunction") == [
         ("lambda:GetFunction", f"arn:aws:lambda:us-east-1:{other}:function:f:live")
     ]
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "resource"),
+    [
+        ("b.s3.us-east-1.amazonaws.com", "/a/key", "b/a/key"),
+        ("b.c.s3.amazonaws.com:443", "/", "b.c"),
+        ("s3.us-east-1.amazonaws.com", "/b/key", "b/key"),
+        ("127.0.0.1:4000", "/b/key", "b/key"),
+        ("127.0.0.1:4000", "/b/", "b"),
+    ],
+)
+def test_a_bucket_is_named_by_the_host_or_by_the_path(host: str, path: str, resource: str) -> None:
+    needed = needed_by("s3", b"", ("host", host), path=path, operation="GetObject")
+    assert needed == [("s3:GetObject", f"arn:aws:s3:::{resource}")]
 
 
 def test_code_in_s3_has_to_be_readable_for_the_caller() -> None:

@@ -22,7 +22,7 @@ from terralive_cli.init.findings import CiSystem, FoundProject, Repository
 from terralive_cli.init.looking.projects import configs_of, look_at_project
 from terralive_cli.init.looking.repository import look_at
 from terralive_cli.init.policies import list_policies
-from terralive_cli.init.summary import found_line, next_lines
+from terralive_cli.init.summary import NO_CI, found_line, next_lines
 from terralive_cli.init.writing import Writer, read_text, write_text
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
@@ -76,7 +76,10 @@ def _repository(config: Config, ui: Ui, ci: str | None, roots: Sequence[Path]) -
     proposals = [*wanted.proposals, *_editors(repository, configs, projects, ui)]
     writer = Writer(ui, config.project, repository.top, agreed=config.yes)
     unasked = writer.write(proposals)
-    for text in (*wanted.advice, *next_lines(projects, unasked)):
+    advice = list(wanted.advice)
+    if repository.ci is CiSystem.NONE and ci is None:
+        advice.append(NO_CI)
+    for text in (*advice, *next_lines(projects, unasked)):
         ui.emit(Message(message=text))
     return 0
 

@@ -77,10 +77,6 @@ def wanted_files(
     prefix = _targets(made, repository, projects)
     if repository.ci is not CiSystem.NONE:
         _cleanup(made, repository, projects, version)
-    else:
-        made.advice.append(
-            "No CI system was found. A cleanup job: `terralive init --ci github` or `--ci gitlab`."
-        )
     _agents(made, repository, projects, prefix)
     return Wanted(tuple(made.proposals), tuple(made.advice))
 
