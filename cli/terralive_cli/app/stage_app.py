@@ -127,6 +127,16 @@ class StageApp:
             evaluated = self._evaluation.of(app, phase, shows_failure=not may_wait)
             yield self._selecting.of(app, outputs, evaluated, phase)
 
+    def local_functions(self) -> tuple[LocalFunction, ...]:
+        """Return the functions that may become live, with their local code; nothing is changed.
+
+        Raises:
+            TerraformError: the app cannot be planned.
+            TerraliveError: whatever the guard raises.
+        """
+        with self.selected_live(None) as selected:
+            return self._expected(selected.prepared.live, selected.mapped, selected.evaluated)
+
     @contextmanager
     def planned_live(
         self, selected: Selected, outputs: DebugStackOutputs | None, *, needs_file: bool = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from terralive_cli.command_line.completers import complete_function
 from terralive_cli.command_line.group import command
 
 
@@ -76,6 +77,7 @@ def _apply() -> None:
     "debugged",
     metavar="FUNCTION[:PORT]",
     multiple=True,
+    shell_complete=complete_function,
     help="Let a debugger attach to this function. Repeat the option for more functions. "
     "terralive raises the deployed timeout of the function until you restore it. (For tracebacks: "
     "`terralive --debug start`.)",

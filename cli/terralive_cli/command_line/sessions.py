@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from terralive_cli.command_line.completers import complete_function_or_id
 from terralive_cli.command_line.group import command
 
 
@@ -38,7 +39,12 @@ def _stop() -> None:
     program=False,
     protected=False,
 )
-@click.argument("wanted", required=False, metavar="[FUNCTION|REQUEST-ID]")
+@click.argument(
+    "wanted",
+    required=False,
+    metavar="[FUNCTION|REQUEST-ID]",
+    shell_complete=complete_function_or_id,
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until the session ends.")
 def _logs() -> None:
     """Show the newest session of this project and stage on this machine, running or ended.

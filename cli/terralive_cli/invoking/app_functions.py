@@ -9,10 +9,12 @@ from pathlib import Path
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import record
-from terralive_cli.deploy.target import Stage
+from terralive_cli.deploy.target import Stage, Target
 from terralive_cli.invoking.finding import KnownFunction, matching, one_of
 from terralive_cli.live import last_session
+from terralive_cli.live.session_files import work_folders
 from terralive_cli.output.progress import Phase
+from terralive_cli.output.ui import Ui
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import in_stack
 from terralive_workers.function import LocalFunction
@@ -37,23 +39,61 @@ def known(functions: Sequence[LocalFunction]) -> list[KnownFunction]:
     ]
 
 
-def local_function(config: Config, works: Sequence[Path], wanted: str) -> LocalFunction:
+def local_function(
+    config: Config, ui: Ui, target: Target | None, works: Sequence[Path], wanted: str
+) -> LocalFunction:
     """Return the function that a user names, with its local code.
+
+    The last session knows it. Where it does not, Terraform is asked, as for a plan.
+
+    Args:
+        config: the configuration.
+        ui: shows the progress of Terraform.
+        target: the stage's target; None where nobody can be asked.
+        works: the work folders of the stage.
+        wanted: the function's name, address, or a part of one of them.
 
     Raises:
         ConfigurationError: `function-unknown`, `function-unclear`, `local-code-unknown`.
+        TerraliveError: the app cannot be planned.
     """
     functions = of_session(config, works)
+    found = matching(wanted, known(functions))
+    if not found and target is not None:
+        functions = _of_plan(config, ui, target)
+        found = matching(wanted, known(functions))
     if not functions:
         raise ConfigurationError(
             "local-code-unknown",
-            f'No session of stage {config.stage} on this machine tells which code is "{wanted}".',
-            hint="Run `terralive start` once: it finds the code of every function, and this "
-            "command remembers it, also when that has stopped.",
+            f"No function of stage {config.stage} has code on this machine that is known.",
+            hint=f"{_stages_here(config)}`terralive plan` says which functions have local code.",
         )
-    names = known(functions)
-    found = one_of(wanted, matching(wanted, names), names)
-    return next(function for function in functions if function.arn == found.arn)
+    chosen = one_of(wanted, found, known(functions))
+    return next(function for function in functions if function.arn == chosen.arn)
+
+
+def _of_plan(config: Config, ui: Ui, target: Target) -> tuple[LocalFunction, ...]:
+    """Ask Terraform for the functions of the app, and find their local code."""
+    # A function of the last session is found without these.
+    from terralive_cli.protection.guard import Guard  # noqa: PLC0415  # heavy
+    from terralive_cli.protection.terragrunt import check_terragrunt  # noqa: PLC0415  # heavy
+    from terralive_cli.stacks.stage_apps import StageApps  # noqa: PLC0415  # heavy
+
+    check_terragrunt(config)
+    config.require_program()
+    # Nothing of the app is touched, so nothing of it is protected.
+    allowed = replace(config, allow_protected=True)
+    stage = Stage.of(allowed, target, ui.emit)
+    return StageApps(stage, Guard(stage, ui, changes=False)).local_functions()
+
+
+def _stages_here(config: Config) -> str:
+    """Return a sentence about the stages of which a session was here; "" for none."""
+    works = work_folders(config.project)
+    stages = sorted({work.name for work in works if record.session(work).is_file()})
+    if not stages:
+        return ""
+    return f"Stages with a session on this machine: {', '.join(stages)} (`--stage`). "
 
 
 def of_state(stage: Stage) -> list[KnownFunction]:

@@ -89,6 +89,19 @@ class StageApps:
             stacks.append(StageApp(stage, part, guard, self._debugging, shown))
         return tuple(stacks)
 
+    def local_functions(self) -> tuple[LocalFunction, ...]:
+        """Return the functions that may become live, with their local code; nothing is changed.
+
+        Raises:
+            TerraformError: a stack cannot be planned.
+            TerraliveError: see `StageApp`.
+        """
+        found: list[LocalFunction] = []
+        for app in self.stacks:
+            with naming(app.stack):
+                found += [of_stack(function, app.stack) for function in app.local_functions()]
+        return with_labels(found)
+
     @contextmanager
     def planned_live(
         self, outputs: DebugStackOutputs | None, *, needs_file: bool = False

@@ -48,6 +48,7 @@ def test_functions_of_the_last_session_are_completed_by_their_beginning_or_a_par
     assert completed("invoke", "shop-a") == ["shop-api", "shop-api-admin"]
     assert completed("invoke", "work") == ["shop-worker"]
     assert completed("invoke", "nothing") == []
+    assert completed("start", "--debug", "shop-w") == ["shop-worker"]
     assert sorted(completed("start", "--only", "")) == [
         *("pr-job", "shop-api", "shop-api-admin", "shop-worker"),
     ]
@@ -77,6 +78,15 @@ def test_events_are_examples_kept_ones_and_files() -> None:
     completer = ShellComplete(cli, {}, "terralive", "_TERRALIVE_COMPLETE")
     (file,) = completer.get_completions(["invoke", "shop-api", "--event"], "order")
     assert file.type == "file"
+
+
+def test_an_id_whose_log_is_here_is_completed_for_logs(project: Path) -> None:
+    log = project / ".terralive" / "logs" / "shop-api" / f"{REQUEST_ID}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("")
+
+    assert completed("logs", "2b8") == [REQUEST_ID]
+    assert completed("logs", "shop-w") == ["shop-worker"]
 
 
 def test_another_project_is_completed_where_it_was_named(

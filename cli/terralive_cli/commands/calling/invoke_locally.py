@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy.target import Target, opened
+from terralive_cli.deploy.target import Stage, Target, opened
 from terralive_cli.invoking import app_functions, local, showing
 from terralive_cli.invoking.answers import Answered, Invoking, Runner
 from terralive_cli.invoking.deployed import settings_of
@@ -16,6 +17,9 @@ from terralive_cli.invoking.finding import KnownFunction
 from terralive_cli.invoking.local import LocalRun
 from terralive_cli.live.session_files import work_folders
 from terralive_cli.output.ui import Ui
+from terralive_cli.protection.accounts import check_target
+from terralive_cli.protection.production import Name, signs_of_production
+from terralive_cli.protection.project_names import refuse_project
 from terralive_relay.events import LogLine, RelayEvent, Warned
 from terralive_stub.errors import TerraliveError
 from terralive_stub.shared.arns import place_of
@@ -23,6 +27,8 @@ from terralive_workers.function import LocalFunction
 
 if TYPE_CHECKING:
     from types_boto3_lambda.client import LambdaClient
+
+_WITHOUT: Final = "The handler gets neither the function's environment variables nor its role."
 
 
 def run_locally(
@@ -42,20 +48,16 @@ def run_locally(
         TerraliveError: the handler could not be run.
     """
     with ExitStack() as stack:
-        target = None
-        try:
-            target = stack.enter_context(opened(config))
-        except TerraliveError as error:
-            _warn(ui, "aws-not-asked", f"AWS cannot be asked about the function. {error.message}")
+        target = _target(config, ui, stack)
         works = work_folders(config.project, config.stage)
         if target is not None:
             works = [target.work]
-        function = app_functions.local_function(config, works, wanted)
+        function = app_functions.local_function(config, ui, target, works, wanted)
         names = KnownFunction(function.name, function.arn, function.address, function.label)
         client, local_run = None, LocalRun()
         if target is not None:
             client = _client(target, function)
-            local_run = _deployed(ui, target, function, client)
+            local_run = _deployed(config, ui, target, function, client)
         event = given.read(names, works, ui, client=client, settings=local_run.settings)
         if print_event:
             return showing.show_event(ui, event)
@@ -86,8 +88,30 @@ def _run(ui: Ui, function: LocalFunction, event: bytes, local_run: LocalRun) -> 
     return showing.show(ui, answered, result.outcome, ())
 
 
-def _deployed(ui: Ui, target: Target, function: LocalFunction, client: LambdaClient) -> LocalRun:
+def _target(config: Config, ui: Ui, stack: ExitStack) -> Target | None:
+    """Return the stage's target; None where AWS cannot be asked, or must not be.
+
+    What is protected runs without its own environment and role: the code of this folder could
+    change production by them.
+    """
+    try:
+        refuse_project(config, os.environ)
+        target = stack.enter_context(opened(config))
+        check_target(Stage(config, target, ui.emit, target.environment), ui, changes=False)
+    except TerraliveError as error:
+        _warn(ui, "aws-not-asked", f"{_WITHOUT} {error.message}")
+        return None
+    return target
+
+
+def _deployed(
+    config: Config, ui: Ui, target: Target, function: LocalFunction, client: LambdaClient
+) -> LocalRun:
     """Ask for the environment and the role of the deployed function, and say what is missing."""
+    names = signs_of_production([Name("function", function.name)], config.production_words)
+    if names and target.sandbox is None and not config.allow_protected:
+        _warn(ui, "aws-not-asked", f"{_WITHOUT} This looks like production: {names[0]}.")
+        return LocalRun()
     settings = settings_of(client, function.arn)
     if settings is None:
         _warn(
