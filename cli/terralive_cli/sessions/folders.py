@@ -30,7 +30,7 @@ _LOCK: Final = "lock"
 # A folder that is not complete yet. No reader looks at it.
 _NEW: Final = ".new-"
 # Sessions that have ended are kept for `terralive logs`.
-_KEPT: Final = 10
+_KEPT: Final = 5
 _KEPT_AGE: Final = timedelta(days=7)
 
 

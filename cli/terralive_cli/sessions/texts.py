@@ -76,6 +76,19 @@ def has_ended(session: Session) -> str:
     return f"The session of stage {session.stage} has ended ({named(session)})."
 
 
+def still_ends(session: Session) -> str:
+    """Return the sentence of a `terralive stop` that has not waited."""
+    return (
+        f"The session of stage {session.stage} was asked to end, and goes on with that "
+        f"({named(session)}). Another `terralive stop` waits for it."
+    )
+
+
+def was_not_asked(session: Session) -> str:
+    """Return the sentence of a `terralive stop` that the session has not heard of."""
+    return f"Nothing was changed: the session of stage {session.stage} runs ({named(session)})."
+
+
 def was_cut_off(session: Session) -> str:
     """Return the sentence about a session that has told nothing of its end."""
     return (

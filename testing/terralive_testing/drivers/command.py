@@ -21,6 +21,8 @@ from terralive_testing.machine.sandbox_logs import LOGS
 
 Event = dict[str, Any]
 WAIT_SECONDS = 90.0
+# Values of `--output` in a command's own arguments.
+_TEXT = {"plain", "rich"}
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -47,7 +49,8 @@ def _projects(arguments: Sequence[str]) -> list[Path]:
 class Command:
     """A running `terralive … --output json`.
 
-    At the end of the context, its output must be as the published schema says.
+    At the end of the context, its output must be as the published schema says, unless its own
+    arguments ask for text.
 
     Args:
         arguments: the words behind `terralive`.
@@ -70,6 +73,8 @@ class Command:
         # Called with each event, on the reader's thread. Set it to see events as they happen.
         self.on_event: Callable[[Event], None] | None = None
         self.noise: list[str] = []
+        # Lines on stdout that are no JSON: of a command that was asked for text.
+        self.not_json: list[str] = []
         # The command may start a sandbox, whose log is in the project.
         for project in {cwd, *_projects(self.arguments)}:
             LOGS.watch(project / ".terralive" / "sandbox.log")
@@ -112,6 +117,8 @@ class Command:
             if stream is not None:
                 stream.close()
         if error is None:
+            if not _TEXT & set(self.arguments):
+                assert not self.not_json, f"not JSON: {self.not_json[:5]}\n{self.story()}"
             require_valid(self.events, f"terralive {' '.join(self.arguments)}")
 
     def wait_for(
@@ -167,6 +174,7 @@ class Command:
             try:
                 event = json.loads(line)
             except ValueError:
+                self.not_json.append(line.rstrip())
                 self.noise.append(f"not JSON on stdout: {line.rstrip()}")
                 continue
             self.events.append(event)

@@ -392,14 +392,15 @@ def test_lambdas_own_retry_runs_the_handler_again_with_the_code_of_now(
 def test_the_command_line_tells_which_address_answers_and_how_an_sdk_gets_here(live: Live) -> None:
     address = live.ready["outputs"]["RestUrl"]
     told = run(["sandbox", "--url", f"{address}/a"], live.project.root)
-    assert told.noise, told.story()
-    (line,) = told.noise
-    assert httpx.get(line.rpartition(" ")[2], timeout=30).text == "from the local handler: /a"
-    exports = run(["sandbox", "--env"], live.project.root).noise
+    (ready,) = told.of_type("ready")
+    url = ready["urls"][f"{address}/a"]
+    assert httpx.get(url, timeout=30).text == "from the local handler: /a"
+    assert ready["sandbox"] == live.project.sandbox
+    as_text = run(["sandbox", "--url", f"{address}/a", "--output", "plain"], live.project.root)
+    assert as_text.not_json == [url]
+    exports = run(["sandbox", "--env", "--output", "plain"], live.project.root).not_json
     assert any("unset AWS_SESSION_TOKEN AWS_PROFILE" in line for line in exports)
-    assert any(
-        f"export AWS_ENDPOINT_URL={live.project.sandbox['endpoint']}" in line for line in exports
-    )
+    assert f"export AWS_ENDPOINT_URL={live.project.sandbox['endpoint']}" in exports
 
 
 # Nobody connected

@@ -54,6 +54,17 @@ def test_functions_of_the_last_session_are_completed_by_their_beginning_or_a_par
     ]
 
 
+def test_logs_take_a_function_or_the_request_id_of_an_invocation_that_is_kept(
+    project: Path,
+) -> None:
+    kept = project / ".terralive" / "logs" / "shop-worker"
+    kept.mkdir(parents=True)
+    (kept / f"{REQUEST_ID}.log").write_text("")
+
+    assert completed("logs", "shop-w") == ["shop-worker"]
+    assert completed("logs", "2b8a") == [REQUEST_ID]
+
+
 @pytest.mark.usefixtures("project")
 def test_only_functions_of_the_stage_that_was_typed_are_completed(
     monkeypatch: pytest.MonkeyPatch,

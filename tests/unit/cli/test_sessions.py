@@ -78,7 +78,7 @@ def test_old_sessions_are_removed_and_running_ones_never(tmp_path: Path) -> None
     folders.remove_old(tmp_path, BEGAN + timedelta(days=1))
     left = {item.session.id for item in folders.sessions(tmp_path, "dev-ana", is_sandbox=False)}
 
-    assert left == {"session-0", *(f"session-{number}" for number in range(4, 14))}
+    assert left == {"session-0", *(f"session-{number}" for number in range(9, 14))}
     folders.remove_old(tmp_path, BEGAN + timedelta(days=30))
     (last,) = folders.sessions(tmp_path, "dev-ana", is_sandbox=False)
     assert last.session.id == "session-0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +93,7 @@ class Running:
 
     def __init__(self, settings: Config, *last: Event) -> None:
         self._last = last
+        self._project = settings.project
         self._renderer = Renderer.start(Output.PLAIN, io.StringIO(), io.StringIO())
         self.ui = Ui(
             self._renderer,
@@ -104,9 +106,18 @@ class Running:
             settings, self.ui, None, takeover=False, interrupt=self._end
         )
         self.asked: list[OnExit | None] = []
+        # Whether it ends when it is asked to.
+        self.ends = True
+
+    @property
+    def asked_file(self) -> Path:
+        """The file by which it is asked to end."""
+        return next(self._project.glob(".terralive/sessions/*")) / "stop.json"
 
     def _end(self) -> None:
         self.asked.append(self.session.asked_on_exit)
+        if not self.ends:
+            return
         self.ui.emit(*self._last)
         # The journal's end asks the requests to look no more, so another thread ends it.
         threading.Thread(target=self.close).start()
@@ -208,6 +219,26 @@ def test_stop_says_where_a_session_does_not_answer(tmp_path: Path) -> None:
     assert "kill -CONT" in caught.value.hint
     (folder,) = (found.folder for found in folders.sessions(tmp_path, "dev-ana", is_sandbox=False))
     assert not (folder / "stop.json").exists(), "it does not end later, when nobody expects it"
+    running.close()
+
+
+def test_ctrl_c_at_stop_leaves_the_session_to_its_end(tmp_path: Path) -> None:
+    running = Running(config(tmp_path))
+    requests = running.session.requests
+
+    def press_ctrl_c() -> None:
+        eventually(lambda: requests.on_exit is not None and not running.asked_file.exists(), "it")
+        signal.raise_signal(signal.SIGINT)
+
+    running.ends = False
+    pressing = threading.Thread(target=press_ctrl_c)
+    pressing.start()
+    code, screen = run_stop(config(tmp_path))
+    pressing.join(30)
+
+    assert code == 130
+    (said,) = screen.of_type("session")
+    assert (said["state"], "was asked to end" in said["message"]) == ("running", True)
     running.close()
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from terralive_cli.configuration.values import Config
+from terralive_cli.configuration.values import Config, Output
 from terralive_cli.deploy.target import FOLDER, sandbox_file, start_sandbox
 from terralive_cli.output import failures
 from terralive_cli.output.events import Message, Ready, SandboxAccess, Stopped
@@ -66,7 +66,7 @@ def run(
         if reset:
             _reset(config, ui, running)
             return 0
-        _print_access(running, url)
+        _show_access(config, ui, running, url)
         return 0
     if running is not None:
         raise ConfigurationError(
@@ -78,7 +78,15 @@ def run(
     return _run_until_interrupted(config, ui, port)
 
 
-def _print_access(running: SandboxInfo, url: str) -> None:
+def _show_access(config: Config, ui: Ui, running: SandboxInfo, url: str) -> None:
+    """Print what a shell takes, or the event `ready` as JSON."""
+    if config.output is Output.JSON:
+        urls = {}
+        if url:
+            urls[url] = local_url(running, url)
+        access = SandboxAccess.of(running)
+        ui.emit(Ready(stage=config.stage, functions=(), urls=urls, sandbox=access))
+        return
     if url:
         click.echo(local_url(running, url))
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from terralive_cli.configuration.values import Config, OnExit
+from terralive_cli.configuration.values import Config, OnExit, Output
 from terralive_cli.live.leaving import Kept, Leave, answered, question
 from terralive_cli.output import failures
 from terralive_cli.output.events import Failed, Message, Stopped, TerraformProgress
@@ -20,6 +20,8 @@ from terralive_cli.sessions.texts import (
     has_ended,
     meaning_of_keep,
     nothing_runs,
+    still_ends,
+    was_not_asked,
 )
 from terralive_relay.events import Event, Warned
 
@@ -39,7 +41,8 @@ def run(config: Config, ui: Ui, *, taken_s: float = _TAKEN_SECONDS) -> int:
         taken_s: seconds in which the session has to take the request.
 
     Returns:
-        0 if no session runs any more; 1 if its functions could not be restored.
+        0 if no session runs any more; 1 if its functions could not be restored; 130 if the user did
+        not want to wait.
 
     Raises:
         TerraliveError: `session-does-not-answer`.
@@ -58,6 +61,12 @@ def run(config: Config, ui: Ui, *, taken_s: float = _TAKEN_SECONDS) -> int:
         reader.skip()
         stopping.ask_to_stop(running.folder, on_exit)
         is_clean = _wait(running, reader, ui, time.monotonic() + taken_s)
+    except KeyboardInterrupt:
+        message = still_ends(running.session)
+        if not stopping.is_taken(running.folder):
+            message = was_not_asked(running.session)
+        ui.emit(SessionReported.of(running.session, SessionState.RUNNING, message))
+        return failures.INTERRUPTED
     finally:
         reader.close()
         stopping.withdraw(running.folder)
@@ -73,7 +82,7 @@ def _wanted(config: Config, ui: Ui, session: Session) -> OnExit:
         return config.on_exit
     if session.on_exit:
         return OnExit(session.on_exit)
-    if not session.functions or not ui.interactive:
+    if not session.functions or not ui.interactive or config.output is Output.JSON:
         return OnExit.KEEP
     ui.emit(Message(message=meaning_of_keep()))
     answer = Leave.ASK

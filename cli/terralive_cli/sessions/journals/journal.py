@@ -1,7 +1,7 @@
 """The journal of a session: every event that it shows, as JSON lines in its folder.
 
 It is what `terralive logs` reads, and where `terralive stop` sees how the session ends. A file that
-has reached 32 MB is renamed to `events.1.jsonl`, and the one before is removed. Only this user can
+has reached 16 MB is renamed to `events.1.jsonl`, and the one before is removed. Only this user can
 read the files.
 """
 
@@ -17,7 +17,7 @@ from terralive_relay.events import Event
 
 EVENTS: Final = "events.jsonl"
 FORMER_EVENTS: Final = "events.1.jsonl"
-_FILE_BYTES: Final = 32 * 1024 * 1024
+_FILE_BYTES: Final = 16 * 1024 * 1024
 
 
 class Journal:
