@@ -66,9 +66,20 @@ def nothing_runs(config: Config, elsewhere: Session | None) -> str:
     return f"{text} One {place_of(elsewhere)} does: leave `--sandbox` out to stop it."
 
 
-def none_has_run(config: Config) -> str:
-    """Return the sentence that there are no logs."""
-    return f"No session of stage {config.stage} {_place(config)} has run here in the last days."
+def none_has_run(config: Config, *, is_elsewhere: bool) -> str:
+    """Return the sentence that there are no logs.
+
+    Args:
+        config: the configuration.
+        is_elsewhere: whether there are some of a stage of the same name on AWS, or in the sandbox,
+            which is not meant.
+    """
+    text = f"No session of stage {config.stage} {_place(config)} has run here in the last days."
+    if not is_elsewhere:
+        return text
+    if config.sandbox:
+        return f"{text} One on AWS has: leave `--sandbox` out to see it."
+    return f"{text} One in the sandbox has: add `--sandbox` to see it."
 
 
 def has_ended(session: Session) -> str:

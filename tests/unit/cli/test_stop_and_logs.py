@@ -313,6 +313,8 @@ def test_logs_show_the_newest_session_whole_or_in_part(tmp_path: Path) -> None:
     assert [event["type"] for event in run_logs(config(tmp_path)).events] == [
         *("ready", "log", "stopped")
     ]
+    (none,) = run_logs(config(tmp_path, sandbox=True)).of_type("session")
+    assert "One on AWS has" in none["message"]
     for wanted in ("orders", "shop-*", "1234"):
         (line,) = run_logs(config(tmp_path), wanted).events
         assert line["line"] == "bye", wanted

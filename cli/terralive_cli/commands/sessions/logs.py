@@ -42,7 +42,8 @@ def run(config: Config, ui: Ui, *, wanted: str | None = None, follow: bool = Fal
         elif found:
             shown.session(found[0], Selection(), follow=follow)
         else:
-            message = none_has_run(config)
+            others = folders.sessions(config.project, config.stage, is_sandbox=not config.sandbox)
+            message = none_has_run(config, is_elsewhere=bool(others))
             ui.emit(SessionReported(config.stage, SessionState.NONE, message))
     except KeyboardInterrupt:
         # The usual end of `--follow`.
