@@ -30,7 +30,7 @@ _STDERR: Final = "stderr.log"
 
 
 class OwnSession:
-    """The session of this process. It lasts until the output is closed, and everything is written.
+    """The session of this process. It lasts as long as the process, whose end releases the lock.
 
     Args:
         session: its description.
@@ -139,6 +139,10 @@ class OwnSession:
         self._ui.leave_screen()
         foreground.let_go(self._folder / _STDERR)
 
+    def release(self) -> None:
+        """End the session for others, although this process goes on."""
+        os.close(self._lock)
+
     def _describe(self, session: Session) -> None:
         self._session = session
         # A full disk ends no session.
@@ -146,10 +150,9 @@ class OwnSession:
             folders.describe(self._folder, session)
 
     def _end(self) -> None:
-        """End the session for others. The renderer's thread calls it at the very end."""
+        """Write down that all is written. The renderer's thread calls it at the very end."""
         self.requests.close()
         self._describe(replace(self._session, is_over=True))
-        os.close(self._lock)
 
 
 def _new_session(config: Config, now: datetime, *, is_detached: bool) -> Session:

@@ -119,7 +119,7 @@ class Running:
         if not self.ends:
             return
         self.ui.emit(*self._last)
-        # The journal's end asks the requests to look no more, so another thread ends it.
+        # Another thread ends it: this one looks for requests.
         threading.Thread(target=self.close).start()
 
     def go_live(self) -> None:
@@ -128,6 +128,7 @@ class Running:
 
     def close(self) -> None:
         self._renderer.close()
+        self.session.release()
 
 
 def run_stop(settings: Config, answers: str = "") -> tuple[int, Screen]:
@@ -262,7 +263,7 @@ def test_a_second_start_of_the_same_user_is_refused_and_says_how_to_stop_the_fir
 
     def begin(settings: Config, *, takeover: bool = False) -> None:
         with user() as (ui, _):
-            OwnSession.begin(settings, ui, None, takeover=takeover)
+            OwnSession.begin(settings, ui, None, takeover=takeover).release()
 
     with pytest.raises(ConfigurationError) as caught:
         begin(config(tmp_path))
