@@ -27,11 +27,13 @@ class FoundFunction:
         address: its Terraform address; `STACK/ADDRESS` where several stacks are looked at.
         handler: its handler; "" where only a plan tells it.
         path: the folder of its code, relative to the project; "" where only a plan tells it.
+        found_by: how that was found, for a person; "" where it was not.
     """
 
     address: str
     handler: str = ""
     path: str = ""
+    found_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ def repository(tmp_path: Path) -> Path:
     write(tmp_path / "infra" / "main.tf", MAIN)
     write(tmp_path / "infra" / "fn" / "main.tf", MODULE)
     write(tmp_path / "services" / "api" / "app.py", "def handler(event, context): ...\n")
+    write(tmp_path / "services" / "mail" / "send.py", "def handler(event, context): ...\n")
     write(tmp_path / "Makefile", "test:\n\techo tested")
     write(tmp_path / "AGENTS.md", "# Agents\r\n")
     write(tmp_path / ".github" / "workflows" / "ci.yml", "name: ci\n")
@@ -128,6 +129,7 @@ def test_without_a_terminal_new_files_are_written_and_existing_ones_stay(
     settings = after["terralive.toml"].decode()
     assert '# path = "services/api"' in settings
     assert '# [functions."module.mail.aws_lambda_function.this"]' in settings
+    assert '# path = "services/mail"    # send.handler, found by the handler\'s file' in settings
 
 
 def test_yes_adds_to_existing_files_and_a_second_run_changes_nothing(

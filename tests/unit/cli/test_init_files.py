@@ -36,7 +36,9 @@ PROJECT = FoundProject(
     TOP / "infra",
     "orders",
     functions=(
-        FoundFunction("aws_lambda_function.api", "app.handler", "services/api"),
+        FoundFunction(
+            "aws_lambda_function.api", "app.handler", "services/api", "the configuration"
+        ),
         FoundFunction("module.mail.aws_lambda_function.this"),
     ),
     region="eu-west-1",

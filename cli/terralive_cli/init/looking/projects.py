@@ -79,7 +79,7 @@ def look_at_project(config: Config) -> FoundProject:
     functions: tuple[FoundFunction, ...] = ()
     unread = ""
     try:
-        functions = functions_without_a_plan(config).found(config.project)
+        functions = functions_without_a_plan(config).found(config)
     except OSError as error:  # the folder is read-only
         unread = str(error)
     except TerraliveError as error:
