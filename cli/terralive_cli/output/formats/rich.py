@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType
@@ -71,6 +71,17 @@ class _Console(Console):
         raise BrokenPipeError
 
 
+class _Rows:
+    """Rows of one line, which rich prints as they are. That is far cheaper than to print each."""
+
+    def __init__(self, rows: Sequence[Text]) -> None:
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, _options: ConsoleOptions) -> RenderResult:
+        for row in self._rows:
+            yield from row.render(console, end="\n")
+
+
 class Rich:
     """Writes text lines to a terminal.
 
@@ -116,8 +127,7 @@ class Rich:
             # A terminal shows Ctrl-C as `^C`. The line would begin behind it, and be too long.
             if isinstance(event, Stopped) and console.is_terminal:
                 console.control(_LINE_START)
-            for row in wrapped(text, line, self._text.width, console):
-                console.print(row, soft_wrap=True)
+            console.print(_Rows(wrapped(text, line, self._text.width, console)))
 
     def _show_live(self, text: Text) -> None:
         if not self._console.is_terminal:
@@ -153,7 +163,10 @@ def rich_text(line: Line, width: int = 0) -> Text:
 
 def _styled(span: Span) -> Text:
     if span.style is Style.RAW:
-        return Text.from_ansi(coloured(span.text).replace("\t", _TAB))
+        words = coloured(span.text).replace("\t", _TAB)
+        if "\x1b" not in words:
+            return Text(words)
+        return Text.from_ansi(words)
     look = _LOOKS[span.style]
     if span.hue is not None:
         look = _colour(span.hue)
