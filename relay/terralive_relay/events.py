@@ -121,6 +121,25 @@ class LogLine(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorCause:
+    """An exception that led to the error of an invocation.
+
+    Attributes:
+        error_type: type of the exception.
+        error_message: its message.
+        stack: its stack trace, one frame per item.
+        relation: its relation to the exception before it: `cause` (`raise … from`, `cause` of
+            Node.js), `context` (that one was raised while this one was handled), or `part` (it is
+            one of a group).
+    """
+
+    error_type: str
+    error_message: str
+    stack: tuple[str, ...] = ()
+    relation: str = "cause"
+
+
+@dataclass(frozen=True, slots=True)
 class InvocationFinished(Event):
     """An invocation has ended.
 
@@ -139,6 +158,8 @@ class InvocationFinished(Event):
         status: HTTP status that the result names; left out for another result.
         failed_items: number of items of a batch that the result reports as failed.
         result_bytes: size of the result that is no stream and no error.
+        causes: the exceptions that led to the handler's error, the nearest first, where its runtime
+            is terralive's for Python or Node.js.
     """
 
     type = "result"
@@ -156,6 +177,7 @@ class InvocationFinished(Event):
     status: int | None = None
     failed_items: int = 0
     result_bytes: int = 0
+    causes: tuple[ErrorCause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from terralive_relay.describe.causes import ErrorWithCauses
 from terralive_relay.events import Sink
 from terralive_relay.pool.alarm import DeferringLock
 from terralive_relay.pool.launcher import Launcher
@@ -245,8 +246,9 @@ class _Client:
             return taken
         return _Streamed(self, request_id, taken)
 
-    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
-        return self.answered(request_id, Outcome(body, error_type or "Unhandled"))
+    def fail(self, request_id: str, error_type: str, body: bytes, causes: str = "") -> PostResult:
+        outcome = ErrorWithCauses(body, error_type or "Unhandled", causes=causes)
+        return self.answered(request_id, outcome)
 
     def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:
         return self.init_failed(Outcome(body, error_type or "Unhandled"), cause)

@@ -23,6 +23,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
 
+from terralive_relay.describe.causes import describe_causes
 from terralive_relay.describe.errors import describe_error
 from terralive_relay.describe.events import EventDescription, describe_event
 from terralive_relay.describe.results import describe_result
@@ -258,6 +259,7 @@ class Invocations:
             status=result.status,
             failed_items=result.failed_items,
             result_bytes=result_bytes,
+            causes=describe_causes(outcome),
         )
         return [*effects, Publish(event)]
 

@@ -176,7 +176,8 @@ class ScriptedClient:
     def begin_stream(self, request_id: str, content_type: str) -> StreamedResponse:
         return RecordedStream(self._note, f"response streamed to {request_id} as {content_type}")
 
-    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
+    def fail(self, request_id: str, error_type: str, body: bytes, causes: str = "") -> PostResult:
+        del causes
         return self._note(f"error of {request_id}", error_type, body)
 
     def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:  # noqa: ARG002

@@ -183,7 +183,8 @@ class Lambda:
         self.streams.append(Stream(self, request_id, content_type))
         return self.streams[-1]
 
-    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
+    def fail(self, request_id: str, error_type: str, body: bytes, causes: str = "") -> PostResult:
+        del causes
         self.answers.put((request_id, error_type, body))
         return PostResult.ACCEPTED
 

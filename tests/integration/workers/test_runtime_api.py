@@ -49,7 +49,8 @@ class Client:
     ) -> StreamedResponse | PostResult:
         return collected(self, request_id)
 
-    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
+    def fail(self, request_id: str, error_type: str, body: bytes, causes: str = "") -> PostResult:
+        del causes
         self.calls.append((request_id, error_type, body))
         return self.result
 

@@ -12,6 +12,7 @@ from textwrap import dedent
 
 import pytest
 
+from terralive_relay.describe.causes import describe_causes
 from terralive_relay.pool import records
 from terralive_relay.pool.pool import Pool
 from terralive_stub.errors import ConfigurationError
@@ -72,6 +73,54 @@ def node_function(folder: Path, code: str) -> LocalFunction:
     (folder / "index.js").write_text(dedent(code))
     function = local_function(folder, handler="index.handler")
     return replace(function, runtime="nodejs20.x", node=NODE)
+
+
+def test_the_causes_of_a_python_error_are_told_and_its_document_stays(
+    tmp_path: Path, run: Run
+) -> None:
+    code = """
+        def handler(event, context):
+            try:
+                try:
+                    {}["id"]
+                except KeyError:
+                    int("x")
+            except ValueError as error:
+                raise RuntimeError("no order") from error
+        """
+    outcome = run(local_function(tmp_path, code))
+
+    assert set(document(outcome)) == {"errorMessage", "errorType", "requestId", "stackTrace"}
+    causes = describe_causes(outcome)
+    assert [(cause.relation, cause.error_type) for cause in causes] == [
+        ("cause", "ValueError"),
+        ("context", "KeyError"),
+    ]
+    assert 'line 7, in handler\n    int("x")' in causes[0].stack[0]
+
+
+@needs_node
+def test_the_causes_of_a_node_error_are_told_and_its_document_stays(
+    tmp_path: Path, run: Run
+) -> None:
+    function = node_function(
+        tmp_path,
+        """
+        exports.handler = async () => {
+          const group = new AggregateError([new TypeError("no id")], "two failed");
+          throw new Error("no order", { cause: group });
+        };
+        """,
+    )
+    outcome = run(function)
+
+    assert set(document(outcome)) == {"errorMessage", "errorType", "trace"}
+    causes = describe_causes(outcome)
+    assert [(cause.relation, cause.error_type, cause.error_message) for cause in causes] == [
+        ("cause", "AggregateError", "two failed"),
+        ("part", "TypeError", "no id"),
+    ]
+    assert any("index.js:3" in line for line in causes[0].stack)
 
 
 def program(path: Path, code: str) -> Path:

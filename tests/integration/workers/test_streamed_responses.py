@@ -80,7 +80,8 @@ class StreamingClient:
     def respond(self, request_id: str, body: bytes) -> PostResult:
         raise AssertionError(f"{request_id} is not streamed: {body!r}")
 
-    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
+    def fail(self, request_id: str, error_type: str, body: bytes, causes: str = "") -> PostResult:
+        del causes
         raise AssertionError(f"{request_id} is not streamed: {error_type}: {body!r}")
 
     def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:

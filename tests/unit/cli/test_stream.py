@@ -22,6 +22,7 @@ from terralive_cli.output.stream.order import (
 from terralive_cli.output.stream.words import trigger_words
 from terralive_relay.events import (
     Delivered,
+    ErrorCause,
     Event,
     InvocationFinished,
     InvocationStarted,
@@ -334,6 +335,28 @@ def test_without_an_own_frame_the_innermost_one_is_shown() -> None:
     assert details("no", '  File "/usr/lib/python3.12/y.py", line 1, in g\n', library) == [
         "/v/site-packages/lib/x.py:2 in f",
         "+ 1 frame of Python",
+    ]
+
+
+def test_the_chain_of_an_error_is_told_in_words() -> None:
+    causes = (
+        ErrorCause(
+            "ValueError", "no number", ('  File "/code/pay.py", line 7, in pay\n    int(x)',)
+        ),
+        ErrorCause("KeyError", "'id'", (), "context"),
+        ErrorCause("TypeError", "", (), "part"),
+    )
+    failed = replace(FAILED, causes=causes)
+
+    assert told(start("a"), failed)[1:] == [
+        "api  └ failed in 1 ms  KeyError: 'x'",
+        "api    /code/app.py:2 in handler",
+        'api        event["x"]',
+        "api    caused by ValueError: no number",
+        "api      /code/pay.py:7 in pay",
+        "api          int(x)",
+        "api    while handling KeyError: 'id'",
+        "api    one of them is TypeError",
     ]
 
 

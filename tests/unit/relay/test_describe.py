@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from terralive_relay.describe.causes import ErrorWithCauses, describe_causes
 from terralive_relay.describe.errors import describe_error, describe_place
 from terralive_relay.describe.events import describe_event
 from terralive_stub.protocol.invocation import Outcome
@@ -161,3 +162,11 @@ def test_a_question_to_an_authorizer_names_the_method_that_the_client_calls(
             event = {**event, name: f"arn:aws:execute-api:r:1:api/live/{event[name]}"}
     description = describe_event(json.dumps(event).encode())
     assert (description.trigger, description.summary) == ("authorizer", summary)
+
+
+@pytest.mark.parametrize("causes", ["", "no JSON", "{}", "[" * 100_000, "[1, null]"])
+def test_causes_that_cannot_be_read_are_left_out(causes: str) -> None:
+    found = describe_causes(ErrorWithCauses(b"{}", "Unhandled", causes=causes))
+
+    assert all(not cause.error_type and not cause.stack for cause in found)
+    assert describe_causes(Outcome(b"{}", "Unhandled")) == ()

@@ -119,6 +119,39 @@ function errorDocument(thrown) {
   }
 }
 
+/**
+ * Return a header with the errors that led to this one, or "".
+ *
+ * Lambda tells nobody of `cause` and of the errors of an AggregateError.
+ */
+function causesHeader(thrown) {
+  const found = [];
+  const seen = new Set([thrown]);
+  const ledTo = (error) => {
+    const parts = Array.isArray(error?.errors) ? error.errors : [];
+    return [
+      ...(error?.cause === undefined ? [] : [["cause", error.cause]]),
+      ...parts.map((part) => ["part", part]),
+    ];
+  };
+  try {
+    let todo = ledTo(thrown);
+    while (todo.length > 0 && found.length < MOST_CAUSES) {
+      const [relation, cause] = todo.shift();
+      if (seen.has(cause)) continue;
+      seen.add(cause);
+      const { errorType, errorMessage, trace } = errorDocument(cause);
+      found.push({ relation, errorType, errorMessage, stackTrace: trace });
+      todo = [...ledTo(cause), ...todo];
+    }
+    if (found.length === 0) return "";
+    const text = Buffer.from(JSON.stringify(found)).toString("base64");
+    return text.length < MOST_HEADER ? `Terralive-Error-Causes: ${text}\r\n` : "";
+  } catch {
+    return ""; // a getter of the error has thrown
+  }
+}
+
 function serialise(value) {
   let text;
   try {
@@ -233,6 +266,8 @@ function logError(title, thrown) {
 
 // The Runtime API
 
+const MOST_CAUSES = 10;
+const MOST_HEADER = 1 << 20;
 const ERROR_TYPE = "Lambda-Runtime-Function-Error-Type";
 const ERROR_BODY = "Lambda-Runtime-Function-Error-Body";
 
@@ -318,7 +353,8 @@ class RuntimeApi {
   }
 
   fail(id, thrown) {
-    this.#post(`/invocation/${encodeURIComponent(id)}/error`, serialise(errorDocument(thrown)));
+    const path = `/invocation/${encodeURIComponent(id)}/error`;
+    this.#post(path, serialise(errorDocument(thrown)), causesHeader(thrown));
   }
 
   failInit(thrown) {

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_LINE = 1 << 20
 VERSION = "/2018-06-01/runtime"
+MOST_CAUSES = 10
 
 
 class Fault(Exception):  # noqa: N818 - reported by its `error_type`, not by this class's name
@@ -77,13 +78,15 @@ class RuntimeApi:
         headers = {"Content-Type": content_type}
         self._call("POST", f"/invocation/{request_id}/response", body, headers)
 
-    def fail(self, request_id: str, document: bytes, cause: str) -> None:
+    def fail(self, request_id: str, document: bytes, cause: str, causes: str) -> None:
         headers = {
             "Content-Type": "application/json",
             "Lambda-Runtime-Function-Error-Type": "Unhandled",
         }
         if len(cause) < MAX_LINE:
             headers["Lambda-Runtime-Function-XRay-Error-Cause"] = cause
+        if causes and len(causes) < MAX_LINE:
+            headers["Terralive-Error-Causes"] = causes
         self._call("POST", f"/invocation/{request_id}/error", document, headers)
 
     def fail_init(self, document: bytes, error_type: str, cause: str) -> None:
@@ -511,8 +514,11 @@ def set_up_logging() -> None:
 class Error:
     """An error as it is reported to the Runtime API and written to the log.
 
-    `cause` is its X-Ray cause, and `request_id` is "" outside an invocation.
+    `cause` is its X-Ray cause, `causes` are the exceptions that led to it (see `causes_of`), and
+    `request_id` is "" outside an invocation.
     """
+
+    causes = ""
 
     def __init__(
         self, message: str, error_type: str, trace: Iterable[str], cause: str, request_id: str = ""
@@ -592,7 +598,54 @@ def error_of_exception(error: BaseException, request_id: str = "") -> Error:
     error_type = type(error).__name__
     message = str(error)
     cause = xray_cause(error_type, message, frames)
-    return Error(message, error_type, format_frames(frames), cause, request_id)
+    described = Error(message, error_type, format_frames(frames), cause, request_id)
+    # A message may fail to be made, and nothing here may change the outcome.
+    with contextlib.suppress(Exception):
+        described.causes = causes_of(error)
+    return described
+
+
+def causes_of(error: BaseException) -> str:
+    """Return the exceptions that led to an error, for the header `Terralive-Error-Causes`.
+
+    Lambda tells only the last exception of a chain, and nothing of the parts of a group. "" if
+    there are none.
+    """
+    found: list[dict[str, object]] = []
+    seen = {id(error)}
+    todo = _led_to(error)
+    while todo and len(found) < MOST_CAUSES:
+        relation, cause = todo.pop(0)
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        found.append(
+            {
+                "relation": relation,
+                "errorType": type(cause).__name__,
+                "errorMessage": str(cause),
+                "stackTrace": format_frames(frames_of(cause)),
+            }
+        )
+        todo = _led_to(cause) + todo
+    if not found:
+        return ""
+    import base64  # noqa: PLC0415 - only such an error needs it
+
+    return base64.b64encode(json.dumps(found).encode("utf-8")).decode("ascii")
+
+
+def _led_to(error: BaseException) -> list[tuple[str, BaseException]]:
+    """Return the exceptions that led to this one directly, with their relations to it."""
+    found: list[tuple[str, BaseException]] = []
+    if error.__cause__ is not None:
+        found.append(("cause", error.__cause__))
+    elif error.__context__ is not None and not error.__suppress_context__:
+        found.append(("context", error.__context__))
+    parts = getattr(error, "exceptions", ())  # of an ExceptionGroup
+    if isinstance(parts, tuple):
+        found += [("part", part) for part in parts if isinstance(part, BaseException)]
+    return found
 
 
 # The handler
@@ -686,7 +739,8 @@ def run_one(
         return
     failed.log()
     flush()
-    runtime.fail(request_id, encoder.encode(failed.document()).encode("utf-8"), failed.cause)
+    document = encoder.encode(failed.document()).encode("utf-8")
+    runtime.fail(request_id, document, failed.cause, failed.causes)
 
 
 def run(runtime: RuntimeApi, handler_name: str, debug: str) -> None:

@@ -23,6 +23,7 @@ from terralive_workers.runtime_api.http_messages import (
     format_response,
 )
 from terralive_workers.runtime_api.worker_client import (
+    CAUSES_HEADER,
     TOO_LARGE,
     TRUNCATED,
     PostResult,
@@ -138,9 +139,18 @@ def _take_error(client: WorkerClient, request_id: str, request: Request, content
     if len(content) > RESPONSE_BYTES:
         result = _fail_too_large(client, request_id)
     else:
-        result = client.fail(request_id, error_type, content)
+        result = client.fail(request_id, error_type, content, _causes(request))
     _log.debug("invocation %s: error type %s: %d", request_id, error_type, result)
     return _post_response(request, result)
+
+
+def _causes(request: Request) -> str:
+    """Return the exceptions that led to an error, as JSON text; "" where there are none."""
+    try:
+        text = base64.b64decode(request.headers.get(CAUSES_HEADER, ""), validate=True)
+    except ValueError:  # also binascii.Error
+        return ""
+    return text.decode("utf-8", "replace")
 
 
 def _fail_too_large(client: WorkerClient, request_id: str) -> PostResult:

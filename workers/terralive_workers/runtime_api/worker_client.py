@@ -13,6 +13,10 @@ from typing import Final, Protocol
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import RESPONSE_BYTES
 
+# A header of terralive's own bootstraps: the exceptions that led to an error, for people. It is
+# JSON text in base64: a list of objects with `errorType`, `errorMessage`, `stackTrace` and
+# `relation` (`cause`, `context` or `part`). Lambda's runtimes tell nobody of these exceptions.
+CAUSES_HEADER: Final = "terralive-error-causes"
 # Error types of responses, in Lambda's words.
 TOO_LARGE: Final = "Function.ResponseSizeTooLarge"
 TRUNCATED: Final = "Runtime.TruncatedResponse"
@@ -78,8 +82,15 @@ class WorkerClient(Protocol):
         """
         ...
 
-    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
-        """Take the error of this invocation. `body` is the runtime's JSON document of it."""
+    def fail(self, request_id: str, error_type: str, body: bytes, causes: str = "") -> PostResult:
+        """Take the error of this invocation.
+
+        Args:
+            request_id: the invocation.
+            error_type: the type of the error.
+            body: the runtime's JSON document of it.
+            causes: the exceptions that led to it (`CAUSES_HEADER`), in JSON text, or "".
+        """
         ...
 
     def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:

@@ -10,7 +10,9 @@ from typing import Final
 from terralive_cli.output.formats.line import Span, Style
 from terralive_cli.output.formats.words import plural
 from terralive_cli.output.stream.frames import Frame, read_trace
+from terralive_relay.events import ErrorCause
 
+_RELATIONS: Final = {"cause": "caused by", "context": "while handling", "part": "one of them is"}
 _SHOWN_FRAMES: Final = 6
 _SHOWN_LINES: Final = 12
 _SHOWN_LIBRARIES: Final = 3
@@ -41,6 +43,16 @@ def error_details(message: str, stack: Sequence[str], folder: str) -> Iterator[t
     others = [line for line in trace.others if not _is_repeated(line, message)]
     yield from _folded_lines(others, Style.FAINT)
     yield from _frame_lines(trace.frames, folder)
+
+
+def cause_lines(causes: Sequence[ErrorCause], folder: str) -> Iterator[tuple[Span, ...]]:
+    """Yield the lines for the exceptions that led to an error."""
+    for cause in causes:
+        title = error_title(cause.error_type, cause.error_message)
+        words = _RELATIONS.get(cause.relation, cause.relation)
+        yield (Span(f"{words} ", Style.FAINT), Span(title, Style.BAD))
+        for spans in error_details(cause.error_message, cause.stack, folder):
+            yield (Span("  "), *spans)
 
 
 def _is_repeated(line: str, message: str) -> bool:

@@ -290,8 +290,9 @@ class ExecutionEnvironment:
         """Return true if the outcome of this invocation is awaited."""
         return bool(request_id) and request_id == self._current
 
-    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
+    def fail(self, request_id: str, error_type: str, body: bytes, causes: str = "") -> PostResult:
         """Take the handler's error."""
+        del causes  # Lambda tells nobody of them.
         return self._post(request_id, Outcome(body, error_type or "Unhandled"))
 
     def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:
