@@ -80,6 +80,7 @@ class Caller:
         emulator: the address of an API Gateway that is not AWS's own (`AWS_ENDPOINT_URL`); None on
             AWS.
         clock_offset_s: AWS's clock less this machine's, in seconds.
+        aliases: the account's alias, after `account_alias` was called and has found one.
     """
 
     account: str
@@ -90,6 +91,7 @@ class Caller:
     endpoint_url: str | None
     emulator: str | None = None
     clock_offset_s: float = 0.0
+    aliases: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def registry_login(self) -> RegistryLogin:
         """Return a user and a password for the account's container registry.
@@ -141,7 +143,13 @@ class Caller:
             _log.debug("the caller may not read the account's alias")
             return ""
         # An account has one alias at most.
-        return "".join(aliases)
+        self.aliases[:] = aliases
+        return self.known_alias
+
+    @property
+    def known_alias(self) -> str:
+        """The account's alias as far as it was asked for; "" if it is not known."""
+        return "".join(self.aliases)
 
     @property
     def has_own_endpoint(self) -> bool:

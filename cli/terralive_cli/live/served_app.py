@@ -138,6 +138,10 @@ def _ready(stage: Stage, live: LiveApp) -> Ready:
             urls[name] = stage.target.url(value)
     info = stage.target.sandbox
     sandbox = SandboxAccess.of(info) if info else None
+    account, alias = None, None
+    if info is None:
+        account = stage.target.caller.account
+        alias = stage.target.caller.known_alias or None
     found_by = live.found_by
     return Ready(
         stage=stage.config.stage,
@@ -149,4 +153,6 @@ def _ready(stage: Stage, live: LiveApp) -> Ready:
         urls=urls,
         sandbox=sandbox,
         region=stage.target.region,
+        account=account,
+        account_alias=alias,
     )

@@ -300,6 +300,8 @@ class Ready(Event):
         urls: outputs that are URLs, as they answer from this machine.
         sandbox: the sandbox that the stage is in; None on AWS.
         region: the region of the stage; None if a sandbox alone is ready.
+        account: the id of the AWS account; None in a sandbox.
+        account_alias: its alias; None if it has none, or if it was not asked for.
         in_background: true if the command leaves its terminal now (`--detach`).
     """
 
@@ -310,6 +312,8 @@ class Ready(Event):
     urls: Mapping[str, str] = field(default_factory=dict)
     sandbox: SandboxAccess | None = None
     region: str | None = None
+    account: str | None = None
+    account_alias: str | None = None
     in_background: bool = False
 
 

@@ -30,7 +30,11 @@ class Session:
 
 
 def alias(answer: list[str] | Exception) -> str:
-    caller = Caller(
+    return caller(answer).account_alias()
+
+
+def caller(answer: list[str] | Exception) -> Caller:
+    return Caller(
         account="123456789012",
         arn="arn:aws:iam::123456789012:user/ana",
         region="eu-west-1",
@@ -38,7 +42,13 @@ def alias(answer: list[str] | Exception) -> str:
         session=cast("boto3.Session", Session(answer)),
         endpoint_url=None,
     )
-    return caller.account_alias()
+
+
+def test_an_alias_that_was_read_is_known() -> None:
+    asked = caller(["acme-dev"])
+    assert asked.known_alias == ""
+    asked.account_alias()
+    assert asked.known_alias == "acme-dev"
 
 
 def refusal(code: str) -> ClientError:

@@ -95,6 +95,22 @@ EVENTS: list[tuple[Event, str]] = [
         "The sandbox is ready in eu-west-1: http://127.0.0.1:4566",
     ),
     (Ready("dev-ana", (API,), region="eu-west-1"), "Live as stage dev-ana in eu-west-1. These"),
+    (
+        Ready("dev-ana", (API,), region="eu-west-1", account="123456789012"),
+        "Live as stage dev-ana in eu-west-1, account 123456789012. These",
+    ),
+    (
+        Ready("dev-ana", (API,), region="eu-west-1", account="1234", account_alias="acme-dev"),
+        "Live as stage dev-ana in eu-west-1, account acme-dev (1234). These",
+    ),
+    (
+        Ready("dev-ana", (API,), sandbox=ACCESS, region="eu-west-1"),
+        "Live as stage dev-ana in eu-west-1, in the sandbox. These",
+    ),
+    (
+        Ready("dev", tuple(replace(API, name=f"shop-f{number}") for number in range(20))),
+        "  20 functions: f0 f1 f2 f3 f4 f5 f6 f7 f8 f9 f10 f11 f12 f13 f14 f15 f16 f17 f18 f19\n",
+    ),
     (ConnectionChanged(ConnectionState.CONNECTED), "Connected."),
     (
         ConnectionChanged(ConnectionState.CONNECTED, "back after 0.4 s"),
@@ -602,6 +618,29 @@ def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_durations_read_as_people_say_them(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+def test_addresses_of_the_header_are_links_of_the_terminal() -> None:
+    shown = show(Output.RICH, READY, screen=Screen())
+
+    assert re.search(r"\x1b\]8;id=\d+;http://h:1/\x1b\\", shown)
+    assert "\x1b]8" not in show(Output.RICH, READY)
+
+
+def test_a_functions_name_has_its_colour_in_the_header_and_in_its_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    functions = tuple(replace(API, name=name) for name in ("shop-api", "shop-worker"))
+    shown = show(
+        Output.RICH, Ready("dev", functions), LogLine("", "shop-api", "x"), screen=Screen()
+    )
+    (header,) = re.findall(r"\x1b\[([\d;]+)mshop-api", shown)
+    (line,) = re.findall(r"\x1b\[([\d;]+)mapi ", shown)
+    (other,) = re.findall(r"\x1b\[([\d;]+)mshop-worker", shown)
+
+    assert header == line
+    assert other != line
 
 
 def test_long_names_keep_the_end_that_tells_them_apart() -> None:

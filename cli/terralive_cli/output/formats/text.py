@@ -31,12 +31,12 @@ from terralive_cli.output.formats.answer_text import answered, event_shown, invo
 from terralive_cli.output.formats.changes_text import changes_listed
 from terralive_cli.output.formats.line import Line, Span, Style
 from terralive_cli.output.formats.plan_text import (
-    function_lines,
     plan_made,
     terraform_output,
 )
 from terralive_cli.output.formats.terraform_text import TerraformText
 from terralive_cli.output.formats.words import duration, plural, short_address, some_paths
+from terralive_cli.output.stream.header import app_ready, sandbox_ready
 from terralive_cli.output.stream.invocations import InvocationLines, InvocationShown
 from terralive_cli.output.stream.names import FunctionNames
 from terralive_cli.sessions.events import SessionReported
@@ -106,6 +106,7 @@ class TextLines:
     """
 
     def __init__(self, folder: str = "") -> None:
+        self._folder = folder
         self._terraform = TerraformText()
         self._invocations = InvocationLines(folder)
         self._makers: Mapping[type[Event], Callable[[Any], list[Line]]] = {
@@ -168,11 +169,8 @@ class TextLines:
         names = FunctionNames([function.name for function in event.functions])
         self._invocations.names = names
         if not event.functions and event.sandbox is not None:
-            endpoint = Span(event.sandbox.endpoint, Style.LINK)
-            end = Span("  Press Ctrl-C to stop it.")
-            start = Span(f"The sandbox is ready in {event.sandbox.region}: ")
-            return [Line((start, endpoint, end), event.at)]
-        return _app_ready(event)
+            return sandbox_ready(event, event.sandbox.endpoint, event.sandbox.region)
+        return app_ready(event, names, self._folder)
 
     def _reloaded(self, event: Reloaded) -> list[Line]:
         text = f"{some_paths(event.paths)} changed; the next invocation runs the new code"
@@ -242,30 +240,6 @@ def _indented(event: Event, text: str, style: Style) -> Line:
     if not text:
         return Line((), event.at)
     return Line((Span(f"  {text}", style),), event.at, indent=2)
-
-
-def _app_ready(event: Ready) -> list[Line]:
-    place = f" in {event.region}" if event.region else ""
-    head = (
-        Span("Live", Style.GOOD),
-        Span(f" as stage {event.stage}{place}. These functions run on this machine:"),
-    )
-    lines = [Line(head, event.at), *function_lines(event.at, event.functions)]
-    # The app's outputs that are URLs, as they answer on this machine.
-    addresses = {
-        name: value
-        for name, value in event.outputs.items()
-        if isinstance(value, str) and value.startswith("http")
-    }
-    addresses.update(event.urls)
-    width = max(map(len, addresses), default=0)
-    for name, url in addresses.items():
-        spans = (Span(f"  {name.ljust(width)}  "), Span(url, Style.LINK))
-        lines.append(Line(spans, event.at, indent=4))
-    end = "The next invocation runs your edits."
-    if not event.in_background:
-        end += " Press Ctrl-C to stop."
-    return [*lines, Line((Span(end),), event.at)]
 
 
 def _connection(event: ConnectionChanged) -> list[Line]:
