@@ -292,6 +292,7 @@ class LiveApp:
         sources: what its plan was made from; None where no plan was made.
         stubs: the sums of the stubs that stand at functions' own handlers, because Terraform
             ignores changes of their code.
+        schedules: the expressions of its rules and schedules (`rate(5 minutes)`), by their names.
     """
 
     functions: tuple[LocalFunction, ...]
@@ -302,6 +303,7 @@ class LiveApp:
     found_by: Mapping[str, str] = field(default_factory=dict)
     sources: PlanSources | None = field(repr=False, default=None)
     stubs: frozenset[str] = frozenset()
+    schedules: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def code_folders(self) -> frozenset[Path]:

@@ -52,6 +52,7 @@ from terralive_stub.errors import (
     TerraliveError,
 )
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.output.schedules import schedules_in
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.app import Part, Prepared
 from terralive_terraform.substitution.other_changes import other_changes
@@ -361,6 +362,7 @@ class StageApp:
             mapped.found_by,
             plan.sources,
             made.stubs,
+            schedules_in(terraform.state.instances().values()),
         )
 
     def planned_restore(

@@ -155,4 +155,5 @@ def _ready(stage: Stage, live: LiveApp) -> Ready:
         region=stage.target.region,
         account=account,
         account_alias=alias,
+        schedules=live.schedules or None,
     )

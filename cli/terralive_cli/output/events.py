@@ -302,6 +302,8 @@ class Ready(Event):
         region: the region of the stage; None if a sandbox alone is ready.
         account: the id of the AWS account; None in a sandbox.
         account_alias: its alias; None if it has none, or if it was not asked for.
+        schedules: the expressions of the app's rules and schedules of EventBridge
+            (`rate(5 minutes)`), by their names.
         in_background: true if the command leaves its terminal now (`--detach`).
     """
 
@@ -314,6 +316,7 @@ class Ready(Event):
     region: str | None = None
     account: str | None = None
     account_alias: str | None = None
+    schedules: Mapping[str, str] | None = None
     in_background: bool = False
 
 

@@ -84,6 +84,7 @@ def joined(
             found_by={**made.found_by, **found_by},
             sources=app.sources,
             stubs=made.stubs | app.stubs,
+            schedules={**made.schedules, **app.schedules},
         )
     return made
 

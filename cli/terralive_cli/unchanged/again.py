@@ -148,6 +148,7 @@ def _unchanged(start: Start, known: Record) -> tuple[DebugStackOutputs, LiveApp]
         known.shown.outputs,
         known.shown.found_by,
         stubs=known.stubs,
+        schedules=known.shown.schedules,
     )
     return outputs, live
 

@@ -59,6 +59,7 @@ class Shown:
         outputs: the outputs that are not sensitive.
         found_by: how code was found, by the address of the function.
         warnings: the warnings about the app.
+        schedules: the expressions of its rules and schedules, by their names.
     """
 
     functions: tuple[LocalFunction, ...] = ()
@@ -67,6 +68,7 @@ class Shown:
     outputs: Mapping[str, Json] = field(default_factory=dict)
     found_by: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
+    schedules: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,7 @@ def _document(record: Record) -> dict[str, Json]:
         "refused": [_refusal(item) for item in shown.refused.values()],
         "outputs": dict(shown.outputs),
         "found_by": dict(shown.found_by),
+        "schedules": dict(shown.schedules),
         "warnings": [
             {"reference": item.reference, "message": item.message, "function": item.function}
             for item in shown.warnings
@@ -223,6 +226,7 @@ def _shown(document: Mapping[str, Json], functions: tuple[LocalFunction, ...]) -
         outputs=section(document, "outputs"),
         found_by={name: str(item) for name, item in section(document, "found_by").items()},
         warnings=tuple(warnings),
+        schedules={name: str(item) for name, item in section(document, "schedules").items()},
     )
 
 

@@ -109,5 +109,11 @@ def _shown(start: Start, live: LiveApp) -> Shown:
         if function.debugger is not None:
             ports[function.arn] = function.debugger.port
     return Shown(
-        live.functions, ports, live.refused, live.outputs, live.found_by, start.heard.warnings
+        live.functions,
+        ports,
+        live.refused,
+        live.outputs,
+        live.found_by,
+        start.heard.warnings,
+        live.schedules,
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from terralive_cli.output.events import Ready
 from terralive_cli.output.formats.plain import plain_text
 from terralive_cli.output.formats.text import TextLines
 from terralive_cli.output.stream.errors import error_details
@@ -105,6 +106,16 @@ def test_a_queue_is_named_without_the_start_that_all_functions_share() -> None:
     lines.names = FunctionNames(["shop-dev-api", "shop-dev-worker"])
     event = InvocationStarted("a", "shop-dev-api", "sqs", "shop-dev-orders, 2 messages")
     assert lines.started(event)[0].text == "SQS orders, 2 messages  #a"
+
+
+def test_a_schedule_is_named_by_its_expression() -> None:
+    text = TextLines()
+    text.lines(Ready("dev", (), region="eu-west-1", schedules={"nightly": "rate(5 minutes)"}))
+    scheduled = InvocationStarted("a", "api", "schedule", "nightly")
+    assert text.lines(scheduled)[0].text == "EventBridge rate(5 minutes), nightly  #a"
+    assert text.lines(replace(scheduled, summary="other"))[0].text == (
+        "EventBridge schedule other  #a"
+    )
 
 
 def test_an_end_with_its_round_trip() -> None:

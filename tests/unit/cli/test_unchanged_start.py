@@ -98,6 +98,7 @@ def last(folder: Path) -> Record:
             outputs={"url": "https://x", "list": [1, {"a": None}]},
             found_by={ADDRESS: "terralive.toml"},
             warnings=(Warned("some-warning", "Take care.", "orders"),),
+            schedules={"nightly": "rate(5 minutes)"},
         ),
     )
 

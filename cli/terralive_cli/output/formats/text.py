@@ -168,6 +168,7 @@ class TextLines:
     def _ready(self, event: Ready) -> list[Line]:
         names = FunctionNames([function.name for function in event.functions])
         self._invocations.names = names
+        self._invocations.schedules = event.schedules or {}
         if not event.functions and event.sandbox is not None:
             return sandbox_ready(event, event.sandbox.endpoint, event.sandbox.region)
         return app_ready(event, names, self._folder)

@@ -7,7 +7,7 @@ repeated before it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,6 +61,8 @@ class InvocationLines:
         self._folder = folder
         # The names of the live functions.
         self.names = FunctionNames()
+        # The expressions of rules and schedules, by their names.
+        self.schedules: Mapping[str, str] = {}
         # The start of each running invocation, by request id.
         self._running: dict[str, InvocationStarted] = {}
         # The request id of the invocation of the last line; "" where it was of none.
@@ -132,6 +134,9 @@ class InvocationLines:
         self._shown = request_id
 
     def _words(self, event: InvocationStarted) -> str:
+        expression = self.schedules.get(event.summary)
+        if event.trigger == "schedule" and expression:
+            return f"EventBridge {expression}, {self.names.short(event.summary)}"
         return trigger_words(event.trigger, self.names.short(event.summary))
 
     def _head(self, event: InvocationStarted) -> Iterator[Span]:
