@@ -44,7 +44,9 @@ def app_ready(event: Ready, names: FunctionNames, folder: str) -> list[Line]:
         for line in function_lines(event.at, functions, folder):
             lines.append(replace(line, spans=tuple(_coloured(line.spans, names))))
     lines += _addresses(event)
-    end = "The next invocation runs your edits. Press Ctrl-C to stop."
+    end = "The next invocation runs your edits."
+    if not event.in_background:
+        end += " Press Ctrl-C to stop."
     return [*lines, Line((Span(end),), event.at)]
 
 
