@@ -15,7 +15,6 @@ from terralive_relay.events import Warned
 from terralive_sandbox.apigateway.authorizers import issuers
 from terralive_sandbox.apigateway.openapi.gaps import (
     EMULATED_SUBTYPES,
-    STREAMING_PATH,
     missing_parts,
 )
 from terralive_stub.shared.json_documents import Json, as_object, items, text
@@ -172,14 +171,6 @@ _GAPS: Final = (
         "aws_lambda_event_source_mapping",
         f"{_REFUSED}: they have an on-failure destination",
         _has("destination_config"),
-    ),
-    _Gap(
-        "aws_api_gateway_integration",
-        f"kept; requests are {_NO_REQUESTS}: they stream their responses",
-        _any(
-            _is("response_transfer_mode", "STREAM"),
-            lambda values: text(values, "uri").endswith(STREAMING_PATH),
-        ),
     ),
     _Gap(
         "aws_lambda_function_event_invoke_config",

@@ -13,8 +13,6 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
@@ -38,7 +36,7 @@ from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.functions.streams import StreamedInvocation
 from terralive_sandbox.places import Place
 from terralive_sandbox.refusals import Refusals
-from terralive_sandbox.responses import Answer, BrokenStreamError, Response, StreamedResponse
+from terralive_sandbox.responses import Answer, Response, StreamedResponse
 
 PATH: Final = re.compile(r"/_sandbox/url/(?P<id>[a-z0-9]+)(?P<path>/.*)?")
 # Since October 2025 a caller needs both, unless the account had function URLs before (urls-auth).
@@ -213,28 +211,15 @@ async def _streamed(invocation: StreamedInvocation) -> StreamedResponse:
     pieces = invocation.pieces()
     if not has_body or invocation.content_type != streamed_answers.PRELUDE_TYPE:
         headers = [("content-type", invocation.content_type or "application/octet-stream")]
-        return StreamedResponse(200, headers, _unbroken(invocation, b"", pieces))
+        return StreamedResponse(200, headers, streamed_answers.unbroken(invocation, b"", pieces))
     try:
         prelude, body = await streamed_answers.read_prelude(pieces)
-        status, headers = streamed_answers.status_and_headers(prelude)
+        status, headers = streamed_answers.status_and_headers(prelude, has_lists=False)
     except MalformedAnswerError:
         # The function may have failed within its prelude. It runs on in any case.
         await pieces.aclose()
         raise
-    return StreamedResponse(status, headers, _unbroken(invocation, body, pieces))
-
-
-async def _unbroken(
-    invocation: StreamedInvocation, first: bytes, pieces: AsyncGenerator[bytes, None]
-) -> AsyncGenerator[bytes, None]:
-    """Return the pieces of a body. Raises BrokenStreamError if the function fails after them."""
-    async with aclosing(pieces):
-        if first:
-            yield first
-        async for piece in pieces:
-            yield piece
-    if (await invocation.result()).function_error:
-        raise BrokenStreamError
+    return StreamedResponse(status, headers, streamed_answers.unbroken(invocation, body, pieces))
 
 
 class _FunctionError(Exception):

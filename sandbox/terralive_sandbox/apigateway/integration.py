@@ -17,7 +17,6 @@ import secrets
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final, TypeAlias, TypeVar
 
 from moto.apigateway.models import APIGatewayBackend, Method, apigateway_backends
@@ -34,11 +33,17 @@ from moto.awslambda.models import LambdaFunction
 from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.access.identity import AccessDeniedError, Caller
 from terralive_sandbox.access.policy import AccessRequest
+from terralive_sandbox.apigateway.failures import (
+    Failure,
+    IntegrationError,
+    function_failed,
+    refused,
+)
 from terralive_sandbox.apigateway.http_messages import not_emulated
-from terralive_sandbox.apigateway.openapi.gaps import STREAMING_PATH
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.functions.streams import StreamedInvocation
 from terralive_sandbox.places import Place
 from terralive_sandbox.refusals import Refusals
 from terralive_stub.protocol.limits import INTEGRATION_SECONDS
@@ -49,38 +54,6 @@ _FUNCTION_ARN: Final = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d+:function:[^/]+
 _STAGE_VARIABLE: Final = re.compile(r"\$\{stageVariables\.([A-Za-z0-9_]+)\}")
 _ID_BYTES: Final = 11
 _log: Final = logging.getLogger("terralive.sandbox")
-
-
-class Failure(Enum):
-    """The reason why an integration gave no answer."""
-
-    NOT_EMULATED = auto()
-    NOT_CONFIGURED = auto()
-    NOT_PERMITTED = auto()  # the function's resource policy does not let API Gateway invoke it
-    TOO_LARGE = auto()  # the event is larger than Lambda takes
-    REFUSED = auto()  # by Lambda, for another reason
-    TIMED_OUT = auto()
-    FUNCTION_FAILED = auto()
-    MALFORMED = auto()  # the function's answer is not what a proxy integration has to give
-
-
-class IntegrationError(Exception):
-    """An integration gave no answer.
-
-    The text is for the log. With NOT_EMULATED the client gets it too.
-
-    Args:
-        failure: the reason.
-        text: the exception's text.
-        answer: the function's error as JSON, with FUNCTION_FAILED.
-    """
-
-    def __init__(self, failure: Failure, text: str, answer: bytes = b"") -> None:
-        if failure is Failure.NOT_EMULATED:
-            text = f"NotEmulatedBySandbox: {text}"
-        super().__init__(text)
-        self.failure = failure
-        self.answer = answer
 
 
 class ForbiddenError(Exception):
@@ -281,22 +254,10 @@ class Gateway:
             IntegrationError: there is no such function, API Gateway may not invoke it, it failed,
                 it took too long, or `read` found its answer malformed.
         """
-        match = _FUNCTION_ARN.search(uri)
-        if match is None:
-            raise IntegrationError(Failure.NOT_EMULATED, f"an integration with {uri}")
-        if uri.endswith(STREAMING_PATH):
-            raise IntegrationError(Failure.NOT_EMULATED, "response streaming of REST APIs")
-        arn = match[0]
-        _log.debug("%s invokes %s", source_arn, arn)
+        function, arn = self._find_function(uri, credentials, source_arn)
         # A configured timeout can shorten the wait, not lengthen it.
         seconds = min(limit, int(milliseconds or limit * 1000) / 1000)
-        # Find the function, check the permission, and wait for its answer.
         try:
-            function = self._functions.find(arn)
-            if not self._may_invoke(function, arn, credentials, source_arn):
-                why = f"API Gateway may not invoke {arn}: aws_lambda_permission is missing"
-                self.refusals.add(f"{source_arn}: {why}")
-                raise IntegrationError(Failure.NOT_PERMITTED, why)
             async with asyncio.timeout(seconds * self.time_scale):
                 # Shielded: a function that takes longer than API Gateway waits goes on, as on AWS.
                 payload = json.dumps(event).encode()
@@ -304,24 +265,70 @@ class Gateway:
                     self._functions.invoke(function, payload, arn=arn, tenant_id=tenant_id)
                 )
         except InvokeError as error:
-            failure = Failure.REFUSED
-            if error.code == "RequestTooLargeException":
-                failure = Failure.TOO_LARGE
-            raise IntegrationError(failure, f"{error.code}: {error.message}") from error
+            raise refused(error) from error
         except TimeoutError as error:
             why = f"{arn} took longer than {seconds} s"
             raise IntegrationError(Failure.TIMED_OUT, why) from error
         if result.function_error:
-            # The log gets the error; the client gets API Gateway's own text.
-            text = result.body.decode("utf-8", "replace")[:500]
-            why = f"{arn} failed: {text}"
-            raise IntegrationError(Failure.FUNCTION_FAILED, why, result.body)
+            raise function_failed(arn, result.body)
         # The function has ended well; its answer may still be malformed.
         try:
             return read(result.body)
         except MalformedAnswerError as error:
             why = f"malformed answer of {arn}: {error}"
             raise IntegrationError(Failure.MALFORMED, why) from error
+
+    def begin_stream(
+        self,
+        event: Event,
+        *,
+        uri: str,
+        credentials: str | None,
+        source_arn: str,
+        tenant_id: str,
+    ) -> StreamedInvocation:
+        """Begin to invoke the function of a Lambda proxy integration that streams.
+
+        Args:
+            event: the function's event.
+            uri: the integration's URI, with stage variables filled in.
+            credentials: as in `invoke`.
+            source_arn: as in `invoke`.
+            tenant_id: the tenant's id; "" for none.
+
+        Raises:
+            IntegrationError: there is no such function, or API Gateway may not invoke it.
+        """
+        function, arn = self._find_function(uri, credentials, source_arn)
+        payload = json.dumps(event).encode()
+        return StreamedInvocation(
+            lambda stream: self._functions.invoke(
+                function, payload, arn=arn, tenant_id=tenant_id, stream=stream
+            )
+        )
+
+    def _find_function(
+        self, uri: str, credentials: str | None, source_arn: str
+    ) -> tuple[LambdaFunction, str]:
+        """Return the function that an integration may invoke, and its ARN as the URI has it.
+
+        Raises:
+            IntegrationError: there is no such function, or API Gateway may not invoke it.
+        """
+        match = _FUNCTION_ARN.search(uri)
+        if match is None:
+            raise IntegrationError(Failure.NOT_EMULATED, f"an integration with {uri}")
+        arn = match[0]
+        _log.debug("%s invokes %s", source_arn, arn)
+        try:
+            function = self._functions.find(arn)
+        except InvokeError as error:
+            raise refused(error) from error
+        if not self._may_invoke(function, arn, credentials, source_arn):
+            why = f"API Gateway may not invoke {arn}: aws_lambda_permission is missing"
+            self.refusals.add(f"{source_arn}: {why}")
+            raise IntegrationError(Failure.NOT_PERMITTED, why)
+        return function, arn
 
     def _may_invoke(
         self, function: LambdaFunction, arn: str, credentials: str | None, source_arn: str

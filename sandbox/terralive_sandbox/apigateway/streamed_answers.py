@@ -8,12 +8,14 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custo
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Final
 
 from terralive_sandbox.apigateway import proxy_responses
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
-from terralive_sandbox.responses import Headers
+from terralive_sandbox.functions.streams import StreamedInvocation
+from terralive_sandbox.responses import BrokenStreamError, Headers
 
 PRELUDE_TYPE: Final = "application/vnd.awslambda.http-integration-response"
 _PRELUDE_END: Final = bytes(8)
@@ -42,8 +44,13 @@ async def read_prelude(pieces: AsyncIterator[bytes]) -> tuple[bytes, bytes]:
     raise MalformedAnswerError("it ends before the eight NUL bytes after its prelude")
 
 
-def status_and_headers(prelude: bytes) -> tuple[int, Headers]:
+def status_and_headers(prelude: bytes, *, has_lists: bool) -> tuple[int, Headers]:
     """Return the status and the headers that a prelude describes.
+
+    Args:
+        prelude: a JSON object.
+        has_lists: whether it may have `multiValueHeaders`, which REST APIs document and function
+            URLs do not.
 
     Raises:
         MalformedAnswerError: it is not a JSON object, or a part of it has the wrong type.
@@ -58,7 +65,27 @@ def status_and_headers(prelude: bytes) -> tuple[int, Headers]:
     if not isinstance(cookies, list):
         raise MalformedAnswerError("cookies are not a list")
     headers = [("set-cookie", proxy_responses.header_value(cookie)) for cookie in cookies]
-    headers += proxy_responses.headers(value.get("headers"))
+    if has_lists:
+        headers += proxy_responses.merged_headers(value)
+    else:
+        headers += proxy_responses.headers(value.get("headers"))
     if not any(name == "content-type" for name, _ in headers):
         headers.append(("content-type", "application/octet-stream"))
     return proxy_responses.status(value.get("statusCode", 200)), headers
+
+
+async def unbroken(
+    invocation: StreamedInvocation, first: bytes, pieces: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    """Yield the pieces of a body, of which `first` has come with the prelude.
+
+    Raises:
+        BrokenStreamError: the function fails after them.
+    """
+    async with aclosing(pieces):
+        if first:
+            yield first
+        async for piece in pieces:
+            yield piece
+    if (await invocation.result()).function_error:
+        raise BrokenStreamError

@@ -76,6 +76,10 @@ class StreamedInvocation:
         finally:
             self._stream.close()
 
+    def abandon(self) -> None:
+        """Read no more. The function runs on, as on Lambda."""
+        self._stream.close()
+
     async def result(self) -> InvokeResponse:
         """Return the result. Its body is the error of a function that failed.
 

@@ -30,6 +30,12 @@ def lambda_uri(aws: Aws, function: str) -> str:
     return f"{service}:path/2015-03-31/functions/{function}/invocations"
 
 
+def streaming_uri(aws: Aws, function: str) -> str:
+    """Return the URI of a function in an integration that streams."""
+    service = f"arn:aws:apigateway:{aws.info.region}:lambda"
+    return f"{service}:path/2021-11-15/functions/{function}/response-streaming-invocations"
+
+
 class RestApi:
     """A REST API that a test builds step by step."""
 
@@ -57,6 +63,7 @@ class RestApi:
         *,
         kind: str = "AWS_PROXY",
         mapped: Mapping[str, str] | None = None,
+        mode: str = "BUFFERED",
         **settings: Any,  # noqa: ANN401
     ) -> None:
         where: dict[str, Any] = {
@@ -73,6 +80,7 @@ class RestApi:
             integrationHttpMethod="POST",
             uri=uri,
             requestParameters=dict(mapped or {}),
+            responseTransferMode=mode,
         )
 
     def deploy(self, stage: str = "dev", variables: Mapping[str, str] | None = None) -> None:

@@ -18,7 +18,7 @@ from terralive_relay.settings import RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.shared.sigv4 import Credentials
 from terralive_terraform.artifacts import STREAMING_STUB_HANDLER
-from terralive_testing.deployers.rest_api import fetch
+from terralive_testing.deployers.rest_api import RestApi, fetch, streaming_uri
 from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.deployers.stage import deploy
 from terralive_testing.drivers.workers import Recorder
@@ -199,7 +199,9 @@ def test_a_streamed_response_arrives_whole_or_as_an_error(live: Live) -> None:
     assert live.last_result(6).streamed_bytes == len(body)
 
 
-def test_a_url_that_streams_has_the_first_byte_before_the_local_handler_ends(live: Live) -> None:
+def test_a_url_or_an_api_that_streams_has_the_first_byte_before_the_local_handler_ends(
+    live: Live,
+) -> None:
     for arn in live.arns.values():
         live.aws.lambda_.update_function_configuration(
             FunctionName=arn, Handler=STREAMING_STUB_HANDLER
@@ -215,3 +217,12 @@ def test_a_url_that_streams_has_the_first_byte_before_the_local_handler_ends(liv
     answer = fetch("GET", live.aws.streaming_url(live.arns["node"]))
     assert (answer.status_code, answer.text) == (201, "one two")
     assert answer.headers["x-order"] == live.arns["node"].rpartition(":")[2]
+
+    api = RestApi(live.aws)
+    api.method("GET", "/order", streaming_uri(live.aws, live.arns["node"]), mode="STREAM")
+    source = f"{live.aws.execution_arn(api.id)}/*/*"
+    live.aws.allow(live.arns["node"], "apigateway.amazonaws.com", source)
+    api.deploy()
+    answer = api.ask("GET", "/order")
+    assert (answer.status_code, answer.text) == (201, "one two")
+    assert answer.headers["transfer-encoding"] == "chunked"

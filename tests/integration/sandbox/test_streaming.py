@@ -23,7 +23,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo
-from terralive_testing.deployers.rest_api import fetch
+from terralive_testing.deployers.rest_api import RestApi, at, fetch, streaming_uri
 from terralive_testing.deployers.sandbox import Aws
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not on PATH")
@@ -34,7 +34,8 @@ const net = require('net')
 const { once } = require('events')
 const opened = (port) => once(net.connect(port, '127.0.0.1').resume(), 'close')
 exports.handler = awslambda.streamifyResponse(async (event, stream, context) => {
-  const { path, port } = { path: event.rawPath, ...event.queryStringParameters, ...event }
+  const given = { path: event.rawPath, ...event.queryStringParameters, ...event }
+  const { path, port, fails } = given
   if (path === '/throw') throw new RangeError('nothing was written')
   if (path === '/empty') return stream.end()
   if (path === '/large') {
@@ -57,7 +58,7 @@ exports.handler = awslambda.streamifyResponse(async (event, stream, context) => 
   if (path === '/type') stream.setContentType('text/csv')
   await new Promise((written) => stream.write('first ', written))
   if (port) await opened(Number(port))
-  if (path === '/half') throw new RangeError('half way')
+  if (path === '/half' || fails) throw new RangeError('half way')
   if (path === '/exit') process.exit(3)
   stream.write('rest')
   stream.end()
@@ -244,6 +245,59 @@ def test_a_function_runs_on_when_the_client_of_its_url_is_gone(
     gate.open()
     events = list(stream(aws, streams.arn, {"path": "/type"}))
     assert chunks(events) == b"first rest"
+
+
+@pytest.fixture(scope="module")
+def rest(sandbox: SandboxInfo, streams: Deployed) -> RestApi:
+    """A REST API whose integration streams the answers of the same function."""
+    aws = Aws(sandbox)
+    api = RestApi(aws)
+    api.method("GET", "/{path}", streaming_uri(aws, streams.arn), mode="STREAM")
+    aws.allow(streams.arn, "apigateway.amazonaws.com", f"{aws.execution_arn(api.id)}/*/*")
+    api.deploy()
+    return api
+
+
+@needs_node
+def test_a_rest_api_that_streams_sends_each_piece_as_it_is_written(
+    aws: Aws, rest: RestApi, gate: Gate
+) -> None:
+    url = at(aws, rest.id, "dev", "")
+    with connected(url, f"/prelude?port={gate.port}") as answer:
+        assert answer.status == 201
+        assert (answer.headers["Content-Type"], answer.headers["X-A"]) == ("text/event-stream", "b")
+        assert answer.headers.get_all("Set-Cookie") == ["c=d", "e=f"]
+        assert answer.headers["X-Amzn-Trace-Id"]
+        assert answer.read(6) == b"first "
+        gate.open()
+        assert answer.read() == b"rest"
+    with connected(url, f"/teapot?fails=1&port={gate.port}") as answer:
+        assert answer.read(6) == b"first "
+        gate.open()
+        with pytest.raises(http.client.IncompleteRead):
+            answer.read()
+
+
+@needs_node
+@pytest.mark.parametrize("path", ["/throw", "/empty", "/type"])
+def test_a_rest_api_answers_502_for_what_does_not_begin_with_a_prelude(
+    rest: RestApi, path: str
+) -> None:
+    answer = rest.ask("GET", path)
+    assert (answer.status_code, answer.json()) == (502, {"message": "Internal server error"})
+
+
+def test_a_rest_api_keeps_the_transfer_mode_which_only_proxies_have(aws: Aws) -> None:
+    api = RestApi(aws)
+    uri = streaming_uri(aws, "arn:aws:lambda:us-east-1:123456789012:function:orders")
+    api.method("GET", "/orders", uri, mode="STREAM")
+    where: Any = {"restApiId": api.id, "resourceId": api.resource("/orders"), "httpMethod": "GET"}
+    assert aws.rest.get_integration(**where)["responseTransferMode"] == "STREAM"
+    change: Any = {"op": "replace", "path": "/responseTransferMode", "value": "BUFFERED"}
+    changed = aws.rest.update_integration(**where, patchOperations=[change])
+    assert changed["responseTransferMode"] == "BUFFERED"
+    with pytest.raises(ClientError, match="Only proxy integrations"):
+        api.method("POST", "/orders", uri, kind="AWS", mode="STREAM")
 
 
 @needs_node

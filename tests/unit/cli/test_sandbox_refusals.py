@@ -97,11 +97,6 @@ SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
     "f\"{', '.join(unknown)} of targets of EventBridge Scheduler\"": (
         (SCHEDULE, {"target": [{"arn": None, "ecs_parameters": [{"task_count": 1}]}]}),
     ),
-    "'response streaming of REST APIs'": (
-        ("aws_api_gateway_integration", {"type": "AWS_PROXY", "response_transfer_mode": "STREAM"}),
-        ("aws_api_gateway_integration", {"type": "AWS_PROXY", "uri": STREAMING_URI}),
-        (REST_API, document({**PROXY, "uri": STREAMING_URI})),
-    ),
     "_OTHER_SOURCES[service]": (
         (MAPPING, {"topics": ["t"]}),
         (MAPPING, {"queues": ["q"]}),
@@ -195,8 +190,9 @@ def test_a_plan_announces_what_the_sandbox_will_refuse(refusal: str) -> None:
         ("aws_lambda_function_url", {"invoke_mode": "RESPONSE_STREAM"}),
         (
             "aws_api_gateway_integration",
-            {"type": "AWS_PROXY", "response_transfer_mode": "BUFFERED"},
+            {"type": "AWS_PROXY", "response_transfer_mode": "STREAM", "uri": STREAMING_URI},
         ),
+        (REST_API, document({**PROXY, "uri": STREAMING_URI, "responseTransferMode": "STREAM"})),
         (
             "aws_s3_bucket_notification",
             {"lambda_function": [{"events": ["s3:ObjectCreated:Put"]}], "queue": []},

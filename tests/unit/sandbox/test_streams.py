@@ -7,10 +7,13 @@ import pytest
 from botocore.eventstream import EventStreamBuffer
 
 from terralive_sandbox.apigateway import streamed_answers
+from terralive_sandbox.apigateway.failures import Failure, IntegrationError
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
+from terralive_sandbox.apigateway.rest.streaming import Limits, response_of
 from terralive_sandbox.front import event_stream
 from terralive_sandbox.functions.invoke_api import InvokeResponse
 from terralive_sandbox.functions.streams import ResponseStream, StreamedInvocation
+from terralive_sandbox.responses import BrokenStreamError
 
 DONE = InvokeResponse(b"", function_error=False, executed_version="1")
 
@@ -125,12 +128,61 @@ def test_a_prelude_has_the_status_the_headers_and_the_cookies() -> None:
     given = (
         b'{"statusCode": 201, "headers": {"X-A": "b", "Content-Type": "a/b"}, "cookies": ["c=d"]}'
     )
-    assert streamed_answers.status_and_headers(given) == (
+    assert streamed_answers.status_and_headers(given, has_lists=False) == (
         201,
         [("set-cookie", "c=d"), ("x-a", "b"), ("content-type", "a/b")],
     )
     octets = [("content-type", "application/octet-stream")]
-    assert streamed_answers.status_and_headers(b"{}") == (200, octets)
+    assert streamed_answers.status_and_headers(b"{}", has_lists=False) == (200, octets)
+
+
+def test_a_prelude_for_a_rest_api_may_have_lists_of_values() -> None:
+    given = b'{"headers": {"X-A": "a"}, "multiValueHeaders": {"X-B": ["b", "c"]}}'
+    status, headers = streamed_answers.status_and_headers(given, has_lists=True)
+    assert (status, headers[:-1]) == (200, [("x-b", "b"), ("x-b", "c"), ("x-a", "a")])
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "types", "limits"),
+    [
+        (29_000, ["REGIONAL"], Limits(29, 300)),
+        (900_000, ["EDGE"], Limits(900, 30)),
+        (2_000_000, ["PRIVATE"], Limits(900, 300)),
+    ],
+)
+def test_a_stream_of_a_rest_api_ends_after_its_timeout_and_when_it_is_idle(
+    milliseconds: int, types: list[str], limits: Limits
+) -> None:
+    assert Limits.of(milliseconds, types, time_scale=1.0) == limits
+
+
+async def _read(*pieces: bytes, limits: Limits, waits_before: int = -1) -> tuple[int, bytes]:
+    """Return the status and the body of a response in pieces, one of which never comes."""
+
+    async def invoke(stream: ResponseStream) -> InvokeResponse:
+        for number, piece in enumerate(pieces):
+            if number == waits_before:
+                await asyncio.Event().wait()
+            await stream.put(piece)
+        return InvokeResponse(b"", function_error=False, executed_version="1")
+
+    response = await response_of(StreamedInvocation(invoke), "orders", limits)
+    return response.status, b"".join([piece async for piece in response.pieces])
+
+
+def test_a_rest_api_streams_what_comes_after_the_prelude() -> None:
+    pieces = (b'{"statusCode": 201}' + bytes(8) + b"a", b"b")
+    assert asyncio.run(_read(*pieces, limits=Limits(60, 60))) == (201, b"ab")
+
+
+@pytest.mark.parametrize("limits", [Limits(0.05, 60), Limits(60, 0.05)])
+def test_a_rest_api_breaks_off_a_response_that_does_not_go_on(limits: Limits) -> None:
+    pieces = (b"{}" + bytes(8) + b"a", b"b")
+    with pytest.raises(BrokenStreamError):
+        asyncio.run(_read(*pieces, limits=limits, waits_before=1))
+    with pytest.raises(IntegrationError) as failed:
+        asyncio.run(_read(*pieces, limits=limits, waits_before=0))
+    assert failed.value.failure is Failure.TIMED_OUT
 
 
 @pytest.mark.parametrize(
@@ -138,7 +190,7 @@ def test_a_prelude_has_the_status_the_headers_and_the_cookies() -> None:
 )
 def test_a_prelude_of_other_types_is_malformed(prelude: bytes) -> None:
     with pytest.raises(MalformedAnswerError):
-        streamed_answers.status_and_headers(prelude)
+        streamed_answers.status_and_headers(prelude, has_lists=True)
 
 
 def test_events_are_read_by_botocore() -> None:

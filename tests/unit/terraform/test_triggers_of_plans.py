@@ -133,6 +133,20 @@ def test_integrations_and_authorizers_are_told_apart(plan: PlanDocument) -> None
             },
             {},
         ),
+        # In an OpenAPI document, before an apply and after it.
+        (
+            "aws_api_gateway_rest_api.shop",
+            {},
+            {"body": [f"{API}.response_streaming_invoke_arn", API]},
+        ),
+        (
+            "aws_api_gateway_rest_api.shop",
+            {
+                "body": '{"uri": "arn:aws:apigateway:eu-west-1:lambda:path/2021-11-15/functions/'
+                'arn:aws:lambda:eu-west-1:1:function:api:live/response-streaming-invocations"}'
+            },
+            {},
+        ),
     ],
 )
 def test_a_function_url_or_a_rest_api_may_take_streamed_responses(
@@ -157,6 +171,15 @@ def test_a_function_url_or_a_rest_api_may_take_streamed_responses(
         ),
         ("aws_api_gateway_integration.get", {}, {"uri": [f"{API}.invoke_arn"]}),
         ("aws_apigatewayv2_integration.get", {}, {"integration_uri": [f"{API}.invoke_arn"]}),
+        ("aws_api_gateway_rest_api.shop", {}, {"body": [f"{API}.invoke_arn", API]}),
+        (
+            "aws_api_gateway_rest_api.shop",
+            {
+                "body": '{"uri": "arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/'
+                'arn:aws:lambda:eu-west-1:1:function:api/invocations"}'
+            },
+            {},
+        ),
     ],
 )
 def test_other_callers_take_a_response_as_a_whole(

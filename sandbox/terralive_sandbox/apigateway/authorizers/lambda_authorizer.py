@@ -22,13 +22,12 @@ from terralive_sandbox.apigateway.authorizers.decisions import (
     AuthorizerFailure,
 )
 from terralive_sandbox.apigateway.authorizers.identity_sources import RequestParts
+from terralive_sandbox.apigateway.failures import Failure, IntegrationError
 from terralive_sandbox.apigateway.http_messages import not_emulated
 from terralive_sandbox.apigateway.integration import (
     DeployedStage,
     Event,
-    Failure,
     Gateway,
-    IntegrationError,
     with_stage_variables,
 )
 from terralive_stub.protocol.limits import INTEGRATION_SECONDS

@@ -16,6 +16,7 @@ from moto.apigatewayv2.models import Route
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.apigateway.cors import Cors
 from terralive_sandbox.apigateway.event_fields import ApiContext
+from terralive_sandbox.apigateway.failures import Failure, IntegrationError
 from terralive_sandbox.apigateway.http import events as http_events
 from terralive_sandbox.apigateway.http.authorization import RouteAuthorization
 from terralive_sandbox.apigateway.http.events import RouteMatch
@@ -25,16 +26,10 @@ from terralive_sandbox.apigateway.http_messages import (
     HttpRequest,
     HttpResponse,
 )
-from terralive_sandbox.apigateway.integration import (
-    DeployedStage,
-    Failure,
-    Gateway,
-    IntegrationError,
-    new_id,
-)
+from terralive_sandbox.apigateway.integration import DeployedStage, Gateway, new_id
 from terralive_sandbox.apigateway.openapi.gaps import EMULATED_SUBTYPES
 from terralive_sandbox.apigateway.rest.gateway import RestGateway
-from terralive_sandbox.responses import Response
+from terralive_sandbox.responses import Answer, StreamedResponse
 from terralive_stub.protocol.limits import HTTP_API_INTEGRATION_SECONDS
 
 # In an address of the sandbox: the path may begin with a stage's name, as on AWS.
@@ -59,7 +54,7 @@ class HttpGateway:
 
     async def answer(
         self, api_id: str, stage_name: str, path: str, received: sigv4.Request, source_ip: str
-    ) -> Response:
+    ) -> Answer:
         """Answer a request to an HTTP or REST API.
 
         Args:
@@ -98,6 +93,7 @@ class HttpGateway:
             account=place.account,
         )
         request = HttpRequest.below(path, received, source_ip)
+        response: HttpResponse | StreamedResponse
         try:
             if rest_api is not None:
                 response = await self._rest.answer(rest_api, context, request)

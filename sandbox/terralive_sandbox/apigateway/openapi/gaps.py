@@ -11,9 +11,6 @@ from terralive_sandbox.apigateway.openapi.document import Document, DocumentErro
 from terralive_sandbox.apigateway.openapi.operations import Operation
 from terralive_stub.shared.json_documents import Json, section, text
 
-# The end of the URI of an integration that streams a function's response:
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
-STREAMING_PATH: Final = "/response-streaming-invocations"
 # First-class integrations of HTTP APIs that the sandbox runs.
 EMULATED_SUBTYPES: Final = ("SQS-SendMessage", "EventBridge-PutEvents", "Kinesis-PutRecord")
 _EMULATED: Final = {"NONE", "AWS_IAM", "CUSTOM", "JWT"}
@@ -62,8 +59,6 @@ def _missing_of_integration(integration: Mapping[str, Json], *, of_http_api: boo
         yield f"{subtype} integrations"
     elif kind != "AWS_PROXY" and (of_http_api or kind != "MOCK"):
         yield f"{kind} integrations"
-    elif text(integration, "uri").endswith(STREAMING_PATH):
-        yield "response streaming of REST APIs"
     if of_http_api and (
         section(integration, "requestParameters") or section(integration, "responseParameters")
     ):

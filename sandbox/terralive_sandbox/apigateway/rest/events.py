@@ -29,6 +29,7 @@ from terralive_sandbox.apigateway.http_messages import (
 )
 from terralive_sandbox.apigateway.paths import PathMatch, match_path
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
+from terralive_sandbox.responses import Headers
 from terralive_stub.protocol.limits import BODY_BYTES, HEADER_BYTES
 
 # Request headers that do not reach a function, beside those that API Gateway replaces.
@@ -243,18 +244,26 @@ def response(answer: bytes, accept: str, binary_types: Sequence[str]) -> HttpRes
     if isinstance(single, dict) and not all(isinstance(v, str | bool) for v in single.values()):
         raise MalformedAnswerError("a header's value is no string")
     status = proxy_responses.status(value.get("statusCode", 200))
-    headers: list[tuple[str, str]] = []
-    for name, text in proxy_responses.merged_headers(value):
-        # API Gateway sets these headers itself, and keeps the function's under another name.
-        if name in _REMAPPED:
-            headers.append((f"x-amzn-remapped-{name}", text))
-        elif name != "transfer-encoding":
-            headers.append((name, text))
+    headers = remapped(proxy_responses.merged_headers(value))
     if not any(name == "content-type" for name, _ in headers):
         headers.append(("content-type", "application/json"))
     is_decoded = value.get("isBase64Encoded") and _is_binary(accept, binary_types)
     body = proxy_responses.body_bytes(value.get("body"), is_base64=is_decoded)
     return HttpResponse(status, headers, body)
+
+
+def remapped(headers: Headers) -> Headers:
+    """Return a function's headers as the client gets them.
+
+    API Gateway sets some headers itself, and keeps the function's under another name.
+    """
+    kept: Headers = []
+    for name, text in headers:
+        if name in _REMAPPED:
+            kept.append((f"x-amzn-remapped-{name}", text))
+        elif name != "transfer-encoding":
+            kept.append((name, text))
+    return kept
 
 
 def _is_binary(media_types: str, binary_types: Sequence[str]) -> bool:

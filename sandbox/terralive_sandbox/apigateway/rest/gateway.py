@@ -21,24 +21,22 @@ from moto.apigateway.models import (
 
 from terralive_sandbox.apigateway import event_fields
 from terralive_sandbox.apigateway.event_fields import ApiContext
+from terralive_sandbox.apigateway.failures import Failure, IntegrationError
 from terralive_sandbox.apigateway.http_messages import (
     GatewayResponseError,
     HttpRequest,
     HttpResponse,
     not_emulated,
 )
-from terralive_sandbox.apigateway.integration import (
-    Failure,
-    Gateway,
-    IntegrationError,
-    with_stage_variables,
-)
+from terralive_sandbox.apigateway.integration import Gateway, with_stage_variables
 from terralive_sandbox.apigateway.rest import events as rest_events
-from terralive_sandbox.apigateway.rest import gateway_responses, validation
+from terralive_sandbox.apigateway.rest import gateway_responses, streaming, validation
 from terralive_sandbox.apigateway.rest.authorization import MethodAuthorization
 from terralive_sandbox.apigateway.rest.gateway_responses import GatewayResponse
 from terralive_sandbox.apigateway.rest.tenants import tenant_of
 from terralive_sandbox.control.moto_gaps.api_gateway.apigateway import snapshot_of
+from terralive_sandbox.responses import StreamedResponse
+from terralive_stub.protocol.limits import INTEGRATION_SECONDS
 
 
 class RestGateway:
@@ -58,7 +56,7 @@ class RestGateway:
 
     async def answer(
         self, current: RestAPI, context: ApiContext, request: HttpRequest
-    ) -> HttpResponse:
+    ) -> HttpResponse | StreamedResponse:
         """Find the method of a request, check the caller, and run the method's integration.
 
         Args:
@@ -85,13 +83,12 @@ class RestGateway:
 
     async def _answer_method(
         self, api: RestAPI, context: ApiContext, request: HttpRequest
-    ) -> HttpResponse:
+    ) -> HttpResponse | StreamedResponse:
         """Answer a request to the API that a stage serves.
 
         Raises:
             GatewayResponseError: API Gateway answers, without the integration's response.
         """
-        variables = context.variables
         rest_events.check_size(request)
         match = rest_events.match_resource(_resources(api), request.method, request.path)
         # An unknown path gets the answer of an unsigned request, as on AWS.
@@ -107,25 +104,60 @@ class RestGateway:
             return _mock_response(integration)
         if integration.integration_type != "AWS_PROXY":
             raise not_emulated(f"{integration.integration_type} integrations of REST APIs")
-        # The source ARN has the method as it is declared: ANY stays ANY.
-        method_path = f"{context.stage}/{match.method}{match.resource.path}"
-        accept = request.header("accept")
         try:
-            response = await self._gateway.invoke(
-                rest_events.event(request, match, context, api.binaryMediaTypes),
-                lambda answer: rest_events.response(answer, accept, api.binaryMediaTypes),
-                uri=with_stage_variables(integration.uri, variables),
-                credentials=with_stage_variables(integration.credentials or "", variables),
-                source_arn=self._gateway.arn(api.id, method_path),
-                milliseconds=integration.timeout_in_millis,
-                tenant_id=tenant_of(
-                    integration.request_parameters or {}, request, match.parameters, context
-                ),
-            )
+            response = await self._invoke_proxy(api, match, integration, request, context)
         except IntegrationError as error:
             raise _response_to(error) from error
         response.headers.append(("x-amzn-trace-id", event_fields.trace_id(context)))
         return response
+
+    async def _invoke_proxy(
+        self,
+        api: RestAPI,
+        match: rest_events.MethodMatch,
+        integration: Integration,
+        request: HttpRequest,
+        context: ApiContext,
+    ) -> HttpResponse | StreamedResponse:
+        """Invoke the function of a Lambda proxy integration.
+
+        Raises:
+            IntegrationError: there is no answer.
+        """
+        # The source ARN has the method as it is declared: ANY stays ANY.
+        method_path = f"{context.stage}/{match.method}{match.resource.path}"
+        source_arn = self._gateway.arn(api.id, method_path)
+        event = rest_events.event(request, match, context, api.binaryMediaTypes)
+        uri = with_stage_variables(integration.uri, context.variables)
+        credentials = with_stage_variables(integration.credentials or "", context.variables)
+        mapped = integration.request_parameters or {}
+        tenant_id = tenant_of(mapped, request, match.parameters, context)
+        if uri.endswith(streaming.PATH):
+            invocation = self._gateway.begin_stream(
+                event,
+                uri=uri,
+                credentials=credentials,
+                source_arn=source_arn,
+                tenant_id=tenant_id,
+            )
+            limits = _limits_of(integration, api, self._gateway.time_scale)
+            return await streaming.response_of(invocation, uri, limits)
+        accept = request.header("accept")
+        return await self._gateway.invoke(
+            event,
+            lambda answer: rest_events.response(answer, accept, api.binaryMediaTypes),
+            uri=uri,
+            credentials=credentials,
+            source_arn=source_arn,
+            milliseconds=integration.timeout_in_millis,
+            tenant_id=tenant_id,
+        )
+
+
+def _limits_of(integration: Integration, api: RestAPI, time_scale: float) -> streaming.Limits:
+    milliseconds = int(integration.timeout_in_millis or INTEGRATION_SECONDS * 1000)
+    endpoint_types = api.endpoint_configuration["types"]
+    return streaming.Limits.of(milliseconds, endpoint_types, time_scale)
 
 
 def _gateway_responses_of(api: RestAPI) -> dict[str, GatewayResponse]:

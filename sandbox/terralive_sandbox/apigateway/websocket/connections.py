@@ -19,12 +19,11 @@ from moto.apigatewayv2.models import Route
 from websockets.http11 import Request as UpgradeRequest
 
 from terralive_sandbox.access import sigv4
+from terralive_sandbox.apigateway.failures import Failure, IntegrationError
 from terralive_sandbox.apigateway.http_messages import GatewayResponseError
 from terralive_sandbox.apigateway.integration import (
     DeployedStage,
-    Failure,
     Gateway,
-    IntegrationError,
     new_connection_id,
     new_id,
 )

@@ -23,7 +23,10 @@ from moto.apigateway.responses import APIGatewayResponse
 
 from terralive_sandbox.apigateway.rest.validation import BUILT_IN_MODELS
 from terralive_sandbox.control.moto_gaps.api_gateway import rest_documents
-from terralive_sandbox.control.moto_gaps.api_gateway.rest_documents import complete_integration
+from terralive_sandbox.control.moto_gaps.api_gateway.rest_documents import (
+    complete_integration,
+    set_transfer_mode,
+)
 from terralive_sandbox.control.moto_gaps.errors import not_emulated
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 
@@ -83,6 +86,7 @@ _INTEGRATION_FIELDS: Final = {
     "timeoutInMillis": _Field("timeout_in_millis", int),
     "requestParameters": _Field("request_parameters"),
     "requestTemplates": _Field("request_templates"),
+    "responseTransferMode": _Field("response_transfer_mode"),
 }
 _INTEGRATION_RESPONSE_FIELDS: Final = {
     "responseParameters": _Field("response_parameters"),
@@ -235,8 +239,9 @@ def _add_updates(replacements: Replacements) -> None:
 
 
 def _replace_put_integration(replacements: Replacements) -> None:
-    """Give integrations AWS's defaults, and the keys of a cache."""
+    """Give integrations AWS's defaults, the keys of a cache, and the response transfer mode."""
     moto_put_integration = APIGatewayResponse.put_integration
+    moto_to_json = Integration.to_json
 
     def put_integration(self: APIGatewayResponse) -> _JsonAnswer:
         status, headers, _ = moto_put_integration(self)
@@ -244,9 +249,15 @@ def _replace_put_integration(replacements: Replacements) -> None:
         integration: Integration = self.backend.get_integration(parts[2], parts[4], parts[6])
         complete_integration(integration, parts[4])
         integration.cache_key_parameters = self._get_param("cacheKeyParameters") or []
+        set_transfer_mode(integration, self._get_param("responseTransferMode"))
         return status, headers, json.dumps(integration.to_json())
 
+    def to_json(self: Integration) -> dict[str, Any]:
+        mode = getattr(self, "response_transfer_mode", "BUFFERED")
+        return {**moto_to_json(self), "responseTransferMode": mode}
+
     replacements.replace(APIGatewayResponse, "put_integration", put_integration)
+    replacements.replace(Integration, "to_json", to_json)
 
 
 def _replace_authorizers(replacements: Replacements) -> None:

@@ -66,6 +66,19 @@ def complete_integration(integration: Integration, resource_id: str) -> None:
         integration.cache_namespace = resource_id
 
 
+def set_transfer_mode(integration: Integration, mode: str | None) -> None:
+    """Set whether an integration streams responses. Moto keeps no such mode.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html
+
+    Raises:
+        BadRequestException: an integration of this type cannot stream.
+    """
+    if mode == "STREAM" and integration.integration_type not in {"AWS_PROXY", "HTTP_PROXY"}:
+        raise BadRequestException("Only proxy integrations can stream responses")
+    integration.response_transfer_mode = mode or "BUFFERED"  # type: ignore[attr-defined]
+
+
 def _import_rest_api(
     self: APIGatewayBackend, api_doc: dict[str, Any], fail_on_warnings: bool
 ) -> RestAPI:
@@ -287,6 +300,7 @@ class _Import:
         )
         integration.cache_key_parameters = settings.get("cacheKeyParameters") or []
         complete_integration(integration, resource.id)
+        set_transfer_mode(integration, text(given, "responseTransferMode").upper())
         for pattern, value in section(given, "responses").items():
             answer: Any = as_object(value)
             integration.create_integration_response(
