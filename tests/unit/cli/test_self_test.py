@@ -28,6 +28,7 @@ from terralive_cli.doctor.self_test.report import Facts, redacted, report
 from terralive_cli.doctor.self_test.results import SelfTestDone, SelfTestStep, measured
 from terralive_cli.doctor.self_test.running import environment_of
 from terralive_cli.doctor.self_test.trial import Trial
+from terralive_cli.main import main
 from terralive_cli.output.formats.plain import plain_text
 from terralive_cli.output.formats.text import TextLines
 from terralive_cli.output.interrupts import Interrupts
@@ -89,6 +90,7 @@ def test_settings_of_another_project_do_not_reach_its_commands() -> None:
         "PATH": "/bin",
         "AWS_PROFILE": "dev",
         "TERRALIVE_STAGE": "dev-ana",
+        "AWS_REGION": "us-east-1",
         "TERRALIVE_APP": "orders",
         "TERRALIVE_PROVIDER_MIRROR": "/mirror",
         "TF_VAR_name": "orders",
@@ -96,12 +98,14 @@ def test_settings_of_another_project_do_not_reach_its_commands() -> None:
         "TF_WORKSPACE": "dev",
         "TF_CLI_CONFIG_FILE": "/rc",
     }
-    assert environment_of(environ, "ana") == {
+    assert environment_of(environ, "ana", "eu-west-1") == {
         "PATH": "/bin",
         "AWS_PROFILE": "dev",
         "TERRALIVE_PROVIDER_MIRROR": "/mirror",
         "TF_CLI_CONFIG_FILE": "/rc",
         "TERRALIVE_USER": "ana",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
     }
 
 
@@ -265,3 +269,10 @@ def test_warnings_of_the_commands_are_problems_of_the_report(tmp_path: Path) -> 
         {"type": "connection", "state": "connected"},
     ]
     assert made.problems == ["`no-fallback`: x", "connection lost: timed out"]
+
+
+def test_options_of_the_self_test_without_it_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--project", str(tmp_path), "doctor", "--quick"]) == 2
+    assert "Add --self-test." in capsys.readouterr().err

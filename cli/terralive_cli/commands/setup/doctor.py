@@ -9,6 +9,7 @@ from terralive_cli.doctor.checks import checks_of
 from terralive_cli.doctor.examination import examine
 from terralive_cli.output import failures
 from terralive_cli.output.ui import Ui
+from terralive_stub.errors import ConfigurationError
 
 
 def run(
@@ -33,6 +34,9 @@ def run(
         quick: leave out what takes minutes.
         report: file of the self-test's report; None for one in the current folder.
         with_names: leave account ids and names in the report.
+
+    Raises:
+        ConfigurationError: `self-test-options`; also what a self-test raises.
     """
     if self_test:
         # The other checks need none of it.
@@ -42,6 +46,12 @@ def run(
         )
 
         return run_self_test(config, ui, Wishes(quick, report, with_names))
+    if quick or report is not None or with_names:
+        raise ConfigurationError(
+            "self-test-options",
+            "--quick, --report and --with-names are about the self-test.",
+            hint="Add --self-test.",
+        )
     done = examine(checks_of(config, ui, fix=fix), ui.emit)
     ui.emit(done)
     if done.failed:

@@ -27,19 +27,20 @@ _KEPT: Final = ("TERRALIVE_PROVIDER_MIRROR", "TERRALIVE_LOG", "TERRALIVE_LOG_FIL
 Events = list[dict[str, Json]]
 
 
-def environment_of(environ: Mapping[str, str], user: str) -> dict[str, str]:
+def environment_of(environ: Mapping[str, str], user: str, region: str) -> dict[str, str]:
     """Return the environment of a command, without what the user has set for another project.
 
     Args:
         environ: the environment of this process.
         user: name of the user, who owns the stage.
+        region: the region. The shell or the AWS profile may name another one than the user's app.
     """
     kept: dict[str, str] = {}
     for name, value in environ.items():
         is_settings = name.startswith("TERRALIVE_") and name not in _KEPT
         if not is_settings and not name.startswith(_OF_ANOTHER_APP):
             kept[name] = value
-    return {**kept, "TERRALIVE_USER": user}
+    return {**kept, "TERRALIVE_USER": user, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
 
 
 class Command(Protocol):
@@ -56,7 +57,7 @@ class Command(Protocol):
         """Check that it runs."""
 
     def interrupt(self) -> None:
-        """Send what Ctrl-C sends, if it runs."""
+        """Interrupt it, if it runs."""
 
     def finish(self, timeout_s: float) -> int | None:
         """Wait for its end, and return its exit code; None if it still runs then."""
@@ -127,9 +128,13 @@ class Running:
             raise self._failed("it has ended")
 
     def interrupt(self) -> None:
-        """Send what Ctrl-C sends, if it runs."""
+        """Interrupt it, if it runs, as Ctrl-C does.
+
+        SIGINT itself is ignored where the self-test is a background job of a script:
+        https://pubs.opengroup.org/onlinepubs/9699919799/utilities/V3_chap02.html#tag_18_11
+        """
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGTERM)
 
     def finish(self, timeout_s: float) -> int | None:
         """Wait for its end, and return its exit code; None if it still runs then."""

@@ -136,8 +136,8 @@ def _tried(place: _Place, ui: Ui, wishes: Wishes, checks: Sequence[CheckDone]) -
             ui.emit(failures.describe(error))
             code = failures.FAILED
         is_clean = trial.remove(interrupts)
-    file = wishes.report or Path.cwd() / f"{APP}-{place.stage}.md"
-    file.write_text(_page(place, wishes, checks, trial), "utf-8")
+    name = f"{APP}-{place.stage}.md"
+    file = _written(_page(place, wishes, checks, trial), wishes.report or Path.cwd() / name)
     ok = code == 0 and is_clean
     if is_clean:
         shutil.rmtree(place.folder, ignore_errors=True)
@@ -149,6 +149,16 @@ def _tried(place: _Place, ui: Ui, wishes: Wishes, checks: Sequence[CheckDone]) -
     if code == 0 and not is_clean:
         return failures.FAILED
     return code
+
+
+def _written(page: str, file: Path) -> Path:
+    """Write the report, in the folder for temporary files if its file cannot be written."""
+    try:
+        file.write_text(page, "utf-8")
+    except OSError:
+        file = Path(tempfile.gettempdir()) / file.name
+        file.write_text(page, "utf-8")
+    return file
 
 
 def _trial(place: _Place, options: Sequence[str], ui: Ui) -> Trial:
@@ -163,7 +173,8 @@ def _trial(place: _Place, options: Sequence[str], ui: Ui) -> Trial:
         config=ClientConfig(read_timeout=_ANSWER_SECONDS, retries={"total_max_attempts": 1}),
     )
     project = write_project(place.folder, place.stage, place.config, caller.account, target.sandbox)
-    return Trial(project, client, environment_of(os.environ, place.config.user), options, ui.emit)
+    environment = environment_of(os.environ, place.config.user, target.region)
+    return Trial(project, client, environment, options, ui.emit)
 
 
 def _page(place: _Place, wishes: Wishes, checks: Sequence[CheckDone], trial: Trial) -> str:
