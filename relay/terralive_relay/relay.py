@@ -223,6 +223,16 @@ class Relay:
         if self._failure is not None:
             raise self._failure
 
+    def restart_workers(self) -> None:
+        """Have new workers run the invocations from now on. Those that run go on to their ends."""
+        for pool in self._served.pools.values():
+            pool.mark_stale()
+
+    @property
+    def waiting(self) -> int:
+        """The number of invocations that no worker has taken yet."""
+        return sum(pool.waiting for pool in self._served.pools.values())
+
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the relay stops by itself; return True if it has.
 

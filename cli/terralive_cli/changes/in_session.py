@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 
-from terralive_cli.changes.saved_changes import Files, PressedKeys, SavedChanges
+from terralive_cli.changes.saved_changes import KEY, Files, SavedChanges
 from terralive_cli.live.served_app import ServedApp
 from terralive_cli.live.stage_relay import StageRelay
+from terralive_cli.output.interrupts import options_of
 from terralive_cli.output.ui import Ui
 from terralive_cli.unchanged.again import Start
 
@@ -42,13 +42,15 @@ def saved_changes(
         make_live = partial(applying.made_live_again, start, ui, relay)
         return applying.apply_while_served(ui, relay, served, make_live)
 
-    keys = None
+    key = ""
     if ui.takes_keys:
-        keys = _keys()
-    return SavedChanges(stage.config.project, find, apply, ui.emit, keys=keys, began_ns=began_ns)
-
-
-def _keys() -> PressedKeys:
-    from terralive_cli.changes.keys import Keys  # noqa: PLC0415  # only on a terminal
-
-    return Keys(sys.stdin)
+        key = KEY
+    return SavedChanges(
+        stage.config.project,
+        find,
+        apply,
+        ui.emit,
+        key=key,
+        again=f"terralive start {options_of(stage.config)}",
+        began_ns=began_ns,
+    )

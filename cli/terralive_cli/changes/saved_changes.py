@@ -22,7 +22,7 @@ from typing import Final, Protocol, TypeAlias
 
 from terralive_cli.changes.noticing import Noticing
 from terralive_cli.configuration.values import FILE
-from terralive_cli.output.events import ConfigurationChanged, Emit
+from terralive_cli.output.events import ConfigurationChanged, Emit, Message
 from terralive_cli.unchanged.files import Snapshot, TooManyFilesError, all_touched_since
 from terralive_stub.errors import TerraliveError
 
@@ -39,16 +39,6 @@ class Files(Protocol):
         """Look at the files."""
 
 
-class PressedKeys(Protocol):
-    """Keys of a terminal; see `keys.Keys`."""
-
-    def pressed(self) -> str:
-        """Return the keys that were pressed since the last call."""
-
-    def release(self) -> None:
-        """Put the terminal's mode back."""
-
-
 # Returns the files of the configuration that is live.
 Find: TypeAlias = Callable[[], Files]
 # Plans, asks and applies. It returns False where what was served stays, and has said why.
@@ -63,7 +53,8 @@ class SavedChanges:
         find: returns the configuration's files.
         apply: plans, asks and applies.
         emit: shows events.
-        keys: the user's keys; None where no user can press one.
+        key: the key that applies changes; "" where no user can press one.
+        again: the command that starts with other settings.
         began_ns: the time at which the plan of what is live began, in nanoseconds since the Unix
             epoch.
         clock: the monotonic time in seconds.
@@ -76,7 +67,8 @@ class SavedChanges:
         apply: Apply,
         emit: Emit,
         *,
-        keys: PressedKeys | None,
+        key: str,
+        again: str,
         began_ns: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -85,7 +77,8 @@ class SavedChanges:
         self._find = find
         self._apply = apply
         self._emit = emit
-        self._keys = keys
+        self._key = key
+        self._again = again
         self._clock = clock
         # The time at which the last plan began.
         self._began_ns = began_ns
@@ -94,31 +87,41 @@ class SavedChanges:
         # Decides what is told; None before the first look.
         self._noticing: Noticing | None = None
         # Whether there are changes that were told and that the key applies.
-        self._is_pending = False
+        self.is_pending = False
+        # Whether terralive.toml has changed since the session began.
+        self._has_other_settings = False
         # Whether nothing is looked at any more, because there are too many files.
         self._has_failed = False
         # No look before this time (`clock`).
         self._next_look = 0.0
 
     def look(self) -> None:
-        """Look at the files, show what has changed, and apply it if the user has pressed the key.
+        """Look at the files if it is time for that, and show what has changed."""
+        if self._clock() >= self._next_look:
+            self._look()
+
+    def apply(self) -> None:
+        """Plan the configuration as it is now, and apply it if the user agrees.
+
+        What is saved meanwhile is noticed afterwards.
 
         Raises:
-            KeyboardInterrupt: the user has ended the session. The terminal's mode is its own.
+            KeyboardInterrupt: the user has ended the session.
         """
-        try:
-            if self._clock() >= self._next_look:
-                self._look()
-            if self._wants_apply():
-                self._applied()
-        except BaseException:
-            self.release()
-            raise
-
-    def release(self) -> None:
-        """Put the terminal's mode back."""
-        if self._keys is not None:
-            self._keys.release()
+        if self._has_other_settings:
+            text = (
+                f"{FILE} has changed, but a session keeps its settings: leave with q, then type "
+                f"`{self._again}`."
+            )
+            self._emit(Message(message=text))
+        began_ns = time.time_ns()
+        if self._apply():
+            self._began_ns = began_ns
+            # The configuration may have other files now.
+            self._files = None
+            self.is_pending = False
+            self._has_failed = False
+        self._next_look = 0.0
 
     def _look(self) -> None:
         if self._has_failed:
@@ -150,31 +153,12 @@ class SavedChanges:
         settings = self._project / FILE
         if settings in files:
             # A session keeps its settings.
+            self._has_other_settings = True
             self._emit(ConfigurationChanged((FILE,)))
         others = tuple(os.path.relpath(path, self._project) for path in files if path != settings)
         key = ""
-        if others and self._keys is not None:
-            key = KEY
-        if others or self._is_pending:
+        if others:
+            key = self._key
+        if others or self.is_pending:
             self._emit(ConfigurationChanged(others, key))
-        self._is_pending = bool(others)
-
-    def _wants_apply(self) -> bool:
-        if self._keys is None:
-            return False
-        if not self._is_pending:
-            self._keys.release()
-            return False
-        return KEY in self._keys.pressed().lower()
-
-    def _applied(self) -> None:
-        """Apply the changes. What is saved meanwhile is noticed afterwards."""
-        self.release()
-        began_ns = time.time_ns()
-        if self._apply():
-            self._began_ns = began_ns
-            # The configuration may have other files now.
-            self._files = None
-            self._is_pending = False
-            self._has_failed = False
-        self._next_look = 0.0
+        self.is_pending = bool(others)

@@ -47,6 +47,9 @@ class ServingRelay(Protocol):
     def wait_connected(self, timeout_s: float) -> None: ...
     def serve(self, functions: Sequence[LocalFunction], timeout_s: float) -> None: ...
     def wait(self, timeout_s: float | None = None) -> bool: ...
+    def restart_workers(self) -> None: ...
+    @property
+    def waiting(self) -> int: ...
     def stop(self) -> None: ...
 
 
@@ -153,6 +156,18 @@ class StageRelay:
     def is_running(self) -> bool:
         """Tell whether there is a relay."""
         return self._relay is not None
+
+    @property
+    def waiting(self) -> int:
+        """The number of invocations that no worker has taken yet."""
+        if self._relay is None:
+            return 0
+        return self._relay.waiting
+
+    def restart_workers(self) -> None:
+        """Have new workers run the invocations from now on."""
+        if self._relay is not None:
+            self._relay.restart_workers()
 
     def wait(self, seconds: float) -> bool:
         """Wait until the relay stops by itself; return True if it has.

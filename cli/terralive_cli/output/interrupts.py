@@ -12,8 +12,10 @@ https://pubs.opengroup.org/onlinepubs/9699919799/functions/_exit.html
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import select
 import shlex
 import signal
 import sys
@@ -21,7 +23,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.output.events import Stopped
@@ -29,9 +31,10 @@ from terralive_terraform.runs.arguments import shown_arguments
 
 # Ctrl-C, a `kill`, and a closed terminal.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_Handler = Callable[[int, FrameType | None], object] | int | None
+Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 # Until a finalizer has ended in which an interrupt was dropped.
 _AGAIN_SECONDS: Final = 0.05
+_PIPE_BYTES: Final = 4096
 _DEPLOYING: Final = ("start", "apply")
 _UNDOING: Final = ("restore", "destroy")
 _CALLING: Final = ("invoke",)
@@ -83,7 +86,7 @@ def _handled(
     numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
     """Handle signals in another way while the context lasts."""
-    former = _handle(numbers, handler)
+    former = handle(numbers, handler)
     try:
         yield
     finally:
@@ -91,15 +94,15 @@ def _handled(
             signal.signal(number, known)
 
 
-def _handle(
+def handle(
     numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]
-) -> dict[signal.Signals, _Handler]:
+) -> dict[signal.Signals, Handler]:
     """Handle signals in another way from now on; ignored ones stay ignored.
 
     Returns:
         The handlers before, to put them back.
     """
-    former: dict[signal.Signals, _Handler] = {}
+    former: dict[signal.Signals, Handler] = {}
     for number in numbers:
         known = signal.getsignal(number)
         if known is not signal.SIG_IGN:
@@ -119,6 +122,10 @@ class Interrupts:
         # The signals that have come. `SimpleQueue.put` may interrupt itself:
         # https://docs.python.org/3/library/queue.html#queue.SimpleQueue.put
         self._queue: queue.SimpleQueue[signal.Signals] = queue.SimpleQueue()
+        # A pipe with a byte for each wake. The writing end is None when the pipe is closed.
+        self._wakes, wake = os.pipe()
+        self._wake: int | None = wake
+        os.set_blocking(wake, False)
         # Whether they are raised now.
         self._is_raised = False
         # The last one that was raised.
@@ -130,7 +137,7 @@ class Interrupts:
     def __enter__(self) -> Self:
         self._handlers.__enter__()
         # It stays after the context, and then only drops the signal.
-        _handle((signal.SIGHUP,), self._take)
+        handle((signal.SIGHUP,), self._take)
         return self
 
     def __exit__(
@@ -140,13 +147,36 @@ class Interrupts:
         trace: TracebackType | None,
     ) -> None:
         self._handlers.__exit__(kind, error, trace)
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            os.close(wake)
+            os.close(self._wakes)
 
-    def wait(self, seconds: float) -> signal.Signals | None:
-        """Wait for the next signal; None where none comes in this time."""
+    def wait(self, seconds: float, file: int | None = None) -> signal.Signals | None:
+        """Wait for the next signal; None where none comes in this time.
+
+        Args:
+            seconds: how long it waits.
+            file: a file descriptor; the wait also ends when something can be read there.
+        """
+        files = [self._wakes]
+        if file is not None:
+            files.append(file)
+        if self._queue.empty():
+            ready, _, _ = select.select(files, [], [], seconds)
+            if self._wakes in ready:
+                os.read(self._wakes, _PIPE_BYTES)
         try:
-            return self._queue.get(timeout=seconds)
+            return self._queue.get_nowait()
         except queue.Empty:
             return None
+
+    def wake(self) -> None:
+        """End a wait. The handler of another signal may call it."""
+        if self._wake is not None:
+            # A full pipe wakes, too.
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._wake, b"\0")
 
     @contextmanager
     def raised(self) -> Iterator[None]:
@@ -165,6 +195,7 @@ class Interrupts:
             self.last = signal.Signals(number)
             raise KeyboardInterrupt
         self._queue.put(signal.Signals(number))
+        self.wake()
 
 
 @contextmanager

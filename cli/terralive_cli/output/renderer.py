@@ -16,13 +16,17 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from functools import partial
 from types import TracebackType
-from typing import Final, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO, TypeAlias
 
 from terralive_cli.configuration.values import Output
 from terralive_cli.output.formats.json_lines import JsonLines
 from terralive_cli.output.formats.plain import Plain
 from terralive_relay.events import Event
+
+if TYPE_CHECKING:
+    from terralive_cli.view.live_view import LiveView  # heavy
 
 _CLOSE_SECONDS: Final = 5.0
 
@@ -57,6 +61,10 @@ class _Order(Enum):
     CLOSE = auto()
 
 
+# Events that belong together; an event to set, for `flush`; a change of the live view; or an order.
+_Item: TypeAlias = "tuple[Event, ...] | threading.Event | Callable[[], None] | _Order"
+
+
 class Renderer:
     """The only thread that writes to the terminal.
 
@@ -64,18 +72,17 @@ class Renderer:
 
     Args:
         output_format: the format.
+        view: the same format on a terminal, where it can show a footer; None elsewhere.
     """
 
-    def __init__(self, output_format: Format) -> None:
-        # The format on the screen; None after `leave_screen`. Only the renderer's thread changes
-        # it.
+    def __init__(self, output_format: Format, view: LiveView | None = None) -> None:
+        # The format on the screen, and its live view; None after `leave_screen`. Only the
+        # renderer's thread changes them.
         self._format: Format | None = output_format
+        self._view = view
         # A second output, on disk; None for none. It gets the events that come after it was set.
         self._journal: Journal | None = None
-        # Events that belong together; or an event to set, for `flush`; or an order.
-        self._queue: queue.SimpleQueue[tuple[Event, ...] | threading.Event | _Order] = (
-            queue.SimpleQueue()
-        )
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         # Held after the first `close`, so that a second one queues no second end.
         self._closed = threading.Lock()
         # Set by the renderer's thread when nobody reads the output any more.
@@ -102,7 +109,13 @@ class Renderer:
             return cls(Plain(stream, errors))
         from terralive_cli.output.formats.rich import Rich  # noqa: PLC0415  # heavy
 
-        return cls(Rich(stream, errors))
+        stream_format = Rich(stream, errors)
+        if not stream.isatty():
+            return cls(stream_format)
+        from terralive_cli.view.live_view import LiveView  # noqa: PLC0415  # heavy
+
+        view = LiveView(stream_format)
+        return cls(view, view)
 
     def emit(self, *events: Event) -> None:
         """Queue events; after `close` they are dropped.
@@ -120,6 +133,22 @@ class Renderer:
         """Write everything before to the screen, and nothing from now on."""
         self._queue.put(_Order.LEAVE_SCREEN)
         self.flush()
+
+    @property
+    def has_view(self) -> bool:
+        """Tell whether there is a live view."""
+        return self._view is not None
+
+    def change_view(self, change: Callable[[LiveView], None]) -> bool:
+        """Have the renderer's thread change the live view, after all events before.
+
+        Returns:
+            False where there is no live view.
+        """
+        if self._view is None:
+            return False
+        self._queue.put(partial(change, self._view))
+        return True
 
     def flush(self) -> None:
         """Wait until everything before is on the screen, at most a few seconds."""
@@ -155,7 +184,11 @@ class Renderer:
             elif isinstance(item, threading.Event):
                 item.set()
             elif isinstance(item, tuple):
+                self._write_events(item)
+            else:
                 self._write(item)
+            if self._view is not None and self._queue.empty():
+                self._write(self._view.draw)
         self._close_format()
         if self._journal is not None:
             with contextlib.suppress(OSError, ValueError):
@@ -164,6 +197,7 @@ class Renderer:
     def _leave_screen(self) -> None:
         self._close_format()
         self._format = None
+        self._view = None
         self.output_gone.clear()
 
     def _close_format(self) -> None:
@@ -171,15 +205,19 @@ class Renderer:
             with contextlib.suppress(OSError, ValueError):
                 self._format.close()
 
-    def _write(self, events: Sequence[Event]) -> None:
+    def _write_events(self, events: Sequence[Event]) -> None:
         if self._journal is not None and events:
             # A full disk takes nothing away from the screen. The next events may fit again.
             with contextlib.suppress(OSError, ValueError):
                 self._journal.write(events)
-        if self._format is None or self.output_gone.is_set():
+        if self._format is not None:
+            self._write(partial(self._format.write, events))
+
+    def _write(self, write: Callable[[], None]) -> None:
+        if self.output_gone.is_set():
             return
         try:
-            self._format.write(events)
+            write()
         except UnicodeEncodeError:
             return
         except (OSError, ValueError):  # a broken pipe, a closed stream, a full disk

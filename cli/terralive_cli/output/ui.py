@@ -6,11 +6,15 @@ import contextlib
 import shutil
 import termios
 import textwrap
-from typing import BinaryIO, TextIO
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from terralive_cli.output.renderer import Journal, Renderer
 from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from terralive_cli.view.live_view import LiveView  # heavy
 
 
 class Ui:
@@ -73,6 +77,15 @@ class Ui:
         """Wait until all events are on the screen, at most a few seconds."""
         self._renderer.flush()
 
+    @property
+    def has_view(self) -> bool:
+        """True if the output is a terminal that can show a footer."""
+        return self._renderer.has_view
+
+    def change_view(self, change: Callable[[LiveView], None]) -> bool:
+        """Change the live view, after all events before; return False where there is none."""
+        return self._renderer.change_view(change)
+
     def confirm(self, question: str) -> bool:
         """Ask before something changes. Only `y` and `yes` mean yes.
 
@@ -99,8 +112,21 @@ class Ui:
 
         The input has ended then, or the terminal was closed.
         """
+        with self._view_paused():
+            return self._typed(question)
+
+    @contextlib.contextmanager
+    def _view_paused(self) -> Iterator[None]:
+        """Keep the footer, and what happens meanwhile, off the screen."""
+        self.change_view(lambda view: view.pause())
         # The question is written by this thread, so the events before it must be on the screen.
         self.flush()
+        try:
+            yield
+        finally:
+            self.change_view(lambda view: view.resume())
+
+    def _typed(self, question: str) -> str | None:
         if not self.takes_typed_ahead:
             with contextlib.suppress(OSError, ValueError, termios.error):
                 termios.tcflush(self._answers.fileno(), termios.TCIFLUSH)
@@ -108,6 +134,12 @@ class Ui:
             self._questions.write(f"{_wrapped(question)} ")
             self._questions.flush()
             line = self._answers.readline()
+        except KeyboardInterrupt:
+            # What is written next does not begin behind the question.
+            with contextlib.suppress(OSError, ValueError):
+                self._questions.write("\n")
+                self._questions.flush()
+            raise
         except OSError:  # the terminal was closed
             return None
         if not line:

@@ -132,6 +132,12 @@ class Pool:
 
     # Methods for the relay
 
+    @property
+    def waiting(self) -> int:
+        """The number of invocations that no worker has taken yet."""
+        with self._lock:
+            return len(self._waiting)
+
     def submit(
         self,
         invocation: Invocation,

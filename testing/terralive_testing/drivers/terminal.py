@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import select
 import shutil
+import struct
 import subprocess
 import sys
 import termios
@@ -29,6 +31,18 @@ import fcntl, os, sys, termios
 
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execvp(sys.argv[1], sys.argv[1:])
+"""
+# Runs a Python program as a shell runs a command: the terminal is its own, and it waits.
+_WAITING: Final = """
+import fcntl, signal, subprocess, sys, termios
+
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+child = subprocess.Popen([sys.executable, "-c", *sys.argv[1:]], close_fds=False)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+print("pid", child.pid, flush=True)
+print("ended with", child.wait(), flush=True)
+sys.stdin.readline()
 """
 
 
@@ -167,6 +181,32 @@ class Terminal:
             process.kill()
             process.wait()
 
+    @contextmanager
+    def program(
+        self, *words: str, environment: Mapping[str, str] | None = None, files: Sequence[int] = ()
+    ) -> Iterator[int]:
+        """Run a Python program in it, and yield its process id. At its end, its code is shown.
+
+        Args:
+            words: the program's source, and its arguments.
+            environment: more environment variables.
+            files: file descriptors that it gets.
+        """
+        shell = subprocess.Popen(
+            [sys.executable, "-c", _WAITING, *words],
+            env=clean_environment(environment),
+            stdin=self.theirs,
+            stdout=self.theirs,
+            stderr=self.theirs,
+            start_new_session=True,
+            pass_fds=files,
+        )
+        try:
+            yield int(self.wait_for_line("pid "))
+        finally:
+            shell.kill()
+            shell.wait()
+
     def close(self) -> None:
         """Close its window. The shell in it gets SIGHUP, and nothing can be read or written."""
         if self._closed.is_set():
@@ -200,6 +240,14 @@ class Terminal:
     def shown(self) -> str:
         """What has appeared in it."""
         return self._shown.decode()
+
+    def shown_after(self, number: int) -> bytes:
+        """Return what has appeared in it, without the first bytes."""
+        return bytes(self._shown[number:])
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give it another size. The command in its foreground gets SIGWINCH."""
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def takes_lines(self) -> bool:
         """Tell whether it has its usual mode: it shows what is typed, and passes lines on."""

@@ -19,6 +19,7 @@ from terralive_testing.drivers.project import Project
 from terralive_testing.drivers.terminal import Terminal
 from terralive_testing.machine.processes import descendants, running
 from terralive_testing.machine.waiting import eventually
+from terralive_testing.oracles.screen import Screen
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -196,6 +197,78 @@ def test_the_first_ctrl_c_in_a_terminal_asks_and_serves_meanwhile(project: Proje
         terminal.type("k\n")
         assert asked.finish() == 130, asked.story()
         assert "1 function of stage dev-ana keeps its stub" in " ".join(asked.noise)
+
+
+# Reads its standard input, as `input()` and a debugger in the handler do.
+READS_STDIN = """
+import os, sys
+
+def handler(event, context):
+    print("the words", event["words"])
+    return [os.getpid(), sys.stdin.read()]
+"""
+
+
+def called(project: Project, words: str) -> object:
+    payload = json.dumps({"words": words})
+    answer = project.client("lambda").invoke(FunctionName="plain-greet", Payload=payload)
+    return json.loads(answer["Payload"].read())
+
+
+def test_the_live_view_shows_counts_and_obeys_keys_until_ctrl_c_twice(project: Project) -> None:
+    handler = project.root / "functions" / "greet" / "app.py"
+    before = handler.read_text("utf-8")
+    handler.write_text(READS_STDIN, "utf-8")
+    command = shlex.join([sys.executable, "-m", "terralive_cli", "start", "--sandbox"])
+    with Terminal.opened() as terminal, terminal.shell(project.root):
+        screen = Screen(terminal)
+        # How many of two modes of the terminal are not the usual ones.
+        modes = "$(stty -a | grep -c -e -icanon -e '-echo ')"
+        terminal.type(f"{command}; echo ended with $?, other modes {modes}\n")
+        screen.wait_for("Connected  0 running  0 answered")
+        screen.wait_for("q leave  ? keys")
+        eventually(lambda: not terminal.takes_lines(), "single keys")
+        # A key is not an input of the handler, and the handler takes none.
+        terminal.type("x")
+        first = called(project, "one")
+        assert isinstance(first, list)
+        assert first[1] == ""
+        screen.wait_for("1 answered")
+
+        terminal.type("ftwo\r")
+        screen.wait_for("filter: two")
+        called(project, "one")
+        called(project, "two")
+        screen.wait_for("3 answered")
+        screen.wait_for("the words two")
+        shown = "\n".join(screen.rows)
+        assert (shown.count("the words one"), shown.count("the words two")) == (1, 1)
+        terminal.type("\x1br")
+        screen.wait_for("Workers restart")
+        assert called(project, "three") != first
+        screen.wait_for("the words three")
+
+        terminal.type("\x1a")
+        screen.wait_for("Stopped")
+        screen.wait_for("ended with 148, other modes 0")
+        assert "q leave" not in "\n".join(screen.rows)
+        terminal.type("fg\n")
+        screen.resize(60, 24)
+        screen.wait_until(lambda rows: any(row.endswith("? keys") for row in rows), "the footer")
+        assert called(project, "four") != first
+        screen.wait_for("5 answered")
+
+        terminal.type("\x03")
+        screen.wait_for("[R]estore")
+        assert terminal.takes_lines()
+        assert called(project, "five") != first
+        terminal.type("\x03")
+        screen.wait_for("1 function of stage dev-ana keeps its stub")
+        terminal.type(f"echo in the end {modes}\n")
+        screen.wait_for("in the end 0")
+        assert screen.shows_cursor
+        assert "q leave" not in "\n".join(screen.rows)
+    handler.write_text(before, "utf-8")
 
 
 def test_a_start_says_why_it_plans_and_one_that_changes_nothing_leaves_the_record(

@@ -9,7 +9,6 @@ import io
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,7 +23,7 @@ from terralive_testing.machine.waiting import eventually
 # A command that reads keys until it is interrupted; in the terminal's background with a word.
 COMMAND = """
 import os, sys, time
-from terralive_cli.changes.keys import Keys
+from terralive_cli.view.keys import Keys
 from terralive_cli.output.interrupts import as_keyboard_interrupt
 
 keys = Keys(sys.stdin)
@@ -33,7 +32,6 @@ if len(sys.argv) > 1:
 looks = 0
 try:
     with as_keyboard_interrupt():
-        print("pid", os.getpid(), flush=True)
         while True:
             got = keys.pressed()
             if got:
@@ -47,34 +45,13 @@ except KeyboardInterrupt:
 finally:
     keys.release()
 """
-# What a shell does: the terminal is its own, and it waits for the command.
-SHELL = """
-import fcntl, signal, subprocess, sys, termios
-
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-child = subprocess.Popen([sys.executable, "-c", *sys.argv[1:]])
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-print("ended with", child.wait(), flush=True)
-sys.stdin.readline()
-"""
 
 
 @contextmanager
 def command(*words: str) -> Iterator[tuple[Terminal, int]]:
     """Run the command in a terminal. Yield the terminal and the command's process id."""
-    with Terminal.opened() as terminal:
-        shell = subprocess.Popen(
-            [sys.executable, "-c", SHELL, COMMAND, *words],
-            stdin=terminal.theirs,
-            stdout=terminal.theirs,
-            stderr=terminal.theirs,
-            start_new_session=True,
-        )
-        try:
-            yield terminal, int(terminal.wait_for_line("pid "))
-        finally:
-            shell.kill()
-            shell.wait()
+    with Terminal.opened() as terminal, terminal.program(COMMAND, *words) as process:
+        yield terminal, process
 
 
 def test_a_key_is_read_without_enter_and_ctrl_c_ends_the_command() -> None:

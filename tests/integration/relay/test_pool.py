@@ -450,6 +450,19 @@ def test_an_invocation_that_waits_for_a_worker_times_out_too(
     assert value(first) == str(tmp_path / "first")
 
 
+def test_invocations_that_no_worker_has_taken_are_counted(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
+    pool = make_pool(local_function(tmp_path, PID))
+    pool.hold()
+    waiting = [pool.submit(invocation()) for _ in range(2)]
+    assert pool.waiting == 2
+    pool.built()
+    for future in waiting:
+        value(future)
+    assert pool.waiting == 0
+
+
 def test_a_module_that_takes_longer_than_the_deadline_times_out(
     make_pool: MakePool, tmp_path: Path
 ) -> None:

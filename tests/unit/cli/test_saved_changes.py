@@ -7,16 +7,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from terralive_cli.changes.saved_changes import SavedChanges
+from terralive_cli.changes.saved_changes import KEY, SavedChanges
 from terralive_cli.changes.watched import WatchedFiles, watched_files
-from terralive_cli.output.events import ConfigurationChanged
+from terralive_cli.deploy.debug_stack import DebugStackOutputs
+from terralive_cli.live.stage_relay import StageRelay
+from terralive_cli.output.events import ConfigurationChanged, Message
 from terralive_cli.output.formats.text import TextLines
 from terralive_cli.unchanged.files import FileInputs
+from terralive_cli.view.pressing import Action
+from terralive_cli.view.session_view import SessionView
 from terralive_relay.events import Event
 from terralive_testing.fakes.user import AnsweringUser
+from terralive_workers.function import LocalFunction
 
 LONG_AFTER = 4_000_000_000_000_000_000  # nanoseconds since the Unix epoch
 
@@ -27,6 +33,7 @@ class FakeKeys:
 
     typed: str = ""
     single: bool = False
+    file: int | None = None
 
     def pressed(self) -> str:
         if not self.single:
@@ -37,6 +44,11 @@ class FakeKeys:
 
     def release(self) -> None:
         self.single = False
+
+
+def no_relay(outputs: DebugStackOutputs, functions: tuple[LocalFunction, ...]) -> NoReturn:
+    del outputs, functions
+    raise AssertionError("nothing is served")
 
 
 @dataclass
@@ -60,9 +72,18 @@ class Session:
             self.files,
             self.apply,
             self.emit,
-            keys=self.keys,
+            key="" if self.keys is None else KEY,
+            again="terralive start --stage dev-ana",
             began_ns=self.began_ns,
             clock=lambda: self.second,
+        )
+        self.view = SessionView(
+            AnsweringUser(self.root).ui,
+            self.keys,
+            self.changes,
+            StageRelay(self.root, no_relay),
+            wants_footer=False,
+            is_in_foreground=lambda: True,
         )
         self.look()
 
@@ -88,7 +109,10 @@ class Session:
     def look(self, times: int = 3) -> None:
         for _ in range(times):
             self.second += 100
+            action = self.view.look()
             self.changes.look()
+            if action is Action.APPLY:
+                self.changes.apply()
 
     def told(self) -> list[tuple[tuple[str, ...], str]]:
         """Look, and return what was told since the last time."""
@@ -226,6 +250,21 @@ def test_the_settings_are_taken_by_the_next_start_only(root: Path) -> None:
     session.press("a")
     assert session.applies == 0
     assert session.keys == FakeKeys(typed="a"), "nothing reads the terminal"
+
+
+def test_an_apply_says_that_the_settings_need_a_new_start(root: Path) -> None:
+    session = Session(root)
+    save(root, "terralive.toml", "other")
+    save(root, "main.tf", "other")
+    session.told()
+    session.press("a")
+    assert session.events == [
+        Message(
+            message="terralive.toml has changed, but a session keeps its settings: leave with q, "
+            "then type `terralive start --stage dev-ana`."
+        )
+    ]
+    assert session.applies == 1
 
 
 def test_the_key_applies_only_what_was_told_and_the_terminal_has_its_own_mode_then(

@@ -204,8 +204,8 @@ class Pressed(Interrupts):
         super().__init__()
         self._times = times
 
-    def wait(self, seconds: float) -> signal.Signals | None:
-        del seconds
+    def wait(self, seconds: float, file: int | None = None) -> signal.Signals | None:
+        del seconds, file
         self._times -= 1
         return signal.SIGINT if self._times >= 0 else None
 

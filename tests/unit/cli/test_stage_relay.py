@@ -29,6 +29,8 @@ class FakeRelay:
     served: list[tuple[LocalFunction, ...]]
     failure: TerraliveError | None = None
     stopped: bool = False
+    restarts: int = 0
+    waiting: int = 0
 
     def start(self) -> None:
         """It is connected at once."""
@@ -45,6 +47,9 @@ class FakeRelay:
     def wait(self, timeout_s: float | None = None) -> bool:
         del timeout_s
         return False
+
+    def restart_workers(self) -> None:
+        self.restarts += 1
 
     def stop(self) -> None:
         self.stopped = True

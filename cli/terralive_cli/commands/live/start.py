@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from terralive_cli.app.live_plan import LiveApp
@@ -31,6 +32,8 @@ from terralive_cli.sessions.own import OwnSession
 from terralive_cli.sessions.waiting import wait_until_live
 from terralive_cli.unchanged.again import Start, again
 from terralive_cli.unchanged.heard import Heard
+from terralive_cli.view.pressing import Action
+from terralive_cli.view.session_view import SessionView
 from terralive_relay.events import RelayEvent, Warned
 from terralive_sandbox.refusals import RefusalReader
 from terralive_stub.errors import StageHeldError
@@ -187,18 +190,20 @@ def _serve(
     stage, (outputs, live) = start.stage, made
     served = ServedApp(stage, ui, relay, in_background=session.is_detached)
     changes = saved_changes(start, ui, relay, served, began_ns)
+    view = SessionView.of(ui, changes, relay)
     leaving = Leaving(start, ui, served, session)
     try:
-        with Interrupts() as interrupts:
+        with Interrupts() as interrupts, view:
             try:
                 with interrupts.raised():
                     served.serve(outputs, live)
                 session.go_live(_functions_left(stage, live))
-                number = _until_the_end(stage, ui, relay, changes, interrupts)
+                view.open(interrupts.wake)
+                parts = _Serving(stage, ui, relay, changes, view)
+                number = _until_the_end(parts, interrupts)
             except KeyboardInterrupt:
                 # While the relay connected, or Terraform applied a saved change.
                 number = interrupts.last
-        changes.release()
         # It would take restored functions for replaced ones.
         served.pause_watch()
         if number is not None:
@@ -209,7 +214,6 @@ def _serve(
         leaving.is_held = True
         raise
     finally:
-        changes.release()
         served.pause_watch()
         ended = leaving.ended()
         _stop(relay, ui, ended)
@@ -224,31 +228,53 @@ def _functions_left(stage: Stage, live: LiveApp) -> int:
     return len(live.functions)
 
 
-def _until_the_end(
-    stage: Stage, ui: Ui, relay: StageRelay, changes: SavedChanges, interrupts: Interrupts
-) -> signal.Signals | None:
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """The parts of a session that are looked at while the relay serves.
+
+    Attributes:
+        stage: the stage.
+        ui: shows events.
+        relay: the relay.
+        changes: the saved changes of the configuration.
+        view: footer and keys.
+    """
+
+    stage: Stage
+    ui: Ui
+    relay: StageRelay
+    changes: SavedChanges
+    view: SessionView
+
+
+def _until_the_end(parts: _Serving, interrupts: Interrupts) -> signal.Signals | None:
     """Wait while the relay serves; return the signal that ends this, or None for another end.
 
     Output that nobody reads any more counts as a closed terminal: the terminal takes nothing some
-    time before the shell passes the signal on.
+    time before the shell passes the signal on. The key to leave counts as Ctrl-C.
 
     Raises:
         KeyboardInterrupt: a signal has come while saved changes were looked at, or applied.
     """
     refusals = None
-    if stage.target.sandbox is not None:
-        refusals = RefusalReader(stage.target.sandbox)
-    while not relay.wait(0):
-        number = interrupts.wait(_LOOK_SECONDS)
+    if parts.stage.target.sandbox is not None:
+        refusals = RefusalReader(parts.stage.target.sandbox)
+    while not parts.relay.wait(0):
+        number = interrupts.wait(_LOOK_SECONDS, parts.view.file)
         if number is not None:
             return number
         if refusals is not None:
-            _show_refusals(ui, refusals)
-        if ui.output_gone:
+            _show_refusals(parts.ui, refusals)
+        if parts.ui.output_gone:
             return signal.SIGHUP
+        action = parts.view.look()
+        if action is Action.LEAVE:
+            return signal.SIGINT
         # It may run Terraform, which an interrupt stops.
         with interrupts.raised():
-            changes.look()
+            parts.changes.look()
+            if action is Action.APPLY:
+                parts.changes.apply()
     return None
 
 

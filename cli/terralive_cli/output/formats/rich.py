@@ -24,9 +24,9 @@ from terralive_cli.output.formats.line import Line, Span, Style
 from terralive_cli.output.formats.printable import coloured, printable
 from terralive_cli.output.formats.text import TextLines, share_warnings
 from terralive_cli.output.formats.words import shortened
-from terralive_cli.output.stream.invocations import END_MARGIN
+from terralive_cli.output.stream.invocations import END_MARGIN, InvocationShown
 from terralive_cli.output.stream.ordered import OrderedStream
-from terralive_relay.events import Event
+from terralive_relay.events import Event, InvocationStarted, LogLine
 
 _LOOKS: Final = {
     Style.PLAIN: "",
@@ -39,6 +39,7 @@ _LOOKS: Final = {
     Style.LINK: "underline",
     Style.RAW: "",
 }
+_OF_INVOCATIONS: Final = (InvocationStarted, LogLine, InvocationShown)
 # A longer name is shortened, to leave room for the output of handlers.
 _COLUMN: Final = 24
 # Cells before a name (`12:00:00 `) and behind it.
@@ -102,6 +103,18 @@ class Rich:
         # The live line at the foot of the screen, while there is one.
         self._live: Live | None = None
         self._spinner = Spinner("dots")
+        # Tells whether an event is shown; the live view's filter.
+        self.shows: Callable[[Event], bool] = _every
+
+    @property
+    def console(self) -> Console:
+        """The console of the stream."""
+        return self._console
+
+    @property
+    def has_live_line(self) -> bool:
+        """Tell whether there is a live line at the foot of the screen."""
+        return self._live is not None
 
     def wake_by(self, wake: Callable[[], None]) -> None:
         """See `OrderedStream.wake_by`."""
@@ -114,16 +127,21 @@ class Rich:
     def close(self) -> None:
         for event in self._order.rest():
             self._write(event)
-        self._hide_live()
+        self.hide_live_line()
 
     def _write(self, event: Event) -> None:
         console = self._errors if isinstance(event, Failed) else self._console
-        for line in self._text.lines(event):
+        lines = self._text.lines(event)
+        if not self.shows(event):
+            return
+        for line in lines:
             text = rich_text(line, self._text.width)
             if line.live:
                 self._show_live(text)
                 continue
-            self._hide_live()
+            # Terraform's progress goes on below what invocations do.
+            if not isinstance(event, _OF_INVOCATIONS):
+                self.hide_live_line()
             # A terminal shows Ctrl-C as `^C`. The line would begin behind it, and be too long.
             if isinstance(event, Stopped) and console.is_terminal:
                 console.control(_LINE_START)
@@ -141,10 +159,15 @@ class Rich:
             )
             self._live.start()
 
-    def _hide_live(self) -> None:
+    def hide_live_line(self) -> None:
+        """Remove the live line, if there is one."""
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def _every(_event: Event) -> bool:
+    return True
 
 
 def rich_text(line: Line, width: int = 0) -> Text:
@@ -157,11 +180,12 @@ def rich_text(line: Line, width: int = 0) -> Text:
         text.append(f"{name}  ", _colour(line.hue))
     text.append(line.margin, "dim")
     for span in line.spans:
-        text.append_text(_styled(span))
+        text.append_text(styled(span))
     return text
 
 
-def _styled(span: Span) -> Text:
+def styled(span: Span) -> Text:
+    """Return a piece of a line with its colour."""
     if span.style is Style.RAW:
         words = coloured(span.text).replace("\t", _TAB)
         if "\x1b" not in words:

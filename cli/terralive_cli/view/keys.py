@@ -2,7 +2,8 @@
 
 The terminal's mode is changed only while somebody asks for keys: `pressed` changes it, `release`
 puts it back. Ctrl-C and Ctrl-Z stay signals. A command in the background reads nothing, because
-the system would stop it: https://man7.org/linux/man-pages/man4/tty_ioctl.4.html.
+the system would stop it: https://man7.org/linux/man-pages/man4/tty_ioctl.4.html. Handlers do not
+share the terminal: their standard input is empty.
 """
 
 from __future__ import annotations
@@ -28,27 +29,42 @@ class Keys:
         self._file = terminal.fileno()
         # The terminal's mode before it was changed; None while it is not changed.
         self._former: list[int | list[bytes | int]] | None = None
+        # Whether nothing can be read there any more.
+        self._has_ended = False
+
+    @property
+    def file(self) -> int | None:
+        """The file descriptor that has something to read when a key is pressed.
+
+        None while nothing may be read there, and after the terminal was closed.
+        """
+        if self._has_ended or not is_in_foreground(self._file):
+            return None
+        return self._file
 
     def pressed(self) -> str:
         """Return the keys that were pressed since the last call. It does not wait.
 
         The first call drops what was typed before it, and so does one after `release`.
         """
-        if not self._is_in_foreground():
+        if not is_in_foreground(self._file):
             return ""
         try:
             self._take_single_keys()
             ready, _, _ = select.select([self._file], [], [], 0)
             if not ready:
                 return ""
-            return os.read(self._file, _LONGEST).decode("ascii", "ignore")
+            typed = os.read(self._file, _LONGEST)
         except (OSError, termios.error):  # the terminal was closed
-            return ""
+            typed = b""
+        if not typed:
+            self._has_ended = True
+        return typed.decode("utf-8", "ignore")
 
     def release(self) -> None:
         """Put the terminal's mode back. What was typed is dropped: it is the answer to nothing."""
         former = self._former
-        if former is not None and self._is_in_foreground():
+        if former is not None and is_in_foreground(self._file):
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(self._file, termios.TCSAFLUSH, former)
         # Only now: a signal before this line leaves it to the next call.
@@ -66,10 +82,15 @@ class Keys:
         mode[_LOCAL_MODES] = single
         termios.tcsetattr(self._file, termios.TCSAFLUSH, mode)
 
-    def _is_in_foreground(self) -> bool:
-        """Tell whether this command may use the terminal."""
-        try:
-            return os.tcgetpgrp(self._file) == os.getpgrp()
-        except OSError:
-            # It controls no command, so it stops none.
-            return os.isatty(self._file)
+
+def is_in_foreground(terminal: int) -> bool:
+    """Tell whether this command may use a terminal.
+
+    Args:
+        terminal: its file descriptor.
+    """
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        # It controls no command, so it stops none.
+        return os.isatty(terminal)

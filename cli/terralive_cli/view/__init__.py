@@ -1,0 +1,1 @@
+"""The live view of `start` on a terminal: a footer below the stream, and keys."""
