@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -202,6 +203,13 @@ def test_the_proxy_is_that_of_the_environment() -> None:
 
 
 class _Refusing(BaseHTTPRequestHandler):
+    """API Gateway, which refuses a request without a signature, and a proxy that wants a login."""
+
+    def do_CONNECT(self) -> None:
+        self.send_response(407)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def do_GET(self) -> None:
         assert self.headers["Upgrade"] == "websocket"
         assert "Authorization" not in self.headers
@@ -239,3 +247,22 @@ def test_an_address_where_nobody_listens_is_unreachable() -> None:
         free.bind(("127.0.0.1", 0))
         outcome = check_connection([f"ws://127.0.0.1:{free.getsockname()[1]}/relay"], "")
     assert references(outcome) == ["websocket-unreachable"]
+
+
+def test_a_proxy_that_refuses_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving() as url:
+        port = url.removesuffix("/relay").rpartition(":")[2]
+        proxy = f"http://ana:secret@127.0.0.1:{port}"
+        monkeypatch.setenv("https_proxy", proxy)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        urls = addresses("eu-west-1", "amazonaws.com")
+        outcome = check_connection(urls, proxy_of(urls[0], os.environ))
+    (finding,) = outcome.findings
+    assert finding.reference == "websocket-unreachable"
+    assert f"through the proxy 127.0.0.1:{port}: " in finding.message
+    assert "407" in finding.message
+    assert "NO_PROXY" in finding.fix
+    assert "secret" not in str(outcome)

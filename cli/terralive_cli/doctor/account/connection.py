@@ -101,11 +101,17 @@ def connection_outcome(url: str, answer: Answer, proxy: str) -> Outcome:
             "*.execute-api.REGION.amazonaws.com through.",
         )
     else:
+        fix = "Check the network. If a proxy leads out of it, set HTTPS_PROXY to its address."
+        if proxy:
+            fix = (
+                "Ask who runs the proxy to let CONNECT to *.execute-api.REGION.amazonaws.com:443 "
+                "through. Where no proxy is needed for it, name the domain in NO_PROXY."
+            )
         finding = failed(
             "websocket-unreachable",
             f"{host} does not answer{way}: {answer.error}.",
             why=_WHY,
-            fix="Check the network. If a proxy leads out of it, set HTTPS_PROXY to its address.",
+            fix=fix,
         )
     return Outcome("no way to API Gateway", (finding,))
 

@@ -276,12 +276,17 @@ class Trial:
         return True, "nothing is left"
 
     def _left(self) -> list[str]:
-        """Return the names of functions that are still there."""
+        """Return the names of functions that are still there, or may be."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
+
         left: list[str] = []
         for name in (self.project.echo, self.project.call):
             try:
                 self.client.get_function(FunctionName=name)
             except self.client.exceptions.ResourceNotFoundException:
+                continue
+            except (BotoCoreError, ClientError) as error:
+                left.append(f"perhaps {name} ({error})")
                 continue
             left.append(name)
         return left
