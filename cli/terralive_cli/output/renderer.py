@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, TextIO, TypeAlias
 
 from terralive_cli.configuration.values import Output
 from terralive_cli.output.formats.json_lines import JsonLines
-from terralive_cli.output.formats.plain import Plain
 from terralive_relay.events import Event
 
 if TYPE_CHECKING:
@@ -105,7 +104,10 @@ class Renderer:
             output = Output.RICH if stream.isatty() else Output.PLAIN
         if output is Output.JSON:
             return cls(JsonLines(stream))
+        # `--help` shows no event, and does not wait for the text of all of them.
         if output is Output.PLAIN:
+            from terralive_cli.output.formats.plain import Plain  # noqa: PLC0415  # heavy
+
             return cls(Plain(stream, errors))
         from terralive_cli.output.formats.rich import Rich  # noqa: PLC0415  # heavy
 

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from terralive_testing.drivers.command import Command, run
+from terralive_testing.drivers.command import Command, Event, run
 from terralive_testing.drivers.project import Live, Project
 from terralive_testing.machine.processes import running
 from terralive_testing.machine.waiting import eventually
@@ -138,6 +138,11 @@ def command(live: Live, *words: str) -> Command:
     return run(["--project", str(root), *words, "--sandbox"], root)
 
 
+def is_of(event: Event, result: Event) -> bool:
+    """Tell whether an event is about the same invocation as this result."""
+    return bool(event["request_id"] == result["request_id"])
+
+
 @pytest.fixture(scope="module")
 def stopped(live: Live) -> Command:
     """`terralive stop`, for the session in the foreground."""
@@ -154,9 +159,9 @@ def test_logs_of_a_session_in_another_terminal_are_its_events(live: Live, stoppe
     seen = live.ready["seen"]
     (result,) = seen.of_type("result")
     assert [event["line"] for event in seen.of_type("log")] == ["seen elsewhere"]
-    assert seen.events == [
-        event for event in live.command.events if event.get("request_id") == result["request_id"]
-    ]
+    for kind in ("invocation", "log", "result"):
+        shown = [event for event in live.command.of_type(kind) if is_of(event, result)]
+        assert seen.of_type(kind) == shown
 
 
 def test_a_second_start_says_that_the_stage_runs_here_and_how_to_stop_it(

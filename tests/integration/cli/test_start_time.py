@@ -16,6 +16,7 @@ HEAVY = (
     "watchfiles",
     "websocket",
     "jinja2",
+    "terralive_cli.output.formats.text",
     "terralive_stub.broker.admission",
     "terralive_stub.protocol.messages",
 )
