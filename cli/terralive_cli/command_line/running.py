@@ -19,6 +19,7 @@ from terralive_cli.configuration.values import Config, Output
 from terralive_cli.output import failures, interrupts, thread_failures
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
+from terralive_cli.sessions.background import has_foreground
 from terralive_stub.shared.debug_log import start_log
 from terralive_terraform.runs.arguments import users_arguments
 
@@ -123,7 +124,8 @@ def _refuse_terragrunt(config: Config, ui: Ui) -> None:
     from terralive_cli.protection.terragrunt import check_terragrunt  # noqa: PLC0415
 
     warning = check_terragrunt(config)
-    if warning is not None:
+    # The command in the foreground has shown it.
+    if warning is not None and not has_foreground(os.environ):
         ui.emit(warning)
 
 

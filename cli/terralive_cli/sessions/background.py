@@ -31,6 +31,11 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SIGNALLED: Final = 128
 
 
+def has_foreground(environ: Mapping[str, str]) -> bool:
+    """Tell whether this process is the one in the background, before it has looked."""
+    return _PIPE in environ
+
+
 class Foreground:
     """The command in the foreground, as the process in the background sees it.
 

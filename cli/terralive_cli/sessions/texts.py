@@ -41,6 +41,14 @@ def already_runs(config: Config, session: Session) -> ConfigurationError:
     )
 
 
+def goes_on(session: Session, config: Config) -> str:
+    """Return the warning that a session does not end although its functions are restored."""
+    return (
+        f"{runs_here(session)} It goes on, although its functions get their own code back. "
+        f"`terralive stop {options_of(config)}` ends it."
+    )
+
+
 def in_background(session: Session, config: Config) -> str:
     """Return what a session that goes on in the background tells as its last line."""
     options = options_of(config)

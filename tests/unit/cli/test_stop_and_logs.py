@@ -21,9 +21,9 @@ from terralive_cli.output.events import Failed, LiveFunction, Message, Ready, St
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
 from terralive_cli.sessions import folders, stopping
+from terralive_cli.sessions.others import wait_until_live, warn_of_session
 from terralive_cli.sessions.own import OwnSession
 from terralive_cli.sessions.stopping import StopRequests
-from terralive_cli.sessions.waiting import wait_until_live
 from terralive_relay.events import Event, LogLine
 from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_testing.drivers.output_schema import faults
@@ -298,6 +298,16 @@ def test_until_ready_waits_for_the_session_that_runs(tmp_path: Path) -> None:
     with user() as (ui, _), pytest.raises(TerraliveError) as caught:
         wait_until_live(found, ui)
     assert caught.value.reference == "session-ended"
+
+
+def test_a_restore_warns_of_a_session_that_goes_on(tmp_path: Path) -> None:
+    running = Running(config(tmp_path))
+    with user() as (ui, screen):
+        warn_of_session(config(tmp_path), ui)
+        warn_of_session(config(tmp_path, sandbox=True), ui)
+    (warning,) = screen.of_type("warning")
+    assert "`terralive stop --stage dev-ana` ends it" in warning["message"]
+    running.close()
 
 
 def test_logs_show_the_newest_session_whole_or_in_part(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
+from terralive_cli.sessions.others import warn_of_session
 from terralive_cli.stacks.stage_apps import StageApps
 from terralive_relay.events import Warned
 from terralive_stub.errors import StageHeldError, TerraformError
@@ -42,6 +43,7 @@ def run(config: Config, ui: Ui, *, app: bool = False, takeover: bool = False) ->
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)
+        warn_of_session(config, ui)
         guard = Guard(stage, ui, takeover=takeover)
         # Another project's debug stack is refused before anything changes.
         debug_stack = DebugStack.opened(stage, joins=False)

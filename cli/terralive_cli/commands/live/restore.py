@@ -15,6 +15,7 @@ from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
+from terralive_cli.sessions.others import warn_of_session
 from terralive_cli.stacks.stage_apps import StageApps
 
 
@@ -30,6 +31,7 @@ def run(config: Config, ui: Ui, *, takeover: bool = False, deploy_local: bool = 
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)
+        warn_of_session(config, ui)
         wish = RestoreWish(deploys_local=deploy_local)
         try:
             restore_stage(stage, ui, takeover=takeover, wish=wish)

@@ -28,8 +28,8 @@ from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.sessions.background import Foreground, start_in_background, this_command
 from terralive_cli.sessions.folders import running
+from terralive_cli.sessions.others import wait_until_live
 from terralive_cli.sessions.own import OwnSession
-from terralive_cli.sessions.waiting import wait_until_live
 from terralive_cli.unchanged.again import Start, again
 from terralive_cli.unchanged.heard import Heard
 from terralive_cli.view.pressing import Action

@@ -1,24 +1,36 @@
-"""`start --until-ready` where a session runs already: it waits until that one is live."""
+"""Sessions of other processes, as commands meet them that work on the same stage."""
 
 from __future__ import annotations
 
 import time
 from typing import Final
 
+from terralive_cli.configuration.values import Config
 from terralive_cli.output.events import Ready
 from terralive_cli.output.ui import Ui
 from terralive_cli.sessions import folders
 from terralive_cli.sessions.events import SessionReported, SessionState
 from terralive_cli.sessions.folders import Found
 from terralive_cli.sessions.journals.reading import JournalReader
-from terralive_cli.sessions.texts import runs_here
+from terralive_cli.sessions.texts import goes_on, runs_here
+from terralive_relay.events import Warned
 from terralive_stub.errors import TerraliveError
 
 _LOOK_SECONDS: Final = 0.2
 
 
+def warn_of_session(config: Config, ui: Ui) -> None:
+    """Warn where a session of the stage runs here while its functions get their own code back.
+
+    One in the background is easily forgotten.
+    """
+    session = folders.running_session(config.project, config.stage, is_sandbox=config.sandbox)
+    if session is not None:
+        ui.emit(Warned(reference="session-running", message=goes_on(session, config)))
+
+
 def wait_until_live(found: Found, ui: Ui) -> None:
-    """Wait until a session is live, and show its event `ready`.
+    """Wait until a session is live, and show its event `ready`: for `start --until-ready`.
 
     Raises:
         TerraliveError: `session-ended`: it has ended before.
