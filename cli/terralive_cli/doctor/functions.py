@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from terralive_cli.configuration.values import LEAVES_OUT, Config
@@ -15,6 +16,7 @@ from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.doctor.findings import Finding, Outcome, SkippedError, failed, warning
 from terralive_cli.functions import interpreters
 from terralive_cli.functions.code_checks import handler_warning
+from terralive_cli.output.formats.words import listed
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
@@ -29,6 +31,7 @@ from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import LocalCode
 
 _HELD: Final = "stage-held-elsewhere"
+_SHOWN: Final = 5
 # Another terralive runs Terraform in the app's folder.
 _BUSY: Final = "folder-busy"
 
@@ -99,9 +102,7 @@ class AppLook:
 
 def functions_outcome(seen: AppSeen) -> Outcome:
     """Return the result for the functions of the app."""
-    findings = [*_of_refused(seen)]
-    for address, code in seen.code.items():
-        findings += _of_code(address, code)
+    findings = [*_of_refused(seen), *_of_handlers(seen), *_of_interpreters(seen)]
     refused = [item for item in seen.refused.values() if LEAVES_OUT not in item.reason]
     count = len(seen.code) + len(refused)
     return Outcome(f"{len(seen.code)} of {count} can run here", tuple(findings))
@@ -143,35 +144,48 @@ def _lines(item: NotLive) -> str:
     return "Nothing in terralive.toml makes it live."
 
 
-def _of_code(address: str, code: LocalCode) -> Iterator[Finding]:
-    yield from _of_interpreter(address, code)
-    text = handler_warning(code)
-    if text is not None:
+def _of_handlers(seen: AppSeen) -> Iterator[Finding]:
+    for address, code in seen.code.items():
+        text = handler_warning(code)
+        if text is not None:
+            yield warning(
+                "handler-doubtful",
+                f"{address}: {text}",
+                why="Its first invocation would likely fail.",
+                fix="Correct the file, or the function's handler.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A runtime in Lambda, and the interpreter that stands for it here."""
+
+    runtime: str
+    program: Path
+
+
+def _of_interpreters(seen: AppSeen) -> Iterator[Finding]:
+    """Yield one finding for all functions that differ in the same way."""
+    alike: dict[_Pair, list[str]] = {}
+    for address, code in seen.code.items():
+        program = interpreters.handler_interpreter(code)
+        if program is not None:
+            alike.setdefault(_Pair(code.runtime, program), []).append(address)
+    for pair, addresses in alike.items():
+        version = interpreters.version_of(pair.program)
+        if interpreters.mismatch(pair.runtime, pair.program, version) is None:
+            continue
+        setting = "python"
+        if interpreters.runtime_family(pair.runtime) == "nodejs":
+            setting = "node"
         yield warning(
-            "handler-doubtful",
-            f"{address}: {text}",
-            why="Its first invocation would likely fail.",
-            fix="Correct the file, or the function's handler.",
+            "runtime-differs",
+            f"{pair.runtime} in Lambda, and {version} here ({pair.program}): "
+            f"{listed(addresses, _SHOWN)}.",
+            why="Code that works here may fail in Lambda.",
+            fix="Install that version, or name another interpreter in terralive.toml: "
+            f"[functions.'{addresses[0]}'] {setting} = \"…\".",
         )
-
-
-def _of_interpreter(address: str, code: LocalCode) -> Iterator[Finding]:
-    program = interpreters.handler_interpreter(code)
-    if program is None:
-        return
-    version = interpreters.version_of(program)
-    if interpreters.mismatch(code.runtime, program, version) is None:
-        return
-    setting = "python"
-    if program == code.node:
-        setting = "node"
-    yield warning(
-        "runtime-differs",
-        f"{address} is {code.runtime} in Lambda, and {version} here ({program}).",
-        why="Code that works here may fail in Lambda.",
-        fix=f"Install that version, or name another interpreter in terralive.toml: "
-        f"[functions.'{address}'] {setting} = \"…\".",
-    )
 
 
 def _look(config: Config, ui: Ui) -> AppSeen:

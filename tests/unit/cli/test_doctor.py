@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ from terralive_stub.broker.leases import Lease, LeaseState
 from terralive_stub.errors import ConfigurationError, CredentialsError
 from terralive_terraform.substitution.marker import StageName
 from terralive_terraform.substitution.rules import NotLive
+from terralive_workers.function import LocalCode
 
 NOW = dt.datetime(2026, 11, 30, 15, 0, tzinfo=dt.UTC).timestamp()
 ARN = "arn:aws:sts::123456789012:assumed-role/dev/ana"
@@ -214,6 +216,35 @@ def test_functions_that_stay_as_they_are_are_named_with_what_to_add() -> None:
     assert outcome.message == "0 of 2 can run here"
     assert outcome.state is CheckState.FAILED
     assert outcome.findings[0].fix == "Add to terralive.toml:\n[x]\ny"
+
+
+def local_code(folder: Path, address: str, runtime: str, handler: str = "app.handler") -> LocalCode:
+    return LocalCode(
+        address=address,
+        runtime=runtime,
+        handler=handler,
+        path=folder,
+        python=Path(sys.executable),
+        node=Path("node"),
+    )
+
+
+def test_functions_with_another_interpreter_are_named_together(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("def handler(event, context): ...\n", "utf-8")
+    this = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    code = {
+        "f.a": local_code(tmp_path, "f.a", "python3.1"),
+        "f.b": local_code(tmp_path, "f.b", this),
+        "f.c": local_code(tmp_path, "f.c", "python3.1"),
+        "f.d": local_code(tmp_path, "f.d", this, "app.main"),
+    }
+    outcome = functions_outcome(AppSeen(code=code))
+    assert outcome.message == "4 of 4 can run here"
+    assert references(outcome) == ["handler-doubtful", "runtime-differs"]
+    doubtful, differs = outcome.findings
+    assert doubtful.message.startswith("f.d: ")
+    assert differs.message.endswith(": f.a, f.c.")
+    assert differs.message.startswith("python3.1 in Lambda, and 3.")
 
 
 def test_stubs_of_other_stages_are_named() -> None:
