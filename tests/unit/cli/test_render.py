@@ -477,6 +477,15 @@ def test_a_handlers_output_is_wrapped_below_its_margin(
     assert "".join(row[16:] for row in rows).replace(" ", "") == printed.replace(" ", "")
 
 
+def test_a_very_long_line_of_a_handler_is_folded_on_a_terminal_only() -> None:
+    text = "begin " + "x" * 5000
+    shown = strip(show(Output.RICH, LogLine("a1", "api", text), screen=Screen()))
+
+    assert "xxx… and 3.9 KB more, in .terralive/logs" in " ".join(shown.split())
+    assert shown.count("x") == 994
+    assert text in show(Output.PLAIN, LogLine("a1", "api", text))
+
+
 def test_json_without_spaces_is_wrapped_at_its_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")

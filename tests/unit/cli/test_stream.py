@@ -10,7 +10,7 @@ import pytest
 from terralive_cli.output.events import Ready
 from terralive_cli.output.formats.plain import plain_text
 from terralive_cli.output.formats.text import TextLines
-from terralive_cli.output.stream.errors import error_details
+from terralive_cli.output.stream.errors import error_lines
 from terralive_cli.output.stream.frames import Frame, library_of, read_trace
 from terralive_cli.output.stream.invocations import InvocationLines, InvocationShown
 from terralive_cli.output.stream.names import HUES, FunctionNames
@@ -301,7 +301,8 @@ def test_a_line_that_only_looks_like_a_report_is_shown(report: Sequence[str]) ->
 
 
 def details(message: str, *stack: str) -> list[str]:
-    lines = error_details(message, stack, "/code")
+    failed = replace(FAILED, error_message=message, stack=stack)
+    lines = error_lines(failed, "/code")
     return ["".join(span.text for span in line) for line in lines]
 
 
@@ -368,6 +369,16 @@ def test_the_chain_of_an_error_is_told_in_words() -> None:
         "api          int(x)",
         "api    while handling KeyError: 'id'",
         "api    one of them is TypeError",
+    ]
+
+
+def test_lines_of_code_that_the_errors_of_a_chain_share_are_shown_once() -> None:
+    cause = ErrorCause("ValueError", "", (*FAILED.stack, '  File "/code/x.py", line 1, in f\n'))
+    assert told(start("a"), replace(FAILED, causes=(cause,)))[2:] == [
+        "api    /code/app.py:2 in handler",
+        'api        event["x"]',
+        "api    caused by ValueError",
+        "api      /code/x.py:1 in f",
     ]
 
 

@@ -23,7 +23,7 @@ from terralive_cli.output.events import Failed, Stopped
 from terralive_cli.output.formats.line import Line, Span, Style
 from terralive_cli.output.formats.printable import coloured, printable
 from terralive_cli.output.formats.text import TextLines, share_warnings
-from terralive_cli.output.formats.words import shortened
+from terralive_cli.output.formats.words import shortened, size
 from terralive_cli.output.stream.invocations import END_MARGIN, InvocationShown
 from terralive_cli.output.stream.ordered import OrderedStream
 from terralive_relay.events import Event, InvocationStarted, LogLine
@@ -58,6 +58,9 @@ _HUES: Final = (
     "bright_green",
     "bright_yellow",
 )
+# A line of a handler that is longer is folded to its beginning. In characters.
+_LONGEST_OUTPUT: Final = 2000
+_FOLDED_OUTPUT: Final = 1000
 # A tab would end wherever the terminal has its stops.
 _TAB: Final = "    "
 # A narrower terminal wraps by itself.
@@ -184,10 +187,18 @@ def rich_text(line: Line, width: int = 0) -> Text:
     return text
 
 
+def _folded(text: str) -> str:
+    """Return the beginning of a very long line, and the size of its rest."""
+    if len(text) <= _LONGEST_OUTPUT:
+        return text
+    rest = size(len(text) - _FOLDED_OUTPUT)
+    return f"{text[:_FOLDED_OUTPUT]}… and {rest} more, in .terralive/logs"
+
+
 def styled(span: Span) -> Text:
     """Return a piece of a line with its colour."""
     if span.style is Style.RAW:
-        words = coloured(span.text).replace("\t", _TAB)
+        words = _folded(coloured(span.text)).replace("\t", _TAB)
         if "\x1b" not in words:
             return Text(words)
         return Text.from_ansi(words)

@@ -10,7 +10,7 @@ from typing import Final
 from terralive_cli.output.formats.line import Span, Style
 from terralive_cli.output.formats.words import plural
 from terralive_cli.output.stream.frames import Frame, read_trace
-from terralive_relay.events import ErrorCause
+from terralive_relay.events import InvocationFinished
 
 _RELATIONS: Final = {"cause": "caused by", "context": "while handling", "part": "one of them is"}
 _SHOWN_FRAMES: Final = 6
@@ -28,13 +28,34 @@ def error_title(error_type: str, message: str) -> str:
     return f"{error_type}: {first}"
 
 
-def error_details(message: str, stack: Sequence[str], folder: str) -> Iterator[tuple[Span, ...]]:
-    """Yield the lines below an error's first one.
+def error_lines(event: InvocationFinished, folder: str) -> Iterator[tuple[Span, ...]]:
+    """Yield the lines below the first line of an error, and those of what led to it.
 
     Args:
-        message: the whole message of the error.
+        event: the end of the invocation.
+        folder: the folder that paths are shown relative to.
+    """
+    # Errors of a chain often come from the same lines of code, which are shown once.
+    shown: set[Frame] = set()
+    yield from _details(event.error_message, event.stack, folder, shown)
+    for cause in event.causes:
+        title = error_title(cause.error_type, cause.error_message)
+        words = _RELATIONS.get(cause.relation, cause.relation)
+        yield (Span(f"{words} ", Style.FAINT), Span(title, Style.BAD))
+        for spans in _details(cause.error_message, cause.stack, folder, shown):
+            yield (Span("  "), *spans)
+
+
+def _details(
+    message: str, stack: Sequence[str], folder: str, shown: set[Frame]
+) -> Iterator[tuple[Span, ...]]:
+    """Yield the lines below the first line of one error.
+
+    Args:
+        message: its whole message.
         stack: its stack trace, as the runtime has written it.
         folder: the folder that paths are shown relative to.
+        shown: the frames that were shown for other errors; those of this one are added.
     """
     _, *more = message.splitlines() or [""]
     yield from _folded_lines(more, Style.BAD)
@@ -42,17 +63,9 @@ def error_details(message: str, stack: Sequence[str], folder: str) -> Iterator[t
     # Node.js repeats type and message before the frames.
     others = [line for line in trace.others if not _is_repeated(line, message)]
     yield from _folded_lines(others, Style.FAINT)
-    yield from _frame_lines(trace.frames, folder)
-
-
-def cause_lines(causes: Sequence[ErrorCause], folder: str) -> Iterator[tuple[Span, ...]]:
-    """Yield the lines for the exceptions that led to an error."""
-    for cause in causes:
-        title = error_title(cause.error_type, cause.error_message)
-        words = _RELATIONS.get(cause.relation, cause.relation)
-        yield (Span(f"{words} ", Style.FAINT), Span(title, Style.BAD))
-        for spans in error_details(cause.error_message, cause.stack, folder):
-            yield (Span("  "), *spans)
+    frames = [frame for frame in trace.frames if frame not in shown]
+    shown.update(frames)
+    yield from _frame_lines(frames, folder)
 
 
 def _is_repeated(line: str, message: str) -> bool:

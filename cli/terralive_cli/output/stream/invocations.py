@@ -13,7 +13,7 @@ from typing import Final
 
 from terralive_cli.output.formats.line import Line, Span, Style
 from terralive_cli.output.formats.words import age, duration, plural, size, span
-from terralive_cli.output.stream.errors import cause_lines, error_details, error_title
+from terralive_cli.output.stream.errors import error_lines, error_title
 from terralive_cli.output.stream.names import FunctionNames
 from terralive_cli.output.stream.words import trigger_words
 from terralive_relay.events import Event, InvocationFinished, InvocationStarted, LogLine
@@ -113,11 +113,7 @@ class InvocationLines:
         lines.append(self.line(event, event.function, *spans, margin=END_MARGIN))
         is_load_error = self._load_errors.pop(event.function, None) == title
         if not event.ok and not is_load_error and event.request_id not in self._logged_errors:
-            details = [
-                *error_details(event.error_message, event.stack, self._folder),
-                *cause_lines(event.causes, self._folder),
-            ]
-            for part in details:
+            for part in error_lines(event, self._folder):
                 lines.append(self.line(event, event.function, *part, margin=_BELOW_END))
         self._running.pop(event.request_id, None)
         self._logged_errors.discard(event.request_id)
