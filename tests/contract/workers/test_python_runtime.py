@@ -346,6 +346,26 @@ def test_a_handler_sees_its_caller_in_the_context(
     same(*both(api, tmp_path, code, [asked, invocation({}, seconds=LIMIT_SECONDS)]))
 
 
+def test_a_trace_context_of_the_caller_is_apart_from_its_client_context(
+    api: RuntimeApi, tmp_path: Path
+) -> None:
+    """Awslambdaric has it since 4.2. With a former version, only the rest is compared."""
+    fields = {"traceparent": "00-1-2-01", "baggage": "a=1", "tracestate": 7, "other": "no"}
+    code = """
+        from awslambdaric.lambda_context import LambdaContext
+        def handler(event, context):
+            if not hasattr(LambdaContext, "w3c"):
+                return "a former version"
+            client = context.client_context
+            return [context.w3c(), client and client.custom, hasattr(client, "w3c")]
+        """
+    contexts = (json.dumps({"custom": {"a": 1}, "w3c": fields}), '{"w3c": 3}', "")
+    asked = [invocation({}, client_context=context) for context in contexts]
+    ours, theirs = both(api, tmp_path, code, asked)
+    assert ours.calls == theirs.calls
+    assert all(call.startswith("response") for call, *_ in ours.calls)
+
+
 def test_a_broken_client_context_is_the_callers_fault(api: RuntimeApi, tmp_path: Path) -> None:
     same(*both(api, tmp_path, HANDLERS["echo"], [invocation({}, client_context="{nonsense")]))
 
@@ -384,6 +404,21 @@ def test_logs_in_json_are_the_same(api: RuntimeApi, tmp_path: Path, name: str, l
     ours, theirs = both(api, tmp_path, HANDLERS[name], asked, environment=chosen)
     assert ours.calls == theirs.calls
     assert records(ours) == records(theirs)
+
+
+def test_an_error_that_is_logged_outside_of_an_except_block_fails_in_json(
+    api: RuntimeApi, tmp_path: Path
+) -> None:
+    """It fails on Lambda, so that it must not pass here."""
+    code = """
+        import logging
+        def handler(event, context): logging.error("nothing was raised", exc_info=True)
+        """
+    chosen = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
+    for run in both(api, tmp_path, code, [invocation({})], environment=chosen):
+        ((call, kind, body),) = run.calls
+        assert (call.partition(" ")[0], kind) == ("error", "Unhandled")
+        assert json.loads(body)["errorType"] == "AttributeError"
 
 
 def records(run: Transcript) -> list[object]:

@@ -13,6 +13,7 @@ from textwrap import dedent
 import pytest
 
 from terralive_relay.describe.causes import describe_causes
+from terralive_relay.events import LogLine, Warned
 from terralive_relay.pool import records
 from terralive_relay.pool.pool import Pool
 from terralive_stub.errors import ConfigurationError
@@ -127,6 +128,31 @@ def program(path: Path, code: str) -> Path:
     path.write_text(dedent(code).lstrip())
     path.chmod(0o755)
     return path
+
+
+@needs_node
+@pytest.mark.parametrize("end", ["return 1", "process.exit(0)"])
+def test_all_that_a_node_handler_writes_comes_before_its_end(
+    run: Run, sink: Recorder, tmp_path: Path, end: str
+) -> None:
+    """Node.js writes to a pipe in the background: 64 KB were in it, and the rest came too late."""
+    code = f"""
+        exports.handler = async (event) => {{
+          process.stdout.write('o'.repeat(200_000) + 'END\\n')
+          process.stderr.write('e'.repeat(200_000) + 'END\\n')
+          for (let number = 0; number < 2_000; number++) console.log('line', number, event)
+          {end}
+        }}
+        """
+    run(node_function(tmp_path, code), "x" * 100)
+    logs = sink.of_type(LogLine)
+    (request_id,) = {log.request_id for log in logs if log.request_id}
+    own = sink.lines(request_id)
+    assert "o" * 200_000 + "END" in own
+    assert "e" * 200_000 + "END" in own
+    assert sum("line" in line for line in own) == 2_000
+    late = [warning for warning in sink.of_type(Warned) if "after-answer" in warning.reference]
+    assert late == []
 
 
 @needs_node

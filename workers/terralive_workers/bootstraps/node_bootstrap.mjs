@@ -222,7 +222,18 @@ function noteInvocation(headers) {
   return global[REQUEST_ID];
 }
 
+/**
+ * Have all output written when a write returns, as on Lambda. Otherwise what a pipe does not hold
+ * (64 KB) would come after the answer, and be lost at the end of the process.
+ */
+function writeAtOnce() {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream._handle?.setBlocking?.(true);
+  }
+}
+
 function setUpLogging() {
+  writeAtOnce();
   const format = IN_JSON ? jsonLine : textLine;
   const lowest = Math.max(0, LEVELS.indexOf(process.env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase()));
   LEVELS.forEach((level, rank) => {

@@ -324,11 +324,15 @@ _CONTEXT_ATTRIBUTES = (
 )
 
 
+# https://www.w3.org/TR/trace-context/, https://www.w3.org/TR/baggage/
+_TRACE_FIELDS = frozenset({"traceparent", "tracestate", "baggage"})
+
+
 class LambdaContext:
     """The second argument of a handler."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        client_context = _client_context(headers)
+        client_context, self._trace_fields = _client_context(headers)
         identity = _identity(headers)
         environ = os.environ.get
         self.aws_request_id = headers["lambda-runtime-aws-request-id"]
@@ -353,6 +357,10 @@ class LambdaContext:
             now = time.time()
         return max(0, self._epoch_deadline_time_in_ms - int(now * 1000))
 
+    def w3c(self) -> dict[str, str]:
+        """Return the W3C trace context that the caller has sent in its client context."""
+        return dict(self._trace_fields)
+
     def log(self, msg: object) -> None:
         sys.stdout.write(str(msg))
 
@@ -360,13 +368,22 @@ class LambdaContext:
         return f"LambdaContext([{_format_attributes(self, _CONTEXT_ATTRIBUTES)}])"
 
 
-def _client_context(headers: Mapping[str, str]) -> ClientContext | None:
+def _client_context(headers: Mapping[str, str]) -> tuple[ClientContext | None, dict[str, str]]:
+    """Return the client context, and the W3C trace context in it, which handlers get apart."""
     values = _header_json(headers, "lambda-runtime-client-context", "Client Context")
     if values is None:
-        return None
+        return None, {}
+    traced = values.pop("w3c", None)
+    fields: dict[str, str] = {}
+    if isinstance(traced, dict):
+        fields = {
+            name: value
+            for name, value in traced.items()
+            if name in _TRACE_FIELDS and isinstance(value, str)
+        }
     client = values.get("client")
     values["client"] = Client(client) if isinstance(client, dict) else None
-    return ClientContext(values)
+    return ClientContext(values), fields
 
 
 def _identity(headers: Mapping[str, str]) -> CognitoIdentity:
@@ -471,9 +488,8 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             kind, value, trace = record.exc_info
             fields["stackTrace"] = traceback.format_tb(trace)
-            fields["errorType"] = None
-            if kind:
-                fields["errorType"] = kind.__name__
+            # `exc_info=True` outside of an `except` block has no kind. It fails as on Lambda.
+            fields["errorType"] = kind.__name__  # type: ignore[union-attr]
             fields["errorMessage"] = str(value)
             fields["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
         fields["tenantId"] = LambdaLoggerFilter.tenant_id
