@@ -196,7 +196,7 @@ def test_several_roots_have_to_be_named(tmp_path: Path, capsys: pytest.CaptureFi
     assert "--ci github" not in json.dumps(init(capsys, tmp_path, *roots, "--ci", "none"))
     orders = (tmp_path / "services" / "orders" / "terralive.toml").read_text("utf-8")
     assert 'dir = "infra"' in orders
-    assert "LIVE_PROJECT ?= services/orders\n" in (tmp_path / "live.mk").read_text("utf-8")
+    assert "LIVE_PROJECT ?= services/mail\n" in (tmp_path / "live.mk").read_text("utf-8")
     assert set(states(init(capsys, tmp_path, *roots)).values()) == {"unchanged"}
 
 
@@ -204,7 +204,11 @@ def test_several_roots_have_to_be_named(tmp_path: Path, capsys: pytest.CaptureFi
     ("repository", "folders", "names"),
     [
         ("acme", ["services/orders", "services/mail"], ["acme-orders", "acme-mail"]),
-        ("acme", ["a/infra", "b/infra"], ["acme-a-infra", "acme-b-infra"]),
+        ("acme", ["a/infra", "b/infra"], ["acme-a", "acme-b"]),
+        ("acme", ["x/a", "y/a"], ["acme-x-a", "acme-y-a"]),
+        ("acme", [""], [""]),
+        ("acme", ["infra"], [""]),
+        ("acme", ["services/orders"], ["acme-orders"]),
         ("a-long-name-" * 4, ["orders", "mail"], ["orders", "mail"]),
         ("acme", ["x" * 90 + "1", "x" * 90 + "2"], ["1-" + "x" * 38, "2-" + "x" * 38]),
     ],
@@ -213,6 +217,30 @@ def test_apps_of_one_repository_have_names_of_their_own(
     repository: str, folders: list[str], names: list[str]
 ) -> None:
     assert app_names(repository, folders) == names
+
+
+def test_a_second_project_of_a_repository_shares_the_files_of_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / ".git" / "HEAD", "ref: refs/heads/main\n")
+    write(tmp_path / ".git" / "config", '[remote "origin"]\n\turl = git@github.com:acme/shop.git\n')
+    write(tmp_path / ".github" / "CODEOWNERS", "")
+    write(tmp_path / "Makefile", "test:\n")
+    for name in ("orders", "mail"):
+        write(tmp_path / name / "main.tf", 'resource "aws_lambda_function" "x" {}\n')
+        init(capsys, tmp_path / name, "--yes")
+    assert 'app = "shop-mail"' in (tmp_path / "mail" / "terralive.toml").read_text("utf-8")
+    for file in ("live.mk", "AGENTS.md"):
+        text = (tmp_path / file).read_text("utf-8")
+        assert "mail" in text
+        assert "orders" in text
+    job = (tmp_path / ".github" / "workflows" / "terralive-cleanup.yml").read_text("utf-8")
+    assert "terralive --project orders destroy" in job
+    assert "terralive --project mail destroy" in job
+    # From the top, the root's own project is found.
+    events = init(capsys, tmp_path, "--yes", "--root", str(tmp_path / "orders"))
+    assert set(states(events).values()) == {"unchanged"}
+    assert not (tmp_path / "terralive.toml").exists()
 
 
 def test_a_root_is_a_folder_that_no_other_one_calls(tmp_path: Path) -> None:

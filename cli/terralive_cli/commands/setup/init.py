@@ -19,7 +19,7 @@ from terralive_cli.init.editors import (
     vscode_files,
 )
 from terralive_cli.init.findings import CiSystem, FoundProject, Repository
-from terralive_cli.init.looking.projects import configs_of, look_at_project
+from terralive_cli.init.looking.projects import configs_of, look_at_project, other_configs
 from terralive_cli.init.looking.repository import look_at
 from terralive_cli.init.policies import list_policies
 from terralive_cli.init.summary import NO_CI, found_line, next_lines
@@ -72,7 +72,8 @@ def _repository(config: Config, ui: Ui, ci: str | None, roots: Sequence[Path]) -
         repository = replace(repository, ci=CiSystem(ci))
     projects = [look_at_project(own) for own in configs]
     ui.emit(Message(message=found_line(repository, projects, config.project)))
-    wanted = wanted_files(repository, projects, version("terralive"), read_text)
+    others = [look_at_project(own, reads_functions=False) for own in other_configs(config, configs)]
+    wanted = wanted_files(repository, projects, version("terralive"), read_text, others)
     proposals = [*wanted.proposals, *_editors(repository, configs, projects, ui)]
     writer = Writer(ui, config.project, repository.top, agreed=config.yes)
     unasked = writer.write(proposals)

@@ -61,18 +61,24 @@ class _Collected:
 
 
 def wanted_files(
-    repository: Repository, projects: Sequence[FoundProject], version: str, read: Read
+    repository: Repository,
+    chosen: Sequence[FoundProject],
+    version: str,
+    read: Read,
+    others: Sequence[FoundProject] = (),
 ) -> Wanted:
     """Return the files that a repository gets.
 
     Args:
         repository: the repository.
-        projects: the chosen projects, at least one.
+        chosen: the chosen projects, at least one.
         version: the version of terralive that its cleanup job installs.
         read: returns the text of a file.
+        others: the other projects of the repository. Their settings stay as they are.
     """
     made = _Collected(read)
-    for project in projects:
+    projects = sorted((*chosen, *others), key=lambda project: project.folder)
+    for project in chosen:
         _settings(made, project)
     prefix = _targets(made, repository, projects)
     if repository.ci is not CiSystem.NONE:

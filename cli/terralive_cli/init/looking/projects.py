@@ -10,12 +10,16 @@ from typing import Final
 
 from terralive_cli.configuration import rules
 from terralive_cli.configuration.loading import load
-from terralive_cli.configuration.source import CONFIGURATION_FOLDERS, source_of
+from terralive_cli.configuration.source import (
+    CONFIGURATION_FOLDERS,
+    repository_top,
+    source_of,
+)
 from terralive_cli.configuration.values import FILE, Config
 from terralive_cli.deploy.target import aws_providers
 from terralive_cli.init.findings import Backend, FoundFunction, FoundProject, relative
 from terralive_cli.init.looking.functions import functions_without_a_plan
-from terralive_cli.init.looking.roots import is_program
+from terralive_cli.init.looking.roots import folders_below, is_program
 from terralive_cli.protection.production import Name, signs_of_production
 from terralive_stub.errors import TerraliveError
 from terralive_stub.shared.json_documents import Json, read_object, text
@@ -33,37 +37,71 @@ _DEFAULT_FILES: Final = ("terraform.tfvars", "terraform.tfvars.json")
 def configs_of(config: Config, roots: Sequence[Path]) -> tuple[Config, ...]:
     """Return the configuration of each chosen root.
 
-    One root is a project in the user's folder. Several roots are a project each, in the root's
-    folder or in the one around `infra` or `terraform`, with a name of its own.
+    A root that belongs to a project already stays there. Otherwise one root is a project in the
+    user's folder. Several roots are a project each, in the root's folder or in the one around
+    `infra` or `terraform`, with a name of its own.
     """
-    if len(roots) == 1:
-        return (_with_root(config, roots[0]),)
-    folders: list[Path] = []
-    for root in roots:
-        folder = root
-        if root.name.lower() in CONFIGURATION_FOLDERS and root.parent != config.project:
-            folder = root.parent
-        folders.append(folder)
-    repository = source_of(config.project).name
-    names = app_names(repository, [relative(folder, config.project) for folder in folders])
+    top = repository_top(config.project) or config.project
+    folders = [_project_folder(root, config.project, alone=len(roots) == 1) for root in roots]
+    names = app_names(source_of(top).name, [relative(folder, top) for folder in folders])
     found: list[Config] = []
     for root, folder, app in zip(roots, folders, names, strict=True):
         if (folder / FILE).is_file():
-            found.append(load(project=folder, flags={}, environ=os.environ, user=config.user))
+            found.append(_loaded(config, folder))
         else:
-            found.append(_with_root(replace(config, project=folder, app=app), root))
+            found.append(_with_root(replace(config, project=folder, app=app or config.app), root))
     return tuple(found)
+
+
+def other_configs(config: Config, chosen: Sequence[Config]) -> tuple[Config, ...]:
+    """Return the configurations of the other projects in the repository.
+
+    Its makefile, its cleanup job and its AGENTS.md are for all of them.
+    """
+    top = repository_top(config.project) or config.project
+    known = {own.project for own in chosen}
+    found: list[Config] = []
+    for folder in folders_below(top):
+        if (folder / FILE).is_file() and folder not in known:
+            found.append(_loaded(config, folder))
+    return tuple(own for own in found if own.terraform.found)
+
+
+def _project_folder(root: Path, project: Path, *, alone: bool) -> Path:
+    """Return the folder of the terralive.toml for a root."""
+    for folder in (root, *root.parents):
+        if (folder / FILE).is_file():
+            return folder
+        if folder == project:
+            break
+    if alone:
+        return project
+    if root.name.lower() in CONFIGURATION_FOLDERS and root.parent != project:
+        return root.parent
+    return root
+
+
+def _loaded(config: Config, folder: Path) -> Config:
+    if folder == config.project:
+        return config
+    return load(project=folder, flags={}, environ=os.environ, user=config.user)
 
 
 def app_names(repository: str, folders: Sequence[str]) -> list[str]:
     """Return a name for the app of each folder: the repository's and the folder's own.
 
-    As many folders around it count as make the names differ. A long name of a repository is left
-    out, because a name has a limited length.
+    As many folders around it count as make the names differ. `infra` and the like do not count, and
+    a folder without a name of its own gets "". A long name of a repository is left out, because a
+    name has a limited length.
     """
-    deepest = max(len(Path(folder).parts) for folder in folders)
-    for depth in range(1, deepest + 1):
-        ends = ["-".join(Path(folder).parts[-depth:]) for folder in folders]
+    parts = [
+        [part for part in Path(folder).parts if part.lower() not in CONFIGURATION_FOLDERS]
+        for folder in folders
+    ]
+    if len(folders) == 1 and not parts[0]:
+        return [""]
+    for depth in range(1, max(map(len, parts)) + 1):
+        ends = ["-".join(own[-depth:]) for own in parts]
         for beginning in (f"{repository}-", ""):
             wanted = [beginning + end for end in ends]
             names = [rules.sanitise(name) for name in wanted]
@@ -73,13 +111,14 @@ def app_names(repository: str, folders: Sequence[str]) -> list[str]:
     return [rules.sanitise(f"{number}-{end}") for number, end in enumerate(folders, 1)]
 
 
-def look_at_project(config: Config) -> FoundProject:
+def look_at_project(config: Config, *, reads_functions: bool = True) -> FoundProject:
     """Return what is known of a project without a plan."""
     folder = config.terraform.dir
     functions: tuple[FoundFunction, ...] = ()
     unread = ""
     try:
-        functions = functions_without_a_plan(config).found(config)
+        if reads_functions:
+            functions = functions_without_a_plan(config).found(config)
     except OSError as error:  # the folder is read-only
         unread = str(error)
     except TerraliveError as error:

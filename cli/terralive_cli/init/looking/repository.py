@@ -15,6 +15,7 @@ _MAKEFILES: Final = ("GNUmakefile", "makefile", "Makefile")
 # https://just.systems/man/en/quick-start.html
 _JUSTFILES: Final = ("justfile", "Justfile", "JUSTFILE", ".justfile")
 GITLAB_FILE: Final = ".gitlab-ci.yml"
+_GITHUB: Final = "github.com"
 _HEAD: Final = re.compile(r"ref: refs/remotes/origin/(?P<branch>\S+)")
 _DEFAULT_BRANCH: Final = "main"
 
@@ -43,7 +44,7 @@ def look_at(project: Path) -> Repository:
         default_branch=_default_branch(top),
         makefile=makefile,
         justfile=justfile,
-        ci=_ci_system(top),
+        ci=_ci_system(top, host),
         vscode=(project / ".vscode").is_dir(),
         jetbrains=(project / ".idea").is_dir(),
     )
@@ -66,10 +67,12 @@ def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
     return None
 
 
-def _ci_system(top: Path) -> CiSystem:
-    if (top / GITLAB_FILE).is_file():
+def _ci_system(top: Path, host: str) -> CiSystem:
+    """Return the CI system whose files are there. If there are those of both, the host decides."""
+    has_github = (top / ".github").is_dir()
+    if (top / GITLAB_FILE).is_file() and not (has_github and host == _GITHUB):
         return CiSystem.GITLAB
-    if (top / ".github").is_dir():
+    if has_github:
         return CiSystem.GITHUB
     return CiSystem.NONE
 

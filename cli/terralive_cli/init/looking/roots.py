@@ -79,20 +79,28 @@ def has_functions(folder: Path) -> bool:
     return any("lambda" in source.lower() for source in sources)
 
 
-def _folders(top: Path) -> Iterator[Path]:
-    """Yield the folders with a configuration or a program, without those of tools."""
-    for name, folders, files in os.walk(top):
+def folders_below(top: Path) -> Iterator[Path]:
+    """Yield a folder and those below it, without those of tools and of tests."""
+    for name, folders, _files in os.walk(top):
         folder = Path(name)
+        yield folder
         deep = len(folder.relative_to(top).parts)
         wanted = [item for item in folders if item not in _SKIPPED and not item.startswith(".")]
         # os.walk goes on with what is in the list.
         folders[:] = sorted(wanted) if deep < _DEEPEST else []
-        if _PROGRAM in files and is_program(folder):
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    """Yield the folders with a configuration or a program."""
+    programs: list[Path] = []
+    for folder in folders_below(top):
+        if any(folder.is_relative_to(program) for program in programs):
+            continue
+        if is_program(folder):
+            programs.append(folder)
             yield folder
-            folders.clear()
-        elif any(item.endswith((".tf", ".tf.json", ".tofu", ".tofu.json")) for item in files):
-            if configuration_files(folder) or configuration_files(folder, opentofu=True):
-                yield folder
+        elif configuration_files(folder) or configuration_files(folder, opentofu=True):
+            yield folder
 
 
 def _called_modules(folders: Iterable[Path]) -> Iterator[Path]:
