@@ -64,6 +64,7 @@ def command(
     protected: bool = True,
     without: tuple[str, ...] = (),
     has_result: bool = False,
+    background_options: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Register a command with the body `terralive_cli.commands.<topic>.<name>.run`.
 
@@ -78,9 +79,16 @@ def command(
             production.
         without: settings that have no option after the command's name.
         has_result: true if standard output has its result alone, where a program reads it.
+        background_options: its options with which it goes on in the background. The module of the
+            body has a second one beside it then, `<name>_in_background`.
     """
     described = Body(
-        name, topic, needs_program=program, is_protected=protected, has_result=has_result
+        name,
+        topic,
+        needs_program=program,
+        is_protected=protected,
+        has_result=has_result,
+        background_options=background_options,
     )
     BODIES[name] = described
 

@@ -60,6 +60,7 @@ def _apply() -> None:
         "terralive start --until-ready --yes --output json",
     ),
     without=("debug",),
+    background_options=("detach", "until_ready"),
 )
 @click.option(
     "--takeover",

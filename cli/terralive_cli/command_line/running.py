@@ -38,6 +38,7 @@ class Body:
             production.
         has_result: true if it has a result, which is all that standard output has where a program
             reads it: everything else goes to standard error then.
+        background_options: its options with which it goes on in the background.
     """
 
     name: str
@@ -45,11 +46,23 @@ class Body:
     needs_program: bool
     is_protected: bool
     has_result: bool = False
+    background_options: tuple[str, ...] = ()
 
     @property
     def module(self) -> str:
         """Return the name of the module that has `run`."""
         return f"terralive_cli.commands.{self.topic}.{self.name}"
+
+    def module_for(self, options: Mapping[str, object], environ: Mapping[str, str]) -> str:
+        """Return the name of the module whose `run` is called with these options.
+
+        The command in the foreground only starts the process in the background, so it waits for the
+        imports of neither.
+        """
+        is_background = any(options.get(name) for name in self.background_options)
+        if is_background and not has_foreground(environ):
+            return f"{self.module}_in_background"
+        return self.module
 
 
 def execute(body: Body, typed: Typed, options: Mapping[str, object]) -> int:
@@ -97,7 +110,7 @@ def execute(body: Body, typed: Typed, options: Mapping[str, object]) -> int:
             if body.is_protected:
                 _refuse_production(config)
             # Imported here, so that `--help` and a wrong command line are answered at once.
-            module = importlib.import_module(body.module)
+            module = importlib.import_module(body.module_for(options, os.environ))
             with interrupts.as_keyboard_interrupt(), thread_failures.reported(ui.emit):
                 code: int = module.run(config, ui, **options)
         except KeyboardInterrupt:

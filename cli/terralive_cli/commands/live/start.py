@@ -26,9 +26,7 @@ from terralive_cli.output.interrupts import Interrupts
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
-from terralive_cli.sessions.background import Foreground, start_in_background, this_command
-from terralive_cli.sessions.folders import running
-from terralive_cli.sessions.others import wait_until_live
+from terralive_cli.sessions.background import Foreground
 from terralive_cli.sessions.own import OwnSession
 from terralive_cli.unchanged.again import Start, again
 from terralive_cli.unchanged.heard import Heard
@@ -51,12 +49,11 @@ def run(
     debugged: tuple[str, ...] = (),
     debug_wait: bool = False,
     debug_freeze_time: bool = False,
-    detach: bool = False,
-    until_ready: bool = False,
+    **_: object,
 ) -> int:
     """Deploy what is missing, connect, and stay until Ctrl-C or until another user takes the stage.
 
-    In the background it stays until `terralive stop`.
+    In the background it stays until `terralive stop`; see `start_in_background`.
 
     Args:
         config: the configuration.
@@ -66,14 +63,8 @@ def run(
         debugged: functions that a debugger may attach to, as `FUNCTION[:PORT]`.
         debug_wait: import the code of debugged functions only when a debugger is attached.
         debug_freeze_time: stop the remaining time of debugged functions.
-        detach: go on in the background when the functions are live.
-        until_ready: the same, but use a session that runs here already.
     """
-    foreground = None
-    if detach or until_ready:
-        foreground = Foreground.of(os.environ)
-        if foreground is None:
-            return _in_background(config, ui, may_use_running=until_ready and not takeover)
+    foreground = Foreground.of(os.environ)
     debugging = Debugging.of(debugged, wait=debug_wait, freeze_time=debug_freeze_time)
     debugging.require_private(loopback.other_users())
     folder = work_folder(config.project)
@@ -107,25 +98,6 @@ def run(
             _stop(relay)
             kept.close()
             logs.close()
-
-
-def _in_background(config: Config, ui: Ui, *, may_use_running: bool) -> int:
-    """Start the same command line in a process of its own, and wait until it is live.
-
-    Args:
-        config: the configuration.
-        ui: shows the events of a session that runs already.
-        may_use_running: whether such a session serves as well.
-
-    Raises:
-        TerraliveError: a session that runs already has ended before it was live.
-    """
-    if may_use_running:
-        found = running(config.project, config.stage, is_sandbox=config.sandbox)
-        if found is not None:
-            wait_until_live(found, ui)
-            return 0
-    return start_in_background(this_command(), os.environ)
 
 
 def _made_live(
