@@ -16,7 +16,6 @@ from terralive_cli.command_line.group import cli
 from terralive_cli.command_line.running import print_traceback
 from terralive_cli.configuration.values import Output
 from terralive_cli.output import failures
-from terralive_cli.output.renderer import Renderer
 
 __all__ = [
     "calling",
@@ -62,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report_early(failure: Exception, arguments: Sequence[str]) -> int:
     """Show a failure that came before the configuration was known."""
+    # All events and their texts: `--help` and a shell's completion wait for none of them.
+    from terralive_cli.output.renderer import Renderer  # noqa: PLC0415  # heavy
+
     with Renderer.start(_wanted_output(arguments, os.environ), sys.stdout) as renderer:
         renderer.emit(failures.describe(failure))
     print_traceback(failure, wanted="--debug" in arguments)

@@ -11,17 +11,18 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from terralive_cli.configuration.loading import find_project, load
 from terralive_cli.configuration.options import Typed
 from terralive_cli.configuration.values import Config, Output
 from terralive_cli.output import failures, interrupts, thread_failures
-from terralive_cli.output.renderer import Renderer
-from terralive_cli.output.ui import Ui
 from terralive_cli.sessions.background import has_foreground
 from terralive_stub.shared.debug_log import start_log
 from terralive_terraform.runs.arguments import users_arguments
+
+if TYPE_CHECKING:
+    from terralive_cli.output.ui import Ui
 
 _log: Final = logging.getLogger("terralive.cli")
 
@@ -79,6 +80,10 @@ def execute(body: Body, typed: Typed, options: Mapping[str, object]) -> int:
     Raises:
         ConfigurationError: the configuration, an argument for Terraform or TERRALIVE_LOG is wrong.
     """
+    # All events and their texts: `--help` and a shell's completion wait for none of them.
+    from terralive_cli.output.renderer import Renderer  # noqa: PLC0415  # heavy
+    from terralive_cli.output.ui import Ui  # noqa: PLC0415  # heavy
+
     start_log(os.environ, sys.stderr)
     config = load(
         project=_project(typed),

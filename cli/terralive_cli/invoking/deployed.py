@@ -38,6 +38,7 @@ class DeployedSettings:
         memory_mb: its memory, in MB.
         role_arn: the ARN of its role.
         environment: its environment variables. Never log them.
+        environment_error: why Lambda does not tell them, where it cannot decrypt them; "" else.
     """
 
     description: str
@@ -46,6 +47,7 @@ class DeployedSettings:
     memory_mb: int
     role_arn: str
     environment: Mapping[str, str] = field(repr=False)
+    environment_error: str = ""
 
 
 def settings_of(client: LambdaClient, arn: str, qualifier: str = "") -> DeployedSettings | None:
@@ -66,7 +68,8 @@ def settings_of(client: LambdaClient, arn: str, qualifier: str = "") -> Deployed
     except (ClientError, BotoCoreError) as error:
         _log.debug("the settings of %s cannot be read: %s", arn, type(error).__name__)
         return None
-    variables = as_object(as_object(answer.get("Environment")).get("Variables"))
+    environment = as_object(answer.get("Environment"))
+    variables = as_object(environment.get("Variables"))
     return DeployedSettings(
         description=text(answer, "Description"),
         handler=text(answer, "Handler"),
@@ -74,6 +77,7 @@ def settings_of(client: LambdaClient, arn: str, qualifier: str = "") -> Deployed
         memory_mb=int(number(answer, "MemorySize")),
         role_arn=text(answer, "Role"),
         environment={name: text(variables, name) for name in variables},
+        environment_error=text(as_object(environment.get("Error")), "Message"),
     )
 
 

@@ -162,11 +162,24 @@ def test_a_state_that_is_older_than_the_deployment_does_not_hide_it(
     assert ben.holder() == BEN
 
 
-def test_when_the_second_one_has_restored_it_is_free(ana: Developer, ben: Developer) -> None:
+def test_when_the_second_one_has_restored_it_is_free(ben: Developer) -> None:
     restored = ben.run("restore")
     assert restored.process.returncode == 0, restored.story()
     assert ben.holder() is None
 
+
+def test_invoke_finds_a_function_that_no_session_knows_and_its_own_code_answers(
+    ben: Developer,
+) -> None:
+    command = ben.run("invoke", "greet")
+
+    assert command.process.returncode == 0, command.story()
+    (answer,) = command.of_type("answer")
+    assert (answer["function"], answer["runner"]) == ("plain-greet", "deployed")
+    assert answer["version"] == "$LATEST"
+
+
+def test_both_destroy_what_they_have_made(ana: Developer, ben: Developer) -> None:
     for developer, words in ((ben, ("destroy",)), (ana, ("destroy", "--app"))):
         command = developer.run(*words)
         assert command.process.returncode == 0, command.story()

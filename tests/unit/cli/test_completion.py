@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from terralive_cli.main import cli
 
 REQUEST_ID = "2b8a9f0e-1111-4222-8333-944455566677"
-HEAVY = ("boto3", "botocore", "rich", "cdktf", "watchfiles")
+HEAVY = ("boto3", "botocore", "rich", "cdktf", "watchfiles", "terralive_cli.output.renderer")
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import pytest
 from terralive_cli.invoking import answers, calling
 from terralive_cli.invoking.answers import Answered, EventShown, Invoking, Runner
 from terralive_cli.output.formats.text import TextLines
+from terralive_cli.output.stream.ordered import OrderedStream
+from terralive_relay.events import LogLine
 from terralive_stub.errors import TerraliveError
 from terralive_stub.protocol.deadline import NEVER
 from terralive_stub.protocol.invocation import Invocation, Outcome
@@ -152,19 +154,24 @@ def test_an_error_is_shown_with_its_stack_unless_the_log_has_it() -> None:
         ok=False,
         error_type="ValueError",
         error_message="no\nway",
-        stack=("  File x, line 1\n    raise",),
+        stack=('  File "/code/app.py", line 2, in handler\n    raise ValueError(x)\n',),
     )
 
-    shown = lines(replace(failed, hint="Do this."))
+    head, title, *details = lines(replace(failed, hint="Do this."))
 
-    assert shown[1:] == [
-        "ValueError: no",
-        "way",
-        "    File x, line 1",
-        "      raise",
-        "  → Do this.",
-    ]
-    assert lines(replace(failed, logged=True))[1:] == ["ValueError: no", "way"]
+    assert head.startswith("failed in 35 ms on this machine")
+    assert (title, details[0], details[-1]) == ("ValueError: no", "  way", "  → Do this.")
+    assert any("/code/app.py" in line for line in details)
+    assert lines(replace(failed, logged=True))[1:] == ["ValueError: no", "  way"]
+
+
+def test_the_log_of_an_invocation_is_above_its_answer() -> None:
+    stream = OrderedStream()
+    stream.wake_by(lambda: None)
+    report = LogLine("4f1c", "shop-api", "[ERROR] ValueError: no")
+
+    assert stream.take([report]) == []
+    assert stream.take([DONE]) == [report, DONE]
 
 
 def test_an_accepted_event_and_one_that_is_printed() -> None:

@@ -137,6 +137,11 @@ def test_settings_are_read_and_unknown_where_aws_refuses() -> None:
     )
     assert "secret" not in repr(settings)
     assert fake.asked == [{"FunctionName": ARN, "Qualifier": "live"}]
+    error = {"ErrorCode": "AccessDeniedException", "Message": "no key"}
+    secret = FakeLambda(get_function_configuration={"Environment": {"Error": error}})
+    without = settings_of(secret.client, ARN)
+    assert without is not None
+    assert (without.environment, without.environment_error) == ({}, "no key")
     denied = FakeLambda(get_function_configuration=refusal("AccessDeniedException"))
     assert settings_of(denied.client, ARN) is None
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -80,6 +81,24 @@ def test_all_files_together_have_a_limit(tmp_path: Path) -> None:
     )
 
     assert len(kept_events(tmp_path)) == 1
+
+
+def test_what_is_old_is_removed_by_the_next_session(tmp_path: Path) -> None:
+    kept(tmp_path, ("api", invocation("a1", b"{}")))
+    (event,) = kept_events(tmp_path)
+    os.utime(event.file, (0, 0))
+
+    EventKeeper(tmp_path).close()
+
+    assert kept_events(tmp_path) == []
+
+
+def test_what_was_kept_is_removed_where_that_is_turned_off(tmp_path: Path) -> None:
+    kept(tmp_path, ("api", invocation("a1", b"{}")))
+
+    EventKeeper(tmp_path, is_on=False).close()
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_kept_where_that_is_turned_off(tmp_path: Path) -> None:

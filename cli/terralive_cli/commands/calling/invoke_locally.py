@@ -122,6 +122,13 @@ def _deployed(
             "terralive.toml only, and no AWS credentials.",
         )
         return LocalRun()
+    if settings.environment_error:
+        _warn(
+            ui,
+            "environment-unknown",
+            "Lambda does not tell the function's environment variables: "
+            f"{settings.environment_error}",
+        )
     caller = target.caller
     credentials = local.role_credentials(caller.session, caller.endpoint_url, settings.role_arn)
     if not credentials:

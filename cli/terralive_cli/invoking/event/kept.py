@@ -3,8 +3,8 @@
     WORK/events/FUNCTION/REQUEST-ID.json
 
 Events may hold personal data: only this user can read the files (0700, 0600), they are in the
-stage's work folder, and `keep_events = false` turns this off. The newest 64 MB stay, for 7 days.
-`destroy` removes all of them.
+stage's work folder, and `keep_events = false` turns this off. A session keeps the newest 64 MB
+of the last 7 days, and `destroy` removes all of them.
 
 One thread writes, so that a slow disk slows no invocation. Events that come while it writes replace
 each other: only the last one of each function counts.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ class EventKeeper:
 
     Args:
         work: the stage's work folder.
-        is_on: whether events are kept at all.
+        is_on: whether events are kept at all. Those of before are removed otherwise.
         total_bytes: size of all files together.
     """
 
@@ -95,6 +96,11 @@ class EventKeeper:
         self._thread.join(_CLOSE_SECONDS)
 
     def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._is_on:
+                self._prune()
+            else:
+                shutil.rmtree(self._folder)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closing.is_set())

@@ -9,6 +9,8 @@ from typing import Final
 from terralive_cli.invoking.answers import Answered, EventShown, Invoking, Runner
 from terralive_cli.output.formats.line import Line, Span, Style
 from terralive_cli.output.formats.words import duration, size
+from terralive_cli.output.stream.errors import error_lines, error_title
+from terralive_relay.events import InvocationFinished
 
 _MILLISECONDS: Final = 1000
 # A longer result is cut on a terminal.
@@ -53,15 +55,26 @@ def answered(event: Answered) -> list[Line]:
 
 def _failed(event: Answered, about: str) -> Iterator[Line]:
     yield Line((Span("failed", Style.BAD), Span(about, Style.FAINT)), event.at, indent=2)
-    text = event.error_type
-    if event.error_message:
-        text += f": {event.error_message}"
-    for row in text.splitlines():
-        yield Line((Span(row, Style.BAD),), event.at, indent=2)
-    if not event.logged:
-        for frame in event.stack:
-            for row in frame.rstrip().splitlines():
-                yield Line((Span(f"  {row}", Style.FAINT),), event.at, indent=2)
+    title = error_title(event.error_type, event.error_message)
+    yield Line((Span(title, Style.BAD),), event.at, indent=2)
+    for spans in error_lines(_end_of(event), ""):
+        yield Line((Span("  "), *spans), event.at, indent=4)
+
+
+def _end_of(event: Answered) -> InvocationFinished:
+    """Return the end of an invocation as a session shows it. The log may have its stack."""
+    stack = event.stack
+    if event.logged:
+        stack = ()
+    return InvocationFinished(
+        event.request_id,
+        event.function,
+        ok=False,
+        error_type=event.error_type,
+        handler_ms=event.took_ms,
+        error_message=event.error_message,
+        stack=stack,
+    )
 
 
 def _hint(event: Answered) -> Iterator[Line]:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from terralive_cli.invoking.answers import Answered
 from terralive_cli.output.events import Failed, Stopped
 from terralive_cli.output.stream.order import StreamOrder
 from terralive_relay.events import Event
 
 _AGAIN_SECONDS: Final = 0.05
 # What these say holds for everything before.
-_LAST: Final = (Failed, Stopped)
+_LAST: Final = (Failed, Stopped, Answered)
 
 
 class OrderedStream:
