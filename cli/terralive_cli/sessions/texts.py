@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from terralive_cli.configuration.values import Config
+from terralive_cli.configuration.values import Config, OnExit
 from terralive_cli.output.interrupts import options_of
 from terralive_cli.sessions.record import Session
 from terralive_stub.errors import ConfigurationError, TerraliveError
@@ -67,6 +67,9 @@ def nothing_runs(config: Config, elsewhere: Session | None) -> str:
             meant.
     """
     text = f"No session of stage {config.stage} {_place(config)} runs here: nothing to stop."
+    if config.on_exit is OnExit.RESTORE:
+        # A session that was killed has restored nothing.
+        text += f" `terralive restore {options_of(config)}` restores what is live."
     if elsewhere is None:
         return text
     if elsewhere.is_sandbox:

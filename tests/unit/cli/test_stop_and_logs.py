@@ -158,6 +158,8 @@ def test_stop_without_a_session_says_so_and_names_the_one_elsewhere(tmp_path: Pa
 
     assert code == 0
     assert "leave `--sandbox` out" in screen.of_type("session")[0]["message"]
+    _, screen = run_stop(config(tmp_path, sandbox=True, on_exit=OnExit.RESTORE))
+    assert "`terralive restore --stage dev-ana --sandbox`" in screen.events[0]["message"]
     assert running.asked == []
     assert folders.running_session(tmp_path, "dev-ana", is_sandbox=False) is not None
     running.close()
