@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from functools import cache
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 _VERSION_SECONDS: Final = 20
+_REFUSED: Final = re.compile(r"(--[\w-]+)=? is not allowed in NODE_OPTIONS")
 REQUIRE_MODULE: Final = "experimental-require-module"
 DETECT_MODULE: Final = "experimental-detect-module"
 # The features that Lambda switches off, by runtime, unless NODE_OPTIONS of the function has them.
@@ -73,6 +75,44 @@ def version_of(program: Path) -> str | None:
     if found is None:
         return None
     return found[0]
+
+
+def known_options(program: Path, options: str) -> tuple[str, tuple[str, ...]]:
+    """Divide NODE_OPTIONS into those that an interpreter takes, and those that it does not know.
+
+    An option that it does not know would end it at once:
+    https://nodejs.org/api/cli.html#node_optionsoptions
+    """
+    known = options.split()
+    unknown: list[str] = []
+    while known:
+        refused = _refused_option(program, " ".join(known))
+        rest = [option for option in known if option.partition("=")[0] != refused]
+        if len(rest) == len(known):
+            break
+        unknown += [option for option in known if option not in rest]
+        known = rest
+    return " ".join(known), tuple(unknown)
+
+
+@cache
+def _refused_option(program: Path, options: str) -> str:
+    """Ask an interpreter for the first option that it refuses, without its value; "" for none."""
+    try:
+        ended = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_VERSION_SECONDS,
+            env={**os.environ, "NODE_OPTIONS": options},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    refused = _REFUSED.search(ended.stderr)
+    if ended.returncode == 0 or refused is None:
+        return ""
+    return refused[1]
 
 
 def _release(version: str | None) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from terralive_workers.extensions.kinds import Extension
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
 from terralive_workers.layers.view import search_paths
+from terralive_workers.node import known_options
 from terralive_workers.process import Process
 from terralive_workers.runtime_api.server import RuntimeApi
 from terralive_workers.runtime_api.worker_client import WorkerClient
@@ -54,12 +55,14 @@ class Launcher:
         self._command = command
         launch_of(function, command)  # fails at once where no worker can run
         # Names of the variables, and ports, that the user was told about. No more variables are
-        # added after `_MOST_TOLD`. The pool's lock guards it, and the next one.
+        # added after `_MOST_TOLD`. The pool's lock guards it, and the next two.
         self._told: set[str] = set()
         # Ports of extensions that other programs have, as the last workers have met them.
         self._taken: list[tuple[int, Extension]] = []
         # Whether the user was told that a worker goes on after its answer. Output threads set it.
         self._told_late = False
+        # Options that the local Node.js does not know, as the last workers have met them.
+        self._unknown: list[str] = []
         # Open as long as the pool is, where the function is debugged.
         self._debug_port: DebugPort | None = None
         # Has the folders of links to parts of layers. Made for the first one.
@@ -96,6 +99,10 @@ class Launcher:
             os.environ,
             search_paths=search_paths(self._function, self._new_folder),
         )
+        if self._command is None and not self._function.command and "NODE_OPTIONS" in variables:
+            options, unknown = known_options(self._function.node, variables["NODE_OPTIONS"])
+            variables["NODE_OPTIONS"] = options
+            self._unknown += unknown
         extensions = self._api.extensions.open(self._function, variables, self._log_of_extension)
         self._taken += extensions.taken
 
@@ -121,7 +128,7 @@ class Launcher:
         return process
 
     def warnings(self, environment: Mapping[str, str]) -> list[Warned]:
-        """Return warnings about ports that are taken, and variables that are not taken over.
+        """Return warnings about ports that are taken, options, and variables that are left out.
 
         Each is told only once.
         """
@@ -131,6 +138,11 @@ class Launcher:
                 self._told.add(str(port))
                 warnings.append(messages.port_taken(self._function, port, extension))
         self._taken.clear()
+        for option in self._unknown:
+            if option not in self._told:
+                self._told.add(option)
+                warnings.append(messages.option_unknown(self._function, option))
+        self._unknown.clear()
         if len(self._told) >= _MOST_TOLD:
             return warnings
         found = left_out(environment, self._function, os.environ)

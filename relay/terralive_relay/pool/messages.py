@@ -50,6 +50,16 @@ def port_taken(function: LocalFunction, port: int, extension: Extension) -> Warn
     )
 
 
+def option_unknown(function: LocalFunction, option: str) -> Warned:
+    """Warn that the local Node.js does not know an option of NODE_OPTIONS."""
+    return Warned(
+        "node-option-unknown",
+        f"The Node.js of this machine does not know {option}, which NODE_OPTIONS of the function "
+        "has. Handlers run without it. A Node.js of the deployed version on your PATH knows it.",
+        function.shown_name,
+    )
+
+
 def code_does_not_load(function: LocalFunction, failure: WorkerFailure) -> Warned:
     """Warn that the code does not load, before an invocation needs it."""
     outcome = failure.outcome("")

@@ -156,6 +156,20 @@ def test_all_that_a_node_handler_writes_comes_before_its_end(
 
 
 @needs_node
+def test_an_option_that_the_local_node_does_not_know_is_named_and_ends_no_worker(
+    run: Run, sink: Recorder, tmp_path: Path
+) -> None:
+    given = "--no-such-option=3 --enable-source-maps --nor-such"
+    function = node_function(tmp_path, "exports.handler = async () => process.env.NODE_OPTIONS")
+    function = replace(function, variables=(("NODE_OPTIONS", given),))
+    assert json.loads(run(function).body) == "--enable-source-maps"
+    unknown = [item for item in sink.of_type(Warned) if item.reference == "node-option-unknown"]
+    assert len(unknown) == 2
+    assert "--no-such-option=3" in unknown[0].message
+    assert "--nor-such" in unknown[1].message
+
+
+@needs_node
 def test_a_node_function_runs_as_the_deployed_one(
     run: Run, sink: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
