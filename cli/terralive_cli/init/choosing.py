@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,16 +19,30 @@ from terralive_terraform.discovery.hcl.folders import configuration_files
 _ALL: Final = "all"
 
 
-def chosen_roots(config: Config, ui: Ui, named: Sequence[Path]) -> tuple[Path, ...]:
+@dataclass(frozen=True, slots=True)
+class ChosenRoots:
+    """The roots that become projects.
+
+    Attributes:
+        roots: their folders.
+        alone: whether there is no other root below the user's folder.
+    """
+
+    roots: tuple[Path, ...]
+    alone: bool
+
+
+def chosen_roots(config: Config, ui: Ui, named: Sequence[Path]) -> ChosenRoots:
     """Return the roots that become projects.
 
     Raises:
         ConfigurationError: `no-terraform-program`, `no-terraform-root`, `several-terraform-roots`.
     """
     if named:
-        return tuple(_checked(root.resolve()) for root in named)
+        roots = tuple(_checked(root.resolve()) for root in named)
+        return ChosenRoots(roots, alone=set(find_roots(config.project)) <= set(roots[:1]))
     if config.terraform.found:
-        return (config.terraform.dir,)
+        return ChosenRoots((config.terraform.dir,), alone=True)
     roots, refused = without_production(
         find_roots(config.project), config.project, config.production_words
     )
@@ -37,8 +52,8 @@ def chosen_roots(config: Config, ui: Ui, named: Sequence[Path]) -> tuple[Path, .
     if not roots:
         config.require_program()
     if len(roots) == 1:
-        return roots
-    return _asked(roots, config, ui)
+        return ChosenRoots(roots, alone=True)
+    return ChosenRoots(_asked(roots, config, ui), alone=False)
 
 
 def _checked(root: Path) -> Path:

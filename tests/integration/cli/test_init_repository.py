@@ -219,6 +219,18 @@ def test_apps_of_one_repository_have_names_of_their_own(
     assert app_names(repository, folders) == names
 
 
+def test_one_of_several_roots_has_its_settings_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("services/orders/infra", "services/mail"):
+        write(tmp_path / name / "main.tf", 'resource "aws_lambda_function" "x" {}\n')
+    init(capsys, tmp_path, "--root", str(tmp_path / "services" / "orders" / "infra"))
+    # One at the top would count for the other root, too.
+    assert [path.parent for path in tmp_path.rglob("terralive.toml")] == [
+        tmp_path / "services" / "orders"
+    ]
+
+
 def test_a_second_project_of_a_repository_shares_the_files_of_the_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,7 +66,8 @@ def run(
 
 
 def _repository(config: Config, ui: Ui, ci: str | None, roots: Sequence[Path]) -> int:
-    configs = configs_of(config, chosen_roots(config, ui, roots))
+    chosen = chosen_roots(config, ui, roots)
+    configs = configs_of(config, chosen.roots, alone=chosen.alone)
     repository = look_at(config.project)
     if ci is not None:
         repository = replace(repository, ci=CiSystem(ci))

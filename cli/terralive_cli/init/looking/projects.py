@@ -34,15 +34,20 @@ _READ_BY_TERRAFORM: Final = (".auto.tfvars", ".auto.tfvars.json")
 _DEFAULT_FILES: Final = ("terraform.tfvars", "terraform.tfvars.json")
 
 
-def configs_of(config: Config, roots: Sequence[Path]) -> tuple[Config, ...]:
+def configs_of(config: Config, roots: Sequence[Path], *, alone: bool) -> tuple[Config, ...]:
     """Return the configuration of each chosen root.
 
-    A root that belongs to a project already stays there. Otherwise one root is a project in the
-    user's folder. Several roots are a project each, in the root's folder or in the one around
+    A root that belongs to a project already stays there. Otherwise the only root is a project in
+    the user's folder. Several roots are a project each, in the root's folder or in the one around
     `infra` or `terraform`, with a name of its own.
+
+    Args:
+        config: the configuration of the user's folder.
+        roots: the chosen roots.
+        alone: whether there is no other root.
     """
     top = repository_top(config.project) or config.project
-    folders = [_project_folder(root, config.project, alone=len(roots) == 1) for root in roots]
+    folders = [_project_folder(root, config.project, alone=alone) for root in roots]
     names = app_names(source_of(top).name, [relative(folder, top) for folder in folders])
     found: list[Config] = []
     for root, folder, app in zip(roots, folders, names, strict=True):
