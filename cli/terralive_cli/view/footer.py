@@ -49,7 +49,13 @@ Row: TypeAlias = tuple[Span, ...]
 
 
 def footer(
-    counts: Counts, shown: Shown, *, width: int, height: int, has_keys: bool = True
+    counts: Counts,
+    shown: Shown,
+    *,
+    width: int,
+    height: int,
+    has_keys: bool = True,
+    doing: str = "",
 ) -> list[Row]:
     """Return the rows of the footer; none in a terminal that is too small.
 
@@ -59,6 +65,7 @@ def footer(
         width: width of the terminal in cells. Rows are narrower, but for single words that are not.
         height: height of the terminal in rows.
         has_keys: whether the user can press keys.
+        doing: what the session does beside serving; "" for nothing.
     """
     if height < _LOWEST or width < _NARROWEST:
         return []
@@ -68,6 +75,8 @@ def footer(
     if shown.filter:
         pieces.append((Span(f"filter: {shown.filter}", Style.CAUTION),))
     rows = _filled(pieces, width)
+    if doing:
+        rows.append((Span(doing, Style.CAUTION),))
     if has_keys and shown.lists_keys:
         rows += [_listed_key(key, meaning) for key, meaning in _LISTED_KEYS]
     elif has_keys:

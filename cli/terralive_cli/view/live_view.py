@@ -48,6 +48,8 @@ class LiveView:
         # Whether there is a footer at all, and whether it offers keys.
         self._is_open = False
         self._has_keys = False
+        # What the session does beside serving; "" for nothing.
+        self._doing = ""
         # The part that keys change.
         self._shown = Shown()
         # Invocations that no worker has taken.
@@ -106,6 +108,7 @@ class LiveView:
             width=console.width,
             height=console.height,
             has_keys=self._has_keys,
+            doing=self._doing,
         )
         if not found:
             return ()
@@ -125,10 +128,16 @@ class LiveView:
 
     # Changes, by `Renderer.change_view`
 
-    def open(self, *, has_keys: bool) -> None:
-        """Show a footer from now on."""
+    def open(self, *, has_keys: bool, doing: str = "") -> None:
+        """Show a footer from now on.
+
+        Args:
+            has_keys: whether the user can press keys.
+            doing: what the session does beside serving; "" for nothing.
+        """
         self._is_open = True
         self._has_keys = has_keys
+        self._doing = doing
 
     def hide(self) -> None:
         """Show no footer and no filter from now on."""

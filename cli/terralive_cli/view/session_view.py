@@ -2,8 +2,8 @@
 
     1. While the footer is open, the terminal passes on single keys and shows none. The main thread
        reads them whenever it waits (`file`).
-    2. Footer and keys pause while the configuration is applied, because questions are asked then,
-       and while the command is suspended or in the background.
+    2. Keys pause while the configuration is applied, because questions are asked then. Footer and
+       keys pause while the command is suspended or in the background.
     3. Without a footer (`--output plain`), the only key is the one that applies saved changes, and
        only while there are some.
 
@@ -27,6 +27,7 @@ from terralive_cli.output.ui import Ui
 from terralive_cli.view.keys import Keys, is_in_foreground
 from terralive_cli.view.pressing import Action, Shown, keys_in, pressed
 
+_APPLYING: Final = "applying the configuration; Ctrl-C leaves"
 _FALSE: Final = ("", "0", "false")
 
 
@@ -160,8 +161,8 @@ class SessionView:
         """Read keys, and do what they say.
 
         Returns:
-            The action that is left to the caller: to apply changes, or to leave. Footer and keys
-            are paused then, until the next look.
+            The action that is left to the caller: to apply changes, or to leave. No keys are read
+            then until the next look.
         """
         if self._stops:
             self._suspend()
@@ -173,6 +174,8 @@ class SessionView:
         action = self._pressed()
         if action is not None:
             self._hide()
+        if action is Action.APPLY and self._has_footer:
+            self._ui.change_view(lambda view: view.open(has_keys=False, doing=_APPLYING))
         return action
 
     def _pressed(self) -> Action | None:
@@ -233,7 +236,7 @@ class SessionView:
             for number, handler in self._former.items():
                 signal.signal(number, handler)
             self._former.clear()
-            self._ui.change_view(lambda view: view.hide())
+        if self._ui.change_view(lambda view: view.hide()):
             self._ui.flush()
         if self._keys is not None:
             self._keys.release()

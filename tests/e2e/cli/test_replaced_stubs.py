@@ -224,7 +224,10 @@ def test_the_live_view_shows_counts_and_obeys_keys_until_ctrl_c_twice(project: P
         screen = Screen(terminal)
         # How many of two modes of the terminal are not the usual ones.
         modes = "$(stty -a | grep -c -e -icanon -e '-echo ')"
-        terminal.type(f"{command}; echo ended with $?, other modes {modes}\n")
+        # A terminal of a person, also where the tests run in CI.
+        terminal.type(
+            f"env -u COLUMNS CI= TERM=xterm {command}; echo ended with $?, other modes {modes}\n"
+        )
         screen.wait_for("Connected  0 running  0 answered")
         screen.wait_for("q leave  ? keys")
         eventually(lambda: not terminal.takes_lines(), "single keys")

@@ -99,7 +99,8 @@ def session(environment: dict[str, str] | None = None) -> Iterator[Session]:
     theirs, ours = os.pipe()
     with Terminal.opened() as terminal:
         made = Session(terminal, ours)
-        variables = {"TERM": "xterm", "CI": "", **(environment or {})}
+        # A terminal of a person, also where the tests run in CI.
+        variables = {"TERM": "xterm", "CI": "", "COLUMNS": "", "LINES": "", **(environment or {})}
         program = terminal.program(SESSION, str(theirs), environment=variables, files=[theirs])
         with program as made.pid:
             os.close(theirs)

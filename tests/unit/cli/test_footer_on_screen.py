@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import pyte
 import pytest
 
+from terralive_cli.configuration.values import Output
 from terralive_cli.output.events import Message, StepState, TerraformProgress
 from terralive_cli.output.formats.rich import Rich
+from terralive_cli.output.renderer import Renderer
 from terralive_cli.view.live_view import LiveView
 from terralive_cli.view.pressing import Shown
 from terralive_relay.events import (
@@ -70,6 +72,19 @@ class OnScreen:
 def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("COLUMNS", "80"), ("LINES", "24"), ("TERM", "xterm")):
         monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("output", "has_view"),
+    [(None, True), (Output.RICH, True), (Output.PLAIN, False), (Output.JSON, False)],
+)
+def test_only_the_rich_output_of_a_terminal_can_have_a_footer(
+    output: Output | None, has_view: bool
+) -> None:
+    with Renderer.start(output, Written(), Written()) as renderer:
+        assert renderer.has_view is has_view
+    with Renderer.start(output, io.StringIO(), io.StringIO()) as renderer:
+        assert not renderer.has_view
 
 
 def test_the_footer_is_the_end_of_the_stream_behind_an_empty_row() -> None:

@@ -157,6 +157,11 @@ def test_without_a_keyboard_no_keys_are_offered() -> None:
     assert texts(rows) == ["Connecting  0 running  0 answered"]
 
 
+def test_what_the_session_does_beside_serving_has_the_place_of_the_keys() -> None:
+    rows = footer(Counts(), Shown(), width=80, height=24, has_keys=False, doing="applying")
+    assert texts(rows) == ["Connecting  0 running  0 answered", "applying"]
+
+
 def test_the_filter_is_shown_while_it_is_typed_and_while_it_holds() -> None:
     typing = shown(FULL, Shown("ord", is_typing=True))
     assert typing[-1] == "Filter by function or text (Enter keeps it, Esc ends it): ord"
