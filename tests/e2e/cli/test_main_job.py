@@ -55,7 +55,10 @@ def test_a_get_runs_the_local_api_handler_whose_message_runs_the_local_sns_handl
     assert (answer.status_code, answer.text) == (200, "Hello World")
     assert answer.headers["content-type"].startswith("text/plain")
     api = live.eventually("invocation", function=live.name_of("api"), trigger="http")
-    assert live.eventually("result", request_id=api["request_id"])["ok"] is True
+    ended = live.eventually("result", request_id=api["request_id"])
+    assert (ended["ok"], ended["status"]) == (True, 200)
+    delivered = live.eventually("delivered", request_id=api["request_id"])
+    assert delivered["round_trip_ms"] >= ended["handler_ms"]
     sns = live.eventually("invocation", function=live.name_of("sns"), trigger="sns")
     result = live.eventually("result", request_id=sns["request_id"])
     assert (result["ok"], result["error_type"]) == (True, "")
@@ -181,7 +184,10 @@ def test_an_exception_is_the_same_error_at_the_real_caller_with_the_local_stack(
             pass
 
         def reserve(item):
-            raise OutOfStock(f"no {item} left")
+            try:
+                return {}[item]
+            except KeyError as error:
+                raise OutOfStock(f"no {item} left") from error
 
         def handler(event, context):
             reserve(event["item"])
@@ -196,6 +202,9 @@ def test_an_exception_is_the_same_error_at_the_real_caller_with_the_local_stack(
     assert any("in reserve" in line for line in answer["payload"]["stackTrace"])
     result = live.eventually("result", error_type="OutOfStock")
     assert result["ok"] is False
+    (cause,) = result["causes"]
+    assert (cause["relation"], cause["error_type"]) == ("cause", "KeyError")
+    assert "bootstrap" not in "".join(cause["stack"])
     stack = "".join(answer["payload"]["stackTrace"])
     assert str(project.root) in stack
     assert "bootstrap" not in stack

@@ -33,6 +33,8 @@ QUIET_SECONDS: Final = 0.15
 LONGEST_SECONDS: Final = 0.5
 # No end waits longer than this for its round trip. The others wait for it, too.
 END_SECONDS: Final = 0.3
+# While a block is in front, the others are looked at no more often, because there may be many.
+_LOOK_SECONDS: Final = 0.02
 _TRACEBACK: Final = "Traceback (most recent call last):"
 # The message may have several lines before the traceback.
 _MESSAGE_LINES: Final = 20
@@ -78,6 +80,8 @@ class StreamOrder:
         # The block whose lines are shown at once, and the time of its last line.
         self._front = ""
         self._front_at = 0.0
+        # The time of the last look at all blocks.
+        self._looked_at = 0.0
 
     @property
     def is_holding(self) -> bool:
@@ -143,6 +147,10 @@ class StreamOrder:
         front = self._blocks.get(self._front)
         if front is not None:
             shown += self._show(self._front, front, now)
+        is_busy = bool(self._front) and not self._is_silent(now)
+        if is_busy and now - self._looked_at < _LOOK_SECONDS:
+            return shown
+        self._looked_at = now
         for key, block in list(self._blocks.items()):
             if key == self._front:
                 continue
