@@ -26,7 +26,9 @@ _Condition: TypeAlias = Callable[[Mapping[str, Json]], bool]
 _NAMED: Final = 5
 # The beginnings of the names of runtimes whose deployed code runs in the sandbox.
 _RUNTIMES: Final = ("python", "nodejs", "provided")
-# The services that rules, schedules and asynchronous invocations send to.
+# The services that pipes read.
+_PIPE_SOURCES: Final = ("sqs", "dynamodb", "kinesis")
+# The services that rules, schedules, pipes and asynchronous invocations send to.
 _DESTINATIONS: Final = ("lambda", "sqs", "sns")
 # The blocks of a schedule's target that only other services take.
 _OTHER_TARGETS: Final = (
@@ -193,7 +195,15 @@ _GAPS: Final = (
         f"{_REFUSED}: their target is no function, queue or topic",
         _in("target", _any(_arn_is_other("arn", *_DESTINATIONS), *map(_has, _OTHER_TARGETS))),
     ),
-    _Gap("aws_pipes_pipe", "not run", _always),
+    _Gap(
+        "aws_pipes_pipe",
+        f"{_REFUSED}: the source, enrichment or target of these pipes",
+        _any(
+            _arn_is_other("source", *_PIPE_SOURCES),
+            _arn_is_other("enrichment", "lambda"),
+            _arn_is_other("target", *_DESTINATIONS),
+        ),
+    ),
     _Gap("aws_lambda_alias", f"{_REFUSED}: they are weighted", _has("routing_config")),
     _Gap("aws_cloudwatch_event_archive", _REFUSED, _always),
     _Gap("aws_cloudwatch_event_api_destination", _REFUSED, _always),

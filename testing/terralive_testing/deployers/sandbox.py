@@ -110,6 +110,10 @@ class Aws:
             self._clients[at] = client
         return self._clients[at]
 
+    def client(self, service: str) -> Any:  # noqa: ANN401
+        """Return the client of a service that has no property here."""
+        return self._client(service)
+
     @property
     def lambda_(self) -> LambdaClient:
         client: LambdaClient = self._client("lambda")

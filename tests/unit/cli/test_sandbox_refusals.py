@@ -119,6 +119,15 @@ SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
             {"destination_config": [{"on_failure": [{"destination": "arn:aws:s3:::bucket"}]}]},
         ),
     ),
+    "f'{service_of(source)} as a source of EventBridge Pipes'": (
+        ("aws_pipes_pipe", {"source": ARN.format("mq")}),
+    ),
+    "f'{service_of(target)} as a target of EventBridge Pipes'": (
+        ("aws_pipes_pipe", {"source": ARN.format("sqs"), "target": ARN.format("states")}),
+    ),
+    "f'{service_of(enrichment)} as an enrichment of EventBridge Pipes'": (
+        ("aws_pipes_pipe", {"enrichment": ARN.format("states"), "target": ARN.format("lambda")}),
+    ),
     '"container images other than terralive\'s stub"': (
         ("aws_lambda_function", {"function_name": "f", "package_type": "Image"}),
     ),
@@ -188,6 +197,8 @@ def test_a_plan_announces_what_the_sandbox_will_refuse(refusal: str) -> None:
         (INVOKE_CONFIG, {"destination_config": [{"on_failure": [{"destination": None}]}]}),
         (MAPPING, {"event_source_arn": ARN.format("sqs"), "tumbling_window_in_seconds": 0}),
         ("aws_lambda_function_url", {"invoke_mode": "RESPONSE_STREAM"}),
+        ("aws_pipes_pipe", {"source": ARN.format("sqs"), "target": ARN.format("lambda")}),
+        ("aws_pipes_pipe", {"source": ARN.format("kinesis"), "target": None}),
         (
             "aws_api_gateway_integration",
             {"type": "AWS_PROXY", "response_transfer_mode": "STREAM", "uri": STREAMING_URI},

@@ -27,7 +27,7 @@ from terralive_sandbox.control.moto_gaps import (
     stepfunctions,
 )
 from terralive_sandbox.control.moto_gaps.api_gateway import apigateway, apigatewayv2
-from terralive_sandbox.control.moto_gaps.event_bridge import rules, scheduler
+from terralive_sandbox.control.moto_gaps.event_bridge import pipes, rules, scheduler
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
@@ -69,6 +69,7 @@ def declarations(
         lambda replacements: dynamodb.declare(replacements, pollers.arrived),
         lambda replacements: rules.declare(replacements, deliveries, schedules_changed),
         lambda replacements: kinesis.declare(replacements, pollers),
+        lambda replacements: pipes.declare(replacements, pollers),
         lambda replacements: lambda_.declare(replacements, pollers, concurrency, code_link),
         lambda replacements: scheduler.declare(replacements, schedules_changed),
         lambda replacements: s3.declare(replacements, deliveries),

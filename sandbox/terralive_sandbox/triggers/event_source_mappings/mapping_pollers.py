@@ -1,4 +1,4 @@
-"""Keep one poller for each event source mapping and shard. Idle pollers cost nothing."""
+"""Keep one poller for each event source mapping or pipe, and shard. Idle pollers cost nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from terralive_sandbox.triggers.event_source_mappings.poller import Poller
 from terralive_sandbox.triggers.event_source_mappings.queue_poller import QueuePoller
 from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings
 from terralive_sandbox.triggers.event_source_mappings.stream_poller import StreamPoller
+from terralive_sandbox.triggers.pipes.pollers import QueuePipe, StreamPipe
+from terralive_sandbox.triggers.pipes.settings import PipeSettings
 
 _log = logging.getLogger("terralive.sandbox")
 
@@ -27,6 +29,8 @@ class MappingPollers:
         self._functions = functions
         self._refusals = refusals
         self._loop = asyncio.get_running_loop()
+        # The mappings and the pipes that exist. Only the event loop uses it.
+        self._wanted: dict[type[MappingSettings], tuple[MappingSettings, ...]] = {}
         # By the mapping's id and the shard. Only the event loop uses it.
         self._pollers: dict[tuple[str, str], Poller] = {}
         # The ARNs of all sources. Any thread reads it; the event loop replaces it.
@@ -42,7 +46,11 @@ class MappingPollers:
 
     def changed(self, mappings: tuple[MappingSettings, ...]) -> None:
         """Take over all mappings that exist now, for each shard. Any thread may call it."""
-        self._loop.call_soon_threadsafe(self._reconcile, mappings)
+        self._loop.call_soon_threadsafe(self._take, MappingSettings, mappings)
+
+    def pipes_changed(self, pipes: tuple[PipeSettings, ...]) -> None:
+        """Take over all pipes that exist now, for each shard. Any thread may call it."""
+        self._loop.call_soon_threadsafe(self._take, PipeSettings, pipes)
 
     def arrived(self, source_arn: str) -> None:
         """Let pollers of a source read it, because it may have new records. Any thread."""
@@ -53,9 +61,12 @@ class MappingPollers:
         """Return true if a mapping reads this source. Any thread may call it."""
         return source_arn in self._sources
 
-    def _reconcile(self, mappings: tuple[MappingSettings, ...]) -> None:
+    def _take(self, kind: type[MappingSettings], settings: tuple[MappingSettings, ...]) -> None:
+        """Start, update and end pollers, so that they fit all settings."""
         if self._closed:
             return
+        self._wanted[kind] = settings
+        mappings = [one for group in self._wanted.values() for one in group]
         present = {(mapping.uuid, mapping.shard) for mapping in mappings}
         for key in self._pollers.keys() - present:
             _log.debug("event source mapping %s was deleted", key[0])
@@ -71,9 +82,10 @@ class MappingPollers:
         self._sources = frozenset(mapping.source_arn for mapping in mappings)
 
     def _start(self, mapping: MappingSettings) -> Poller:
-        poller: type[Poller] = QueuePoller
+        is_pipe = isinstance(mapping, PipeSettings)
+        poller: type[Poller] = QueuePipe if is_pipe else QueuePoller
         if mapping.kind.is_stream:
-            poller = StreamPoller
+            poller = StreamPipe if is_pipe else StreamPoller
         return poller(mapping, self._control, self._functions, self._refusals)
 
     def _wake(self, source_arn: str) -> None:

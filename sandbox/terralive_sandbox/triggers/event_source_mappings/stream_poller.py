@@ -75,8 +75,11 @@ class StreamPoller(Poller):
         """
         if mapping.kind is SourceKind.STREAM:
             return sources.read_stream(mapping.source_arn, start, count)
-        role = str(self._functions.find(mapping.function_arn).role)
-        return kinesis_shards.read(mapping.source_arn, mapping.shard, start, count, role)
+        return kinesis_shards.read(mapping.source_arn, mapping.shard, start, count, self._role())
+
+    def _role(self) -> str:
+        """Return the role that reads the stream."""
+        return str(self._functions.find(self.mapping.function_arn).role)
 
     async def _attempt(self) -> None:
         """Invoke the function with the first batch and decide how it goes on."""

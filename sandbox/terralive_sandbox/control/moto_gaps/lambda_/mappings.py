@@ -172,11 +172,11 @@ def _create(backend: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
     mapping = EventSourceMapping({**spec, **place, **names})  # type: ignore[abstract] # moto's base class
     mapping.last_modified = time.time()
     # A mapping starts where it was created, not where its poller has begun to run.
-    vars(mapping)[_START] = _starts(source_arn, kind, spec)
+    vars(mapping)[_START] = starts(source_arn, kind, spec)
     return mapping
 
 
-def _starts(source_arn: str, kind: SourceKind, spec: Mapping[str, Any]) -> dict[str, int]:
+def starts(source_arn: str, kind: SourceKind, spec: Mapping[str, Any]) -> dict[str, int]:
     """Return the index of the first record that is read, for each shard."""
     position = str(spec.get("StartingPosition"))
     if kind is SourceKind.KINESIS:
