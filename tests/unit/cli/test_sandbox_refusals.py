@@ -46,6 +46,7 @@ STREAMING_URI = (
     "arn:aws:apigateway:eu-west-1:lambda:path/2021-11-15/functions/"
     "arn:aws:lambda:eu-west-1:123456789012:function:x/response-streaming-invocations"
 )
+TENANT = "integration.request.header.X-Amz-Tenant-Id"
 PROXY: dict[str, Json] = {"type": "aws_proxy", "httpMethod": "POST"}
 # What the sandbox says -> resources of a plan that it says it of.
 SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
@@ -117,6 +118,12 @@ SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
         (
             INVOKE_CONFIG,
             {"destination_config": [{"on_failure": [{"destination": "arn:aws:s3:::bucket"}]}]},
+        ),
+    ),
+    'f"a tenant\'s id from {source}"': (
+        (
+            "aws_api_gateway_integration",
+            {"type": "AWS_PROXY", "request_parameters": {TENANT: "context.identity.sourceIp"}},
         ),
     ),
     "f'{service_of(source)} as a source of EventBridge Pipes'": (
@@ -199,6 +206,10 @@ def test_a_plan_announces_what_the_sandbox_will_refuse(refusal: str) -> None:
         ("aws_lambda_function_url", {"invoke_mode": "RESPONSE_STREAM"}),
         ("aws_pipes_pipe", {"source": ARN.format("sqs"), "target": ARN.format("lambda")}),
         ("aws_pipes_pipe", {"source": ARN.format("kinesis"), "target": None}),
+        (
+            "aws_api_gateway_integration",
+            {"request_parameters": {TENANT: "method.request.header.Tenant"}},
+        ),
         (
             "aws_api_gateway_integration",
             {"type": "AWS_PROXY", "response_transfer_mode": "STREAM", "uri": STREAMING_URI},
