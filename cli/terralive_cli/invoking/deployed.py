@@ -81,20 +81,32 @@ def settings_of(client: LambdaClient, arn: str, qualifier: str = "") -> Deployed
     )
 
 
-def sources_of(client: LambdaClient, arn: str, template: str) -> Sources:
-    """Ask Lambda what invokes a function, as far as a template's event names it."""
+def sources_of(client: LambdaClient, arn: str, template: str, qualifier: str = "") -> Sources:
+    """Ask Lambda what invokes a function, as far as a template's event names it.
+
+    Args:
+        client: Lambda, in the function's account and region.
+        arn: the function's ARN, without a qualifier.
+        template: name of the template.
+        qualifier: a version or alias, which has sources of its own; "" for `$LATEST`.
+    """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
+    of_mappings: dict[str, Any] = {"FunctionName": arn}
+    of_function: dict[str, Any] = {"FunctionName": arn}
+    if qualifier:
+        of_mappings["FunctionName"] = f"{arn}:{qualifier}"
+        of_function["Qualifier"] = qualifier
     try:
         if template in FROM_MAPPINGS:
-            answer = client.list_event_source_mappings(FunctionName=arn)
-            return Sources(mapped_sources(answer.get("EventSourceMappings", ())))
+            mappings = client.list_event_source_mappings(**of_mappings)
+            return Sources(mapped_sources(mappings.get("EventSourceMappings", ())))
         if template in FROM_POLICY:
-            return Sources(permitted_sources(text(client.get_policy(FunctionName=arn), "Policy")))
+            policy = client.get_policy(**of_function)
+            return Sources(permitted_sources(text(policy, "Policy")))
         if template == "url":
-            return Sources(
-                url=text(client.get_function_url_config(FunctionName=arn), "FunctionUrl")
-            )
+            settings = client.get_function_url_config(**of_function)
+            return Sources(url=text(settings, "FunctionUrl"))
     except (ClientError, BotoCoreError) as error:
         _log.debug("what invokes %s is not known: %s", arn, type(error).__name__)
     return Sources()

@@ -159,6 +159,8 @@ def test_what_invokes_a_function_is_asked_for_by_what_the_event_names() -> None:
     assert sources_of(fake.client, ARN, "sqs").arns == (queue,)
     assert sources_of(fake.client, ARN, "sns").arns == (topic,)
     assert sources_of(fake.client, ARN, "url").url == "https://abc.lambda-url.eu-west-1.on.aws/"
+    sources_of(fake.client, ARN, "sqs", "live")
+    assert fake.asked[-1] == {"FunctionName": f"{ARN}:live"}
     asked = len(fake.asked)
     assert sources_of(fake.client, ARN, "eventbridge").arns == ()
     assert len(fake.asked) == asked

@@ -127,6 +127,14 @@ def test_the_request_of_a_whole_api_and_of_a_function_url_has_the_default_route(
     assert url["requestContext"]["apiId"] == "abc123"
 
 
+def test_a_permission_for_several_sources_names_none() -> None:
+    everything = Sources(("arn:aws:s3:::*", "arn:aws:execute-api:eu-west-1:123456789012:*/*"))
+
+    assert everything.of_template("s3") == ()
+    assert event("s3", "arn:aws:s3:::*")["Records"][0]["s3"]["bucket"]["name"] == "example"
+    assert event("http", *everything.arns)["requestContext"]["apiId"] == "example"
+
+
 @pytest.mark.parametrize("name", ["http", "url", "rest", "alb"])
 def test_a_stub_takes_the_examples_of_http_callers_for_such(name: str) -> None:
     assert is_http(json.dumps(event(name)).encode())

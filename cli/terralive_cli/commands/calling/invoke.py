@@ -54,7 +54,7 @@ def run(
         qualifier: a version or alias; "" for `$LATEST`.
         held: also run it on the machine of another user.
     """
-    given = GivenEvent(event, changes, asynchronous)
+    given = GivenEvent(event, changes, asynchronous, qualifier)
     if local:
         if asynchronous or qualifier or held:
             raise ConfigurationError(

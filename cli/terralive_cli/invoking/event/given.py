@@ -33,11 +33,13 @@ class GivenEvent:
         given: the value of `--event`; "" where it was not given.
         changes: values to change, as `PATH=VALUE`.
         asynchronous: whether it is for an asynchronous invocation.
+        qualifier: the version or alias that is invoked; "" for `$LATEST`.
     """
 
     given: str = ""
     changes: tuple[str, ...] = ()
     asynchronous: bool = False
+    qualifier: str = ""
 
     def read(
         self,
@@ -62,7 +64,10 @@ class GivenEvent:
         """
         choice = chosen(self.given, is_file=Path(self.given).is_file())
         if choice.source is Source.TEMPLATE:
-            content = _of_template(choice.name, function, ui, client, settings)
+            sources = Sources()
+            if client is not None and choice.name in TEMPLATES:
+                sources = sources_of(client, function.arn, choice.name, self.qualifier)
+            content = _of_template(choice.name, function, ui, sources, settings)
         else:
             content = _of_choice(choice, function, works)
         where = self.given or "{}"
@@ -132,12 +137,9 @@ def _of_template(
     name: str,
     function: KnownFunction,
     ui: Ui,
-    client: LambdaClient | None,
+    sources: Sources,
     settings: DeployedSettings | None,
 ) -> bytes:
-    sources = Sources()
-    if client is not None and name in TEMPLATES:
-        sources = sources_of(client, function.arn, name)
     role_arn = ""
     if settings is not None:
         role_arn = settings.role_arn

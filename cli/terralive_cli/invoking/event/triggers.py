@@ -17,24 +17,38 @@ from terralive_stub.shared.arns import Place, partition_of, place_of
 from terralive_stub.shared.json_documents import as_object, items, parse_object, text
 from terralive_stub.shared.timestamps import format_datetime
 
-# The service of the source's ARN for each template that names one, and what the source is called.
-_SOURCES: Final[Mapping[str, tuple[str, str]]] = {
-    "alb": ("elasticloadbalancing", "target group"),
-    "cognito": ("cognito-idp", "user pool"),
-    "dynamodb": ("dynamodb", "table's stream"),
-    "http": ("execute-api", "API"),
-    "kinesis": ("kinesis", "stream"),
-    "rest": ("execute-api", "API"),
-    "s3": ("s3", "bucket"),
-    "schedule": ("events", "rule"),
-    "sns": ("sns", "topic"),
-    "sqs": ("sqs", "queue"),
-    "websocket": ("execute-api", "API"),
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of source.
+
+    Attributes:
+        service: the service in its ARN.
+        noun: what a person calls it.
+    """
+
+    service: str
+    noun: str
+
+
+_API: Final = _Kind("execute-api", "API")
+# The source of each template that names one.
+_SOURCES: Final[Mapping[str, _Kind]] = {
+    "alb": _Kind("elasticloadbalancing", "target group"),
+    "cognito": _Kind("cognito-idp", "user pool"),
+    "dynamodb": _Kind("dynamodb", "table's stream"),
+    "http": _API,
+    "kinesis": _Kind("kinesis", "stream"),
+    "rest": _API,
+    "s3": _Kind("s3", "bucket"),
+    "schedule": _Kind("events", "rule"),
+    "sns": _Kind("sns", "topic"),
+    "sqs": _Kind("sqs", "queue"),
+    "websocket": _API,
 }
 FROM_MAPPINGS: Final = ("dynamodb", "kinesis", "sqs")
 FROM_POLICY: Final = tuple(name for name in _SOURCES if name not in FROM_MAPPINGS)
-# Templates whose source is an API, and the resources of sources that are examples.
-_OF_APIS: Final = ("http", "rest", "websocket")
+# The resources of sources that are examples.
 _EXAMPLES: Final[Mapping[str, str]] = {
     "alb": "targetgroup/example/0123456789abcdef",
     "cognito": "userpool/example",
@@ -72,11 +86,15 @@ class Sources:
     url: str = ""
 
     def of_template(self, template: str) -> tuple[str, ...]:
-        """Return the sources whose event a template is."""
-        if template not in _SOURCES:
+        """Return the sources whose event a template is, but for patterns of several sources."""
+        kind = _SOURCES.get(template)
+        if kind is None:
             return ()
-        service, _ = _SOURCES[template]
-        return tuple(arn for arn in self.arns if _service_of(arn) == service)
+        found = [arn for arn in self.arns if _service_of(arn) == kind.service]
+        if kind is _API:
+            # A pattern stands for stages, methods and paths there.
+            return tuple(found)
+        return tuple(arn for arn in found if _ANY not in arn)
 
 
 def mapped_sources(mappings: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
@@ -104,12 +122,12 @@ def note_of(template: str, sources: Sources) -> str:
     """Return what a person should know of the names in a template's event; "" for nothing."""
     if template == "url" and not sources.url:
         return "The function has no function URL that you may see: the event has example names."
-    if template not in _SOURCES:
+    kind = _SOURCES.get(template)
+    if kind is None:
         return ""
-    _, noun = _SOURCES[template]
     found = sources.of_template(template)
     if not found:
-        return f"No {noun} that invokes the function is known: the event has example names."
+        return f"No {kind.noun} that invokes the function is known: the event has example names."
     if len(found) > 1:
         others = ", ".join(found[1:])
         return f"The event is of {found[0]}. The function is also invoked by: {others}"
@@ -152,21 +170,21 @@ def values_for(
     }
     if template == "url":
         values.update(_url_values(sources.url, place.region))
-    elif template in _OF_APIS:
+    elif _SOURCES.get(template) is _API:
         values.update(_api_values(template, source, place.region))
     return values
 
 
 def _example(template: str, partition: str, place: Place) -> str:
     """Return the ARN of a source that does not exist, for a template that names one."""
-    if template not in _SOURCES:
+    kind = _SOURCES.get(template)
+    if kind is None:
         return ""
-    service, _ = _SOURCES[template]
     resource = _EXAMPLES.get(template, "example")
     if template == "s3":
         # A bucket's ARN names no region and no account.
         return f"arn:{partition}:s3:::{resource}"
-    return f"arn:{partition}:{service}:{place.region}:{place.account}:{resource}"
+    return f"arn:{partition}:{kind.service}:{place.region}:{place.account}:{resource}"
 
 
 def _api_values(template: str, source: str, region: str) -> dict[str, Value]:
@@ -183,6 +201,7 @@ def _api_values(template: str, source: str, region: str) -> dict[str, Value]:
     default_stage = "example"
     if template == "http":
         default_stage = "$default"
+    api_id = _known(api_id, "example")
     return {
         "api_id": api_id,
         "api_stage": _known(stage, default_stage),
