@@ -78,8 +78,8 @@ def one_of(
         raise ConfigurationError(
             "function-unknown",
             f'There is no function "{wanted}": no function of this stage is deployed.',
-            hint="Deploy the app by `terralive start`, name another stage (`--stage`), or run the code "
-            "of this folder (`--local`).",
+            hint="Deploy the app by `terralive start`, name another stage (`--stage`), or run the "
+            "code of this folder (`--local`).",
         )
     raise ConfigurationError(
         "function-unknown",
