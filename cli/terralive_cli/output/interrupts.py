@@ -38,6 +38,7 @@ _PIPE_BYTES: Final = 4096
 _DEPLOYING: Final = ("start", "apply")
 _UNDOING: Final = ("restore", "destroy")
 _CALLING: Final = ("invoke",)
+_CLEANING: Final = ("gc",)
 
 
 @contextmanager
@@ -257,5 +258,10 @@ def interrupted(command: str, config: Config, *, sandbox_runs: bool) -> Stopped:
         message = (
             "Interrupted. Nobody waits for the answer any more. A function that was invoked in "
             "Lambda runs on to its end."
+        )
+    elif command in _CLEANING:
+        message = (
+            "Interrupted. Debug stacks that were removed stay removed, and a part of the work on "
+            "one more may be done. The same command does the rest."
         )
     return Stopped(stage=config.stage, live=is_deploying, message=message)

@@ -12,7 +12,7 @@ from terralive_cli.output.formats.words import short_address
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import is_allowed, require_account, require_agreement
 from terralive_cli.protection.existing import NewFunction
-from terralive_cli.protection.held import find_holder, held_elsewhere, stages_of
+from terralive_cli.protection.held import find_holder, held_elsewhere, stages_of, still_held
 from terralive_cli.protection.production import (
     Name,
     refuse_production,
@@ -91,9 +91,13 @@ class Guard:
         if stages.pop(self._own, None):
             self.has_own = True
         for name, addresses in stages.items():
-            if name not in self._reported:
+            if name in self._reported:
+                continue
+            known = {address: functions[address] for address in addresses}
+            held = still_held(self._stage.target.caller, name, known)
+            if held:
                 self._reported.add(name)
-                self._report(name, addresses)
+                self._report(name, held)
 
     def inspect_new(self, functions: Sequence[NewFunction]) -> None:
         """Check the accounts of functions that a plan creates: their providers tell them.

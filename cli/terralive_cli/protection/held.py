@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from terralive_cli.deploy.aws import Caller
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.formats.words import short_address
 from terralive_stub.broker.leases import Lease, LeaseState
 from terralive_stub.errors import StageHeldError
+from terralive_stub.shared.arns import place_of
 from terralive_terraform.debug_stack.settings import DebugStackSettings
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName, stage_of
+
+_log: Final = logging.getLogger("terralive.cli")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,49 @@ def stages_of(functions: Mapping[str, DeployedFunction]) -> dict[StageName, list
         if name is not None:
             found.setdefault(name, []).append(address)
     return found
+
+
+def still_held(
+    caller: Caller, name: StageName, functions: Mapping[str, DeployedFunction]
+) -> list[str]:
+    """Return the addresses of functions that a stage holds, as Lambda describes them now.
+
+    Terraform's state may be older than the functions: a job without a build, or `terralive gc`, has
+    put them back by Lambda's API. What cannot be looked at counts as held.
+
+    Args:
+        caller: the caller.
+        name: the stage.
+        functions: functions, by address, that a state or a plan describes as live for it.
+    """
+    held: list[str] = []
+    for address, function in functions.items():
+        description = _description_now(caller, function.arn)
+        if description is None or stage_of(description) == name:
+            held.append(address)
+        else:
+            _log.debug("%s is not live for %s any more", address, name)
+    return held
+
+
+def _description_now(caller: Caller, arn: str) -> str | None:
+    """Return the description of a function; None where it is not known.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
+
+    place = place_of(arn)
+    if place.account != caller.account:
+        return None
+    client = caller.session.client(
+        "lambda", region_name=place.region, endpoint_url=caller.endpoint_url
+    )
+    try:
+        return client.get_function_configuration(FunctionName=arn).get("Description", "")
+    except (ClientError, BotoCoreError) as error:
+        _log.debug("%s cannot be looked at: %s", arn, type(error).__name__)
+        return None
 
 
 def find_holder(stage: Stage, name: StageName, now_ms: int) -> Holder:

@@ -1,1 +1,1 @@
-"""Stages and debug stacks of an account: what `status`, `list` and `gc` know and do."""
+"""Stages and debug stacks of an account, for `status`, `list` and `gc`."""

@@ -12,7 +12,7 @@ from terralive_relay.events import Event
 
 
 class Connection(StrEnum):
-    """What the lease of a stage tells of its relay."""
+    """Connection of a stage's relay, as the lease tells."""
 
     CONNECTED = "connected"
     LOST = "lost"  # the connection is gone, and the relay may return
@@ -32,7 +32,7 @@ class FunctionState(StrEnum):
 
 
 class CleanupAction(StrEnum):
-    """What a cleanup does with a debug stack."""
+    """Action of a cleanup on a debug stack."""
 
     REMOVE = "remove"
     KEEP = "keep"  # it is not meant, or must not be touched
@@ -81,7 +81,7 @@ class SessionHere:
 
 @dataclass(frozen=True, slots=True)
 class StageStatus(Event):
-    """What is known of one stage.
+    """Status of one stage.
 
     Attributes:
         app: the app's name.
@@ -195,18 +195,20 @@ class CleanupItem:
 
 @dataclass(frozen=True, slots=True)
 class CleanupPlanned(Event):
-    """What a cleanup would do.
+    """Plan of a cleanup.
 
     Attributes:
         place: the account and region, for a person.
         older_than_s: the age in seconds from which a debug stack is removed.
-        stacks: the debug stacks that were looked at.
+        stacks: the debug stacks that are meant.
+        others: number of debug stacks that are not meant.
     """
 
     type = "cleanup"
     place: str
     older_than_s: int
     stacks: tuple[CleanupItem, ...]
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)

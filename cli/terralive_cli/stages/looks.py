@@ -1,4 +1,4 @@
-"""What one look at a debug stack has found, and what follows from it. Pure.
+"""One look at a debug stack, and what follows from it. Pure.
 
 Times are milliseconds since the Unix epoch, on AWS's clock.
 """

@@ -98,10 +98,11 @@ def stage_status(event: StageStatus) -> list[Line]:
 def cleanup_planned(event: CleanupPlanned) -> list[Line]:
     """Return the lines of a cleanup's plan: what is removed, what is left, what is kept."""
     chosen = [item for item in event.stacks if item.action is CleanupAction.REMOVE]
-    age = short_age(event.older_than_s)
-    head = f"Nothing to remove in {event.place}: no debug stack was idle for {age}."
-    if chosen:
-        head = f"{plural(len(chosen), 'debug stack')} in {event.place} would be removed:"
+    head = f"Nothing to remove in {event.place}."
+    if not event.stacks:
+        head = f"Nothing to remove in {event.place}: no debug stack is meant."
+    elif chosen:
+        head = f"To be removed in {event.place}: {plural(len(chosen), 'debug stack')}"
     elif any(item.action is CleanupAction.LEFT for item in event.stacks):
         head = f"Nothing that can be removed in {event.place}."
     lines = [Line((Span(head, Style.STRONG),), event.at)]
@@ -110,6 +111,9 @@ def cleanup_planned(event: CleanupPlanned) -> list[Line]:
         for item in event.stacks:
             if item.action is action:
                 lines.append(_cleanup_item(event.at, item, min(width, _WIDEST_STAGE)))
+    if event.others:
+        others = f"  {plural(event.others, 'other debug stack')} not meant by this command"
+        lines.append(Line((Span(others, Style.FAINT),), event.at))
     return lines
 
 

@@ -10,7 +10,7 @@ from terralive_sandbox.access.policy import AccessRequest
 from terralive_sandbox.access.sigv4 import Request
 
 # Prefixes of actions that differ from the name that requests are signed for.
-_ACTION_PREFIXES: Final = {"sns": "SNS", "monitoring": "cloudwatch"}
+_ACTION_PREFIXES: Final = {"sns": "SNS", "monitoring": "cloudwatch", "tagging": "tag"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ APP: Sequence[Statement] = (
     {"Effect": "Allow", "Action": "lambda:*", "Resource": "arn:aws:lambda:*:*:function:plain-*"},
     {"Effect": "Allow", "Action": "iam:*", "Resource": "arn:aws:iam::*:role/plain-*"},
 )
+SIDS = [item["Sid"] for item in documented("developer")]
 STATEMENTS = [(policy, item["Sid"]) for policy in POLICIES for item in documented(policy)]
 # These change or remove what only another configuration, or another version, has made.
 ONLY_FOR_CHANGES = {
@@ -125,6 +126,8 @@ def everyday_life(account: Account, tmp_path_factory: pytest.TempPathFactory) ->
         with plain_app.start(project) as command:
             command.wait_for_type("ready", timeout_s=180)
             assert _answer(account.administrator) == "deployed", command.story()
+            if policy == "developer":
+                require_connected(root)
         if policy == "joiner":
             # Nobody is connected, and the code was deployed before. What the relay may have
             # received a moment before it left does not fall back.
@@ -134,7 +137,12 @@ def everyday_life(account: Account, tmp_path_factory: pytest.TempPathFactory) ->
             restored = run(["restore", "--sandbox", "--yes"], root)
             assert restored.process.returncode == 0, restored.story()
             forget_the_debug_stack(root)
-    project = account.project_of(root, "cleanup", documented("cleanup"))
+    account.project_of(root, "cleanup", documented("cleanup"))
+    found = run(["gc", "--sandbox", "--older-than", "0m", "--dry-run"], root)
+    assert found.process.returncode == 0, found.story()
+    (plan,) = found.of_type("cleanup")
+    (stack,) = plan["stacks"]
+    assert (stack["action"], stack["restores"]) == ("remove", ["plain-greet"]), found.story()
     cleaned = run(["destroy", "--sandbox", "--yes"], root)
     assert cleaned.process.returncode == 0, cleaned.story()
     left = plain_app.left(account.administrator)
@@ -147,6 +155,15 @@ def _answer(administrator: Project) -> object:
     """Return what the function answers."""
     answer = administrator.client("lambda").invoke(FunctionName="plain-greet")
     return json.loads(answer["Payload"].read())
+
+
+def require_connected(root: Path) -> None:
+    """Require that `list` shows the debug stack, and who is connected."""
+    command = run(["list", "--sandbox"], root)
+    (event,) = command.of_type("stacks")
+    (stack,) = event["stacks"]
+    known = (stack["app"], stack["connection"], stack["live"])
+    assert known == ("plain", "connected", ["plain-greet"]), command.story()
 
 
 def forget_the_debug_stack(root: Path) -> None:
@@ -218,7 +235,7 @@ def test_without_a_statement_terraform_cannot_keep_its_state(
     assert state_in_s3.refused_by(policy) == set()
 
 
-@pytest.mark.parametrize("sid", [item["Sid"] for item in documented("developer")])
+@pytest.mark.parametrize("sid", [sid for sid in SIDS if sid != "FindDebugStacks"])
 def test_start_names_the_permission_that_is_missing(
     account: Account, tmp_path: Path, sid: str
 ) -> None:

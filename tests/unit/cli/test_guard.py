@@ -6,9 +6,10 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from botocore.exceptions import ClientError
 
 from terralive_cli.configuration.loading import load
 from terralive_cli.configuration.values import Output
@@ -42,15 +43,31 @@ class FakeCaller:
     Attributes:
         asked: the names that were looked up.
         alias_error: the failure of a question for the account's alias; None for none.
+        descriptions: the descriptions of functions, by ARN, that Lambda tells.
     """
 
     account = ACCOUNT
     is_aws = True
+    endpoint_url = None
 
     def __init__(self, tags: Mapping[str, Mapping[str, str]]) -> None:
         self._tags = tags
         self.asked: list[str] = []
         self.alias_error: CredentialsError | None = None
+        self.descriptions: dict[str, str] = {}
+
+    @property
+    def session(self) -> FakeCaller:
+        return self
+
+    def client(self, *_: object, **_settings: object) -> FakeCaller:
+        return self
+
+    def get_function_configuration(self, FunctionName: str) -> Mapping[str, str]:  # noqa: N803
+        if FunctionName not in self.descriptions:
+            refusal: Any = {"Error": {"Code": "AccessDeniedException", "Message": "not allowed"}}
+            raise ClientError(refusal, "GetFunctionConfiguration")
+        return {"Description": self.descriptions[FunctionName]}
 
     def account_alias(self) -> str:
         if self.alias_error is not None:
@@ -148,6 +165,19 @@ def test_functions_of_another_stage_are_refused_by_their_owners_name(folder: Pat
     )
     assert error.hint.startswith("Ask ben to run `terralive restore --stage dev-ben`")
     assert not bench.guard.has_own
+
+
+def test_functions_that_were_put_back_since_the_state_was_written_are_free(folder: Path) -> None:
+    bench = Bench(folder)
+    api, web = function("api", live=BEN), function("web", live=BEN)
+    bench.caller.descriptions = {api.arn: "Takes orders", web.arn: live_description(BEN)}
+
+    error = bench.refusal(api, web)
+
+    assert "live for stage orders/dev-ben: web." in error.message
+    again = Bench(folder)
+    again.caller.descriptions = {api.arn: ""}
+    assert again.inspect(api) == ""
 
 
 def test_another_app_of_the_same_stage_is_another_stage(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `status` and `list` tell of debug stacks, from what was read of them."""
+"""The output of `status` and `list`, from what was read of debug stacks."""
 
 from __future__ import annotations
 

@@ -71,6 +71,9 @@ def test_a_request_needs_the_actions_of_the_service_authorization_reference() ->
         cbor,
         path="/service/GraniteServiceVersion20100801/operation/PutMetricData",
     ) == [("cloudwatch:PutMetricData",)]
+    assert needed_by(
+        "tagging", b"{}", ("x-amz-target", "ResourceGroupsTaggingAPI_20170126.GetResources")
+    ) == [("tag:GetResources",)]
     assert needed_by("sts", b"Action=GetCallerIdentity", form) == []
     assert needed_by("apigateway", b"{}", path="/v2/apis/a/stages") == [
         ("apigateway:POST", "arn:aws:apigateway:us-east-1::/apis/a/stages")

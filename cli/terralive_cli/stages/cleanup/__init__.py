@@ -1,0 +1,1 @@
+"""Removal of debug stacks that nobody uses, without the checkouts of their apps (`gc`)."""
