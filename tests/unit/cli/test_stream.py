@@ -29,6 +29,7 @@ from terralive_relay.events import (
     InvocationStarted,
     LogLine,
     Reloaded,
+    Warned,
 )
 
 
@@ -285,6 +286,19 @@ def test_the_runtimes_report_of_the_error_is_left_out(
     assert not any(isinstance(event, LogLine) and event.line in report for event in shown)
 
 
+def test_a_load_error_that_a_warning_tells_is_not_told_by_the_runtime_too() -> None:
+    stream = Stream()
+    reason = "Unable to import module 'app': No module named 'x'"
+    lines = [log("", "loading"), log("", f"[ERROR] Runtime.ImportModuleError: {reason}")]
+    stream.take(*lines, log("", "Traceback (most recent call last):"))
+    other = Warned("code-does-not-load", f"app.py:1: {reason}", "mail")
+    warning = replace(other, function="api")
+    assert stream.take(other, warning) == [other, warning]
+
+    assert stream.shown == [lines[0], other, warning]
+    assert not stream.is_holding
+
+
 @pytest.mark.parametrize("report", [REPORT, [NODE_REPORT], [JSON_REPORT]])
 def test_a_line_that_only_looks_like_a_report_is_shown(report: Sequence[str]) -> None:
     stream = Stream()
@@ -345,7 +359,7 @@ def test_a_stack_trace_of_node() -> None:
 def test_without_an_own_frame_the_innermost_one_is_shown() -> None:
     library = '  File "/v/site-packages/lib/x.py", line 2, in f\n'
     assert details("no", '  File "/usr/lib/python3.12/y.py", line 1, in g\n', library) == [
-        "/v/site-packages/lib/x.py:2 in f",
+        "lib/x.py:2 in f",
         "+ 1 frame of Python",
     ]
 
@@ -372,6 +386,14 @@ def test_the_chain_of_an_error_is_told_in_words() -> None:
     ]
 
 
+def test_a_cause_without_own_frames_is_one_line_and_a_count() -> None:
+    cause = ErrorCause("OSError", "", ('  File "/v/site-packages/lib/x.py", line 2, in f\n',))
+    assert told(start("a"), replace(FAILED, causes=(cause,)))[-2:] == [
+        "api    caused by OSError",
+        "api      + 1 frame of lib",
+    ]
+
+
 def test_lines_of_code_that_the_errors_of_a_chain_share_are_shown_once() -> None:
     cause = ErrorCause("ValueError", "", (*FAILED.stack, '  File "/code/x.py", line 1, in f\n'))
     assert told(start("a"), replace(FAILED, causes=(cause,)))[2:] == [
@@ -385,7 +407,7 @@ def test_lines_of_code_that_the_errors_of_a_chain_share_are_shown_once() -> None
 def test_recursion_and_long_messages_are_counted() -> None:
     frame = '  File "/code/app.py", line 2, in f\n    f()\n'
     message = "\n".join(f"line {number}" for number in range(20))
-    shown = details(message, *[frame] * 990)
+    shown = details(message, *[frame] * 3, "  [Previous line repeated 987 more times]\n")
 
     assert shown[:2] == ["line 1", "line 2"]
     assert shown[12:] == ["+ 7 lines", "app.py:2 in f, 990 times", "    f()"]

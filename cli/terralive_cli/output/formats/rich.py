@@ -63,6 +63,7 @@ _LONGEST_OUTPUT: Final = 2000
 _FOLDED_OUTPUT: Final = 1000
 # A tab would end wherever the terminal has its stops.
 _TAB: Final = "    "
+_URL: Final = re.compile(r"[a-z]+://")
 # A narrower terminal wraps by itself.
 _NARROWEST: Final = 20
 _LINE_START: Final = Control(ControlType.CARRIAGE_RETURN)
@@ -264,10 +265,13 @@ def _wanted_starts(line: Line, place: int) -> frozenset[int]:
 
 
 def _words(text: str, room: int) -> list[tuple[int, int]]:
-    """Return the start and end of each word. JSON without spaces has its words at commas."""
+    """Return the start and end of each word.
+
+    JSON and code without spaces have words that end at commas. A URL is one word.
+    """
     words: list[tuple[int, int]] = []
     for word in re.finditer(r"\S+", text):
-        if len(word[0]) > room and word[0][0] in "[{":
+        if len(word[0]) > room and not _URL.match(word[0]):
             for part in re.finditer(r"[^,]+,*|,+", word[0]):
                 words.append((word.start() + part.start(), word.start() + part.end()))
         else:

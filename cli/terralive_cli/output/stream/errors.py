@@ -9,7 +9,7 @@ from typing import Final
 
 from terralive_cli.output.formats.line import Span, Style
 from terralive_cli.output.formats.words import plural
-from terralive_cli.output.stream.frames import Frame, read_trace
+from terralive_cli.output.stream.frames import Frame, path_in_library, read_trace
 from terralive_relay.events import InvocationFinished
 
 _RELATIONS: Final = {"cause": "caused by", "context": "while handling", "part": "one of them is"}
@@ -64,8 +64,9 @@ def _details(
     others = [line for line in trace.others if not _is_repeated(line, message)]
     yield from _folded_lines(others, Style.FAINT)
     frames = [frame for frame in trace.frames if frame not in shown]
+    # For the errors of a chain, the frames of the first one are enough.
+    yield from _frame_lines(frames, folder, needs_one=not shown)
     shown.update(frames)
-    yield from _frame_lines(frames, folder)
 
 
 def _is_repeated(line: str, message: str) -> bool:
@@ -80,11 +81,19 @@ def _folded_lines(lines: Sequence[str], style: Style) -> Iterator[tuple[Span, ..
         yield (Span(f"+ {plural(len(lines) - _SHOWN_LINES, 'line')}", Style.FAINT),)
 
 
-def _frame_lines(frames: Sequence[Frame], folder: str) -> Iterator[tuple[Span, ...]]:
-    """Yield the user's own frames, the innermost first, and the number of all others."""
+def _frame_lines(
+    frames: Sequence[Frame], folder: str, *, needs_one: bool
+) -> Iterator[tuple[Span, ...]]:
+    """Yield the user's own frames, the innermost first, and the number of all others.
+
+    Args:
+        frames: all frames, the innermost first.
+        folder: the folder that paths are shown relative to.
+        needs_one: whether one of a library is shown where none is the user's own.
+    """
     own = _without_repetitions(frame for frame in frames if not frame.library)
     folded = [frame for frame in frames if frame.library]
-    if not own and folded:
+    if not own and folded and needs_one:
         # Without a frame of the user's, the innermost one says most.
         own = [(folded.pop(0), 1)]
     for frame, times in own[:_SHOWN_FRAMES]:
@@ -111,6 +120,8 @@ def _without_repetitions(frames: Iterable[Frame]) -> list[tuple[Frame, int]]:
 
 def _place(frame: Frame, folder: str) -> str:
     path = PurePath(frame.path)
+    if frame.library:
+        path = PurePath(path_in_library(frame.path))
     if folder and path.is_relative_to(folder):
         path = path.relative_to(folder)
     if not frame.line:

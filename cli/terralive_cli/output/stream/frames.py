@@ -17,9 +17,15 @@ _NODE: Final = re.compile(
     r"\s+at (?:async )?(?:(?P<name>.*?) \()?(?:file://)?(?P<path>(?:node:|/|<)[^()]*?)"
     r"(?::(?P<line>\d+):\d+)?\)?$"
 )
+# https://docs.python.org/3/library/traceback.html#traceback.StackSummary.format
+_REPEATED: Final = re.compile(r"\s*\[Previous line repeated (\d{1,9}) more times?\]")
+_MOST_REPETITIONS: Final = 10_000
 _BOOTSTRAPS: Final = "/terralive_workers/bootstraps/"
 _INSTALLED: Final = re.compile(r"/(?:site|dist)-packages/(?P<name>[^/]+)")
 _NODE_MODULE: Final = re.compile(r".*/node_modules/(?P<name>@[^/]+/[^/]+|[^/]+)")
+_LIBRARIES: Final = re.compile(
+    r".*/(?:site-packages|dist-packages|node_modules|lib(?:64)?/python3\.\d+)/"
+)
 _STANDARD: Final = re.compile(r"/lib(?:64)?/python3\.\d+/|^<frozen ")
 
 
@@ -63,18 +69,26 @@ def read_trace(stack: Sequence[str]) -> Trace:
     for item in stack:
         first, _, rest = item.rstrip().partition("\n")
         python = _PYTHON.match(first)
-        node = None if python else _NODE.match(first)
+        node = _NODE.match(first)
+        repeated = _REPEATED.match(first)
         if python is not None:
             is_python = True
             frames.append(_frame(python, rest.strip().partition("\n")[0]))
         elif node is not None:
             frames.append(_frame(node, ""))
+        elif repeated is not None and frames:
+            frames += frames[-1:] * min(int(repeated[1]), _MOST_REPETITIONS)
         elif first.strip():
             others += item.rstrip().splitlines()
     # Python names the innermost frame last, Node.js first.
     if is_python:
         frames.reverse()
     return Trace(tuple(frames), tuple(others))
+
+
+def path_in_library(path: str) -> str:
+    """Return the path of a library's file, without the folder that has all libraries."""
+    return _LIBRARIES.sub("", path)
 
 
 def _frame(found: re.Match[str], code: str) -> Frame:

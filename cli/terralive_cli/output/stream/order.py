@@ -25,6 +25,7 @@ from terralive_relay.events import (
     InvocationFinished,
     InvocationStarted,
     LogLine,
+    Warned,
 )
 
 # After so many seconds without a line, another invocation may come to the front.
@@ -35,6 +36,8 @@ LONGEST_SECONDS: Final = 0.5
 END_SECONDS: Final = 0.3
 # While a block is in front, the others are looked at no more often, because there may be many.
 _LOOK_SECONDS: Final = 0.02
+# The warning about code that does not load.
+_DOES_NOT_LOAD: Final = "code-does-not-load"
 _TRACEBACK: Final = "Traceback (most recent call last):"
 # The message may have several lines before the traceback.
 _MESSAGE_LINES: Final = 20
@@ -96,6 +99,8 @@ class StreamOrder:
                 self._add(event, now)
                 shown += self._due(now)
             else:
+                if isinstance(event, Warned) and event.reference == _DOES_NOT_LOAD:
+                    self._leave_load_error_out(event)
                 shown.append(event)
         if not events:
             shown += self._due(now)
@@ -131,6 +136,23 @@ class StreamOrder:
             if isinstance(held.event, InvocationFinished):
                 at = held.event.at
                 held.event = InvocationShown(held.event, event.round_trip_ms, at=at)
+
+    def _leave_load_error_out(self, warning: Warned) -> None:
+        """Leave out the runtime's report of an error that a warning tells better."""
+        block = self._blocks.get(warning.function)
+        if block is None:
+            return
+        for number, held in enumerate(block.held):
+            line = ""
+            if isinstance(held.event, LogLine):
+                line = held.event.line
+            _, _, message = line.removeprefix(ERROR_LOG).partition(": ")
+            if line.startswith(ERROR_LOG) and message and message in warning.message:
+                # The report is the last that a worker writes which cannot start.
+                block.held = deque(list(block.held)[:number])
+                break
+        if not block.held:
+            del self._blocks[warning.function]
 
     def _leave_reports_out(self, block: _Block, end: InvocationFinished) -> None:
         _leave_out(block, end)
