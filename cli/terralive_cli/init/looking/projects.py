@@ -99,21 +99,31 @@ def app_names(repository: str, folders: Sequence[str]) -> list[str]:
     a folder without a name of its own gets "". A long name of a repository is left out, because a
     name has a limited length.
     """
-    parts = [
-        [part for part in Path(folder).parts if part.lower() not in CONFIGURATION_FOLDERS]
-        for folder in folders
-    ]
-    if len(folders) == 1 and not parts[0]:
+    several = [_telling_parts(folder) for folder in folders]
+    if several == [()]:
         return [""]
-    for depth in range(1, max(map(len, parts)) + 1):
-        ends = ["-".join(own[-depth:]) for own in parts]
+    for depth in range(1, max(map(len, several)) + 1):
+        ends = ["-".join(parts[-depth:]) for parts in several]
         for beginning in (f"{repository}-", ""):
-            wanted = [beginning + end for end in ends]
-            names = [rules.sanitise(name) for name in wanted]
-            is_cut = any(len(name) > rules.NAME_CHARACTERS for name in wanted)
-            if all(names) and len(set(names)) == len(names) and not is_cut:
+            names = _as_names([beginning + end for end in ends])
+            if names:
                 return names
     return [rules.sanitise(f"{number}-{end}") for number, end in enumerate(folders, 1)]
+
+
+def _telling_parts(folder: str) -> tuple[str, ...]:
+    """Return the names in a path that tell projects apart."""
+    parts = Path(folder).parts
+    return tuple(part for part in parts if part.lower() not in CONFIGURATION_FOLDERS)
+
+
+def _as_names(wanted: Sequence[str]) -> list[str]:
+    """Return texts as names of apps; [] if one is empty or too long, or if two are the same."""
+    names = [rules.sanitise(text) for text in wanted]
+    is_cut = any(len(text) > rules.NAME_CHARACTERS for text in wanted)
+    if is_cut or not all(names) or len(set(names)) < len(names):
+        return []
+    return names
 
 
 def look_at_project(config: Config, *, reads_functions: bool = True) -> FoundProject:
