@@ -18,6 +18,7 @@ from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target, require_account
 from terralive_cli.protection.production import Name, refuse_production, tag_names
 from terralive_cli.protection.project_names import refuse_project
+from terralive_cli.sessions.folders import running_session
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.arns import place_of
 
@@ -104,7 +105,9 @@ def _show(
         ui.emit(answered)
         return 0
     lines = None
-    if runner is Runner.HERE:
+    session = running_session(config.project, config.stage, is_sandbox=config.sandbox)
+    # The session may be one of another checkout, which keeps its logs there.
+    if runner is Runner.HERE and session is not None:
         lines = showing.log_of_session(config.project, function.shown_name, answer.request_id)
     if lines is None:
         lines = answers.lines_of_tail(answer.log_tail)
