@@ -51,6 +51,22 @@ def describe_result(outcome: Outcome, trigger: str) -> ResultDescription:
     return ResultDescription()
 
 
+def describe_prelude(first: bytes, trigger: str) -> int | None:
+    """Return the HTTP status that a streamed response begins with; None if there is none.
+
+    The prelude is a JSON object before the body:
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
+
+    Args:
+        first: the first piece of the response.
+        trigger: the invocation's trigger, as in `EventDescription`.
+    """
+    found = _STATUS.match(first)
+    if trigger not in _REQUESTS or found is None:
+        return None
+    return _valid(int(found[1]))
+
+
 def _status(body: bytes) -> int | None:
     """Return the status that a response names.
 
@@ -61,6 +77,10 @@ def _status(body: bytes) -> int | None:
         status = int(found[1]) if found is not None else 0
     else:
         status = as_number(parse_object(body).get("statusCode"))
+    return _valid(status)
+
+
+def _valid(status: int) -> int | None:
     if status in _STATUSES:
         return status
     return None

@@ -69,6 +69,8 @@ class Entry:
         fifo_messages: the ids of the messages of FIFO queues in its event, while it runs.
         trigger: the trigger of its event, as in `EventDescription`.
         arrived_at: the time at which it had arrived here.
+        has_written: whether its handler has written a piece of a streamed response.
+        status: the HTTP status in the prelude of a streamed response; None without one.
         state: see the module's table.
         sent_to: the peer to which the result was sent last.
         sent_at: the time of that.
@@ -86,6 +88,8 @@ class Entry:
     fifo_messages: frozenset[str] = frozenset()
     trigger: str = ""
     arrived_at: float = 0.0
+    has_written: bool = False
+    status: int | None = None
     state: EntryState = Running()
     sent_to: str = ""
     sent_at: float = 0.0

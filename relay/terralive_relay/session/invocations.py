@@ -26,7 +26,7 @@ from typing import Final, TypeAlias
 from terralive_relay.describe.causes import describe_causes
 from terralive_relay.describe.errors import describe_error
 from terralive_relay.describe.events import EventDescription, describe_event
-from terralive_relay.describe.results import describe_result
+from terralive_relay.describe.results import describe_prelude, describe_result
 from terralive_relay.events import Delivered, InvocationFinished, InvocationStarted, Warned
 from terralive_relay.session.effects import Effect, LetWrite, Publish, Remember, Run, Send
 from terralive_relay.session.environments import Environments
@@ -241,6 +241,7 @@ class Invocations:
             effects += self._result(entry, now)
         error = describe_error(outcome)
         result = describe_result(outcome, entry.trigger)
+        status = result.status or entry.status
         result_bytes = 0
         if outcome.ok and outcome.streamed is None:
             result_bytes = len(outcome.body)
@@ -256,7 +257,7 @@ class Invocations:
             attempt=entry.number,
             streamed_bytes=streamed_bytes,
             first_byte_ms=first_byte_ms,
-            status=result.status,
+            status=status,
             failed_items=result.failed_items,
             result_bytes=result_bytes,
             causes=describe_causes(outcome),
@@ -274,6 +275,9 @@ class Invocations:
         entry = self.store.get(attempt)
         if entry is None:
             return []
+        if not entry.has_written:
+            entry.has_written = True
+            entry.status = describe_prelude(data, entry.trigger)
         return self.streams.add(entry, data, now)
 
     def printed(self, request_id: str, printed: Printed) -> list[Effect]:

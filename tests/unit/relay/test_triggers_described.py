@@ -9,7 +9,7 @@ import json
 import pytest
 
 from terralive_relay.describe.events import describe_event
-from terralive_relay.describe.results import describe_result
+from terralive_relay.describe.results import describe_prelude, describe_result
 from terralive_stub.protocol.invocation import Outcome
 
 _QUEUE = "arn:aws:sqs:eu-west-1:123456789012:orders"
@@ -415,6 +415,14 @@ def test_a_result_tells_its_status_or_its_failed_items(
     result = describe_result(Outcome(body), trigger)
 
     assert (result.status, result.failed_items) == (status, failed)
+
+
+def test_a_streamed_response_may_begin_with_its_status() -> None:
+    prelude = b'{"statusCode":201,"headers":{}}' + bytes(8) + b"body"
+    assert describe_prelude(prelude, "http") == 201
+    assert describe_prelude(prelude, "invoke") is None
+    assert describe_prelude(b"body", "http") is None
+    assert describe_prelude(b'{"statusCode":999}', "http") is None
 
 
 def test_an_error_has_no_status() -> None:
