@@ -102,9 +102,12 @@ def _existing_file(files: Sequence[Path]) -> Path | None:
 def _python_files(code: LocalCode) -> list[Path]:
     """Return the files that a Python handler's module may be in.
 
-    They are in the code's folder, in an import root, or in a layer.
+    They are in the code's folder, in an import root, or in a layer. A handler without a module (a
+    custom runtime's `bootstrap`) has none.
     """
     relative = Path(code.handler.rpartition(".")[0].replace(".", "/"))
+    if not relative.name:
+        return []
     folders = [code.path, *code.roots]
     for part in code.layers:
         if not part.target:

@@ -546,6 +546,18 @@ def test_a_custom_runtime_needs_an_executable_bootstrap(tmp_path: Path) -> None:
     assert handler_interpreter(code) is None
 
 
+@pytest.mark.parametrize("handler", ["bootstrap", "main", "", "."])
+def test_a_handler_without_a_module_needs_no_python_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: str
+) -> None:
+    """Programs in Go and Rust have the handler `bootstrap`, and terralive may be anywhere."""
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    (tmp_path / "bootstrap").write_text("#!/bin/sh\n")
+    (tmp_path / "bootstrap").chmod(0o755)
+    assert isinstance(mapped(tmp_path, "provided.al2023", handler), LocalCode)
+    assert not isinstance(mapped(tmp_path, "python3.12", handler), LocalCode)
+
+
 @pytest.mark.parametrize("runtime", ["java21", "dotnet8", "ruby3.3", ""])
 def test_another_runtime_is_told_what_would_make_it_live(tmp_path: Path, runtime: str) -> None:
     reason = mapped(tmp_path, runtime)
