@@ -151,7 +151,7 @@ _GAPS: Final = (
     _Gap(
         "aws_api_gateway_integration",
         f"kept; requests are {_NO_REQUESTS}",
-        _is_other("type", "AWS_PROXY", "MOCK"),
+        _is_other("type", "AWS", "AWS_PROXY", "MOCK"),
     ),
     _Gap(
         "aws_apigatewayv2_integration",

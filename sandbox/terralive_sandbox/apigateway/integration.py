@@ -307,6 +307,14 @@ class Gateway:
             )
         )
 
+    def function_arn(self, uri: str, credentials: str | None, source_arn: str) -> str:
+        """Return the ARN of the function that an integration may invoke.
+
+        Raises:
+            IntegrationError: there is no such function, or API Gateway may not invoke it.
+        """
+        return self._find_function(uri, credentials, source_arn)[1]
+
     def _find_function(
         self, uri: str, credentials: str | None, source_arn: str
     ) -> tuple[LambdaFunction, str]:

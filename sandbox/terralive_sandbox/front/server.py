@@ -34,6 +34,7 @@ from terralive_sandbox.apigateway.function_urls import FunctionUrls
 from terralive_sandbox.apigateway.http.gateway import HttpGateway
 from terralive_sandbox.apigateway.http.service_integrations import ServiceIntegrations
 from terralive_sandbox.apigateway.integration import Gateway
+from terralive_sandbox.apigateway.rest.custom_integrations import CustomIntegrations
 from terralive_sandbox.apigateway.websocket.connections import Connections
 from terralive_sandbox.apigateway.websocket.management import ManagementApi
 from terralive_sandbox.apigateway.websocket.socket import Socket
@@ -102,7 +103,10 @@ class Sandbox:
         # API Gateway and function URLs
         self._gateway = Gateway(self._functions, refusals, time_scale=time_scale)
         services = ServiceIntegrations(self._control, self._aws.answer_whole)
-        self._http = HttpGateway(self._gateway, services)
+        custom = CustomIntegrations(
+            self._gateway, self._control, self._aws.answer_whole, self._asynchronous
+        )
+        self._http = HttpGateway(self._gateway, services, custom)
         self.connections = Connections(self._gateway, self.faults)
         self._management = ManagementApi(self._gateway, self.connections)
         self._urls = FunctionUrls(self._functions, refusals)

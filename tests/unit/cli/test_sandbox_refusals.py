@@ -81,8 +81,8 @@ SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
         (HTTP_API, document({**PROXY, "requestParameters": {"append:header.a": "b"}})),
     ),
     "f'{integration.integration_type} integrations of REST APIs'": (
-        ("aws_api_gateway_integration", {"type": "AWS"}),
-        (REST_API, document({"type": "aws"})),
+        ("aws_api_gateway_integration", {"type": "HTTP"}),
+        (REST_API, document({"type": "http_proxy"})),
     ),
     "'quick create of HTTP APIs; declare their route, integration and stage'": (
         ("aws_apigatewayv2_api", {"target": ARN.format("lambda")}),
@@ -204,6 +204,8 @@ def test_a_plan_announces_what_the_sandbox_will_refuse(refusal: str) -> None:
         (INVOKE_CONFIG, {"destination_config": [{"on_failure": [{"destination": None}]}]}),
         (MAPPING, {"event_source_arn": ARN.format("sqs"), "tumbling_window_in_seconds": 0}),
         ("aws_lambda_function_url", {"invoke_mode": "RESPONSE_STREAM"}),
+        ("aws_api_gateway_integration", {"type": "AWS"}),
+        (REST_API, document({"type": "aws"})),
         ("aws_pipes_pipe", {"source": ARN.format("sqs"), "target": ARN.format("lambda")}),
         ("aws_pipes_pipe", {"source": ARN.format("kinesis"), "target": None}),
         (

@@ -28,6 +28,7 @@ from terralive_sandbox.apigateway.http_messages import (
 )
 from terralive_sandbox.apigateway.integration import DeployedStage, Gateway, new_id
 from terralive_sandbox.apigateway.openapi.gaps import EMULATED_SUBTYPES
+from terralive_sandbox.apigateway.rest.custom_integrations import CustomIntegrations
 from terralive_sandbox.apigateway.rest.gateway import RestGateway
 from terralive_sandbox.responses import Answer, StreamedResponse
 from terralive_stub.protocol.limits import HTTP_API_INTEGRATION_SECONDS
@@ -46,11 +47,13 @@ _FAILURES: Final = {
 class HttpGateway:
     """Answers requests to HTTP APIs, and passes requests to REST APIs on."""
 
-    def __init__(self, gateway: Gateway, services: ServiceIntegrations) -> None:
+    def __init__(
+        self, gateway: Gateway, services: ServiceIntegrations, custom: CustomIntegrations
+    ) -> None:
         self._gateway = gateway
         self._services = services
         self._authorization = RouteAuthorization(gateway)
-        self._rest = RestGateway(gateway)
+        self._rest = RestGateway(gateway, custom)
 
     async def answer(
         self, api_id: str, stage_name: str, path: str, received: sigv4.Request, source_ip: str

@@ -13,6 +13,9 @@ from terralive_stub.shared.json_documents import Json, section, text
 
 # First-class integrations of HTTP APIs that the sandbox runs.
 EMULATED_SUBTYPES: Final = ("SQS-SendMessage", "EventBridge-PutEvents", "Kinesis-PutRecord")
+# The kinds of integrations that the sandbox runs.
+_KINDS_OF_HTTP_APIS: Final = ("AWS_PROXY",)
+_KINDS_OF_REST_APIS: Final = ("AWS", "AWS_PROXY", "MOCK")
 _EMULATED: Final = {"NONE", "AWS_IAM", "CUSTOM", "JWT"}
 
 
@@ -57,7 +60,7 @@ def _missing_of_integration(integration: Mapping[str, Json], *, of_http_api: boo
         return
     if subtype:
         yield f"{subtype} integrations"
-    elif kind != "AWS_PROXY" and (of_http_api or kind != "MOCK"):
+    elif kind not in (_KINDS_OF_HTTP_APIS if of_http_api else _KINDS_OF_REST_APIS):
         yield f"{kind} integrations"
     if of_http_api and (
         section(integration, "requestParameters") or section(integration, "responseParameters")

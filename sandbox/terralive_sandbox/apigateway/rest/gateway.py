@@ -32,6 +32,7 @@ from terralive_sandbox.apigateway.integration import Gateway, with_stage_variabl
 from terralive_sandbox.apigateway.rest import events as rest_events
 from terralive_sandbox.apigateway.rest import gateway_responses, streaming, validation
 from terralive_sandbox.apigateway.rest.authorization import MethodAuthorization
+from terralive_sandbox.apigateway.rest.custom_integrations import CustomIntegrations
 from terralive_sandbox.apigateway.rest.gateway_responses import GatewayResponse
 from terralive_sandbox.apigateway.rest.tenants import tenant_of
 from terralive_sandbox.control.moto_gaps.api_gateway.apigateway import snapshot_of
@@ -42,8 +43,9 @@ from terralive_stub.protocol.limits import INTEGRATION_SECONDS
 class RestGateway:
     """Answers requests to REST APIs."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, custom: CustomIntegrations) -> None:
         self._gateway = gateway
+        self._custom = custom
         self._authorization = MethodAuthorization(gateway)
 
     def find(self, api_id: str) -> RestAPI | None:
@@ -102,10 +104,14 @@ class RestGateway:
             raise rest_events.integration_failed(500)
         if integration.integration_type == "MOCK":
             return _mock_response(integration)
-        if integration.integration_type != "AWS_PROXY":
+        if integration.integration_type not in {"AWS", "AWS_PROXY"}:
             raise not_emulated(f"{integration.integration_type} integrations of REST APIs")
+        response: HttpResponse | StreamedResponse
         try:
-            response = await self._invoke_proxy(api, match, integration, request, context)
+            if integration.integration_type == "AWS":
+                response = await self._custom.answer(api, match, integration, request, context)
+            else:
+                response = await self._invoke_proxy(api, match, integration, request, context)
         except IntegrationError as error:
             raise _response_to(error) from error
         response.headers.append(("x-amzn-trace-id", event_fields.trace_id(context)))
