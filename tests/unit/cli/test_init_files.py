@@ -252,8 +252,7 @@ def commands() -> list[str]:
     for name in ("terralive-cleanup", "terralive-nightly"):
         lines += jobs[name]["script"]
     targets = re.findall(r"\$\(LIVE_COMMAND\) (\w+)", there["live.mk"].after)
-    lines += [f"terralive {target}" for target in targets]
-    return [line for line in lines if "gc" in cli.commands or " gc " not in line]
+    return lines + [f"terralive {target}" for target in targets]
 
 
 @pytest.mark.parametrize("line", commands())
