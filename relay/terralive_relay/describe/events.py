@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from terralive_relay.describe.batches import batch, records_of
+from terralive_relay.describe.large import describe_large
 from terralive_relay.describe.requests import body_of, request
 from terralive_relay.describe.services import resolvers, service
 from terralive_relay.describe.values import MOST_BYTES, as_number, folded
@@ -55,9 +56,12 @@ def describe_event(event: bytes, trace_id: str = "") -> EventDescription:
     """
     value = _parse(event)
     document = as_object(value)
-    trigger, summary = _trigger(value, document)
+    if len(event) > MOST_BYTES:
+        trigger, summary = describe_large(event)
+    else:
+        trigger, summary = _trigger(value, document)
     payload, payload_bytes = "", len(event)
-    if trigger in _REQUESTS:
+    if trigger in _REQUESTS and document:
         payload, payload_bytes = body_of(document)
     elif trigger == "invoke":
         payload = folded(value)

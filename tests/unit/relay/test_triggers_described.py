@@ -373,6 +373,49 @@ def test_values_that_are_called_like_secrets_are_not_shown(name: str) -> None:
     assert summary == f"GET /?page=2&{name}=…&flag"
 
 
+BIG = "x" * 1_200_000
+
+
+@pytest.mark.parametrize(
+    ("event", "trigger", "summary"),
+    [
+        (
+            {
+                "version": "2.0",
+                "requestContext": {"http": {"method": "PUT", "path": "/files"}},
+                "body": BIG,
+            },
+            "http",
+            "PUT /files",
+        ),
+        ({"path": "/files", "httpMethod": "PUT", "headers": {}, "body": BIG}, "http", "PUT /files"),
+        (
+            {"Records": [{"body": BIG, "eventSource": "aws:sqs", "eventSourceARN": _QUEUE}]},
+            "sqs",
+            "orders",
+        ),
+        (
+            {
+                "Records": [
+                    {"dynamodb": BIG, "eventSource": "aws:dynamodb", "eventSourceARN": _TABLE}
+                ]
+            },
+            "dynamodb",
+            "Orders",
+        ),
+        ({"order": BIG}, "invoke", ""),
+    ],
+)
+def test_a_large_event_is_recognised_without_being_parsed(
+    event: object, trigger: str, summary: str
+) -> None:
+    data = json.dumps(event).encode()
+    description = describe_event(data)
+
+    assert (description.trigger, description.summary) == (trigger, summary)
+    assert description.payload_bytes == len(data)
+
+
 def payload_of(event: object) -> tuple[str, int]:
     description = describe_event(json.dumps(event).encode())
     return description.payload, description.payload_bytes
