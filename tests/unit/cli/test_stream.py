@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from terralive_cli.output.events import Ready
 from terralive_cli.output.formats.plain import plain_text
@@ -234,6 +236,48 @@ def test_fifty_invocations_at_once_are_fifty_blocks() -> None:
     assert not stream.is_holding
     heads = [line for line in told(*stream.shown) if "…" in line]
     assert heads == []
+
+
+_REPORT_LINES = ("[ERROR] x", "Traceback (most recent call last):", "  frame", "hello")
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from("abcd"), st.sampled_from(_REPORT_LINES), st.sampled_from((0.0, 0.1, 0.4))
+    ),
+    max_size=60,
+)
+
+
+@given(_STEPS, st.frozensets(st.sampled_from("abcd")))
+def test_no_line_is_lost_repeated_or_out_of_its_order(
+    steps: list[tuple[str, str, float]], delivered: frozenset[str]
+) -> None:
+    stream = Stream()
+    given_events: dict[str, list[Event]] = {name: [start(name)] for name in "abcd"}
+    stream.take(*(start(name) for name in "abcd"))
+    for number, (name, line, seconds) in enumerate(steps):
+        event = log(name, f"{line} {number}" if line == "hello" else line)
+        given_events[name].append(event)
+        stream.take(event)
+        stream.after(seconds)
+    for name in "abcd":
+        stream.take(end(name))
+        if name in delivered:
+            stream.take(arrived(name))
+    for _ in range(40):
+        stream.after(LONGEST_SECONDS / 10)
+
+    assert not stream.is_holding
+    for name, expected in given_events.items():
+        shown = [event for event in stream.shown if request_of(event) == name]
+        assert shown[:-1] == expected
+        assert isinstance(shown[-1], InvocationFinished | InvocationShown)
+
+
+def request_of(event: Event) -> str:
+    if isinstance(event, InvocationShown):
+        return event.finished.request_id
+    assert isinstance(event, InvocationStarted | LogLine | InvocationFinished)
+    return event.request_id
 
 
 def test_events_of_something_else_are_shown_at_once() -> None:
