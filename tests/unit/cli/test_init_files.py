@@ -323,6 +323,15 @@ def test_the_policy_of_the_role_is_narrowed_to_the_stages_of_pull_requests() -> 
     assert by_sid["State"] == "arn:aws:s3:::acme/terralive/orders/*.tfstate"
 
 
+def test_without_a_remote_the_repository_is_named_by_a_person() -> None:
+    repository = replace(REPOSITORY, host="", path="")
+    assert "repo:OWNER/REPOSITORY:pull_request" in (
+        made(repository=repository)[".github/terralive-cleanup/role.tf"].after
+    )
+    assert "OWNER/REPOSITORY" in advice(repository)
+    assert advice(REPOSITORY) == ""
+
+
 def test_without_a_ci_system_there_is_no_job() -> None:
     repository = replace(REPOSITORY, ci=CiSystem.NONE)
     assert not [name for name in made(repository=repository) if "cleanup" in name]

@@ -28,7 +28,8 @@ STATE_KEYS: Final = "terralive/"
 _GITHUB_ISSUER: Final = "token.actions.githubusercontent.com"
 # https://docs.gitlab.com/ci/cloud_services/aws/
 _GITLAB_HOST: Final = "gitlab.com"
-_UNKNOWN: Final = "OWNER/REPOSITORY"
+# Stands for the repository's name where there is no remote.
+UNKNOWN: Final = "OWNER/REPOSITORY"
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 _ROLE_CHARACTERS: Final = 64
 
@@ -87,7 +88,7 @@ def cleanup_files(
         "role.tf",
         is_github=is_github,
         workflow=name,
-        repository=repository.path or _UNKNOWN,
+        repository=repository.path or UNKNOWN,
         default_branch=repository.default_branch,
         issuer=_issuer(repository),
         region=region,

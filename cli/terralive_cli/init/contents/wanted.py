@@ -192,6 +192,10 @@ def _cleanup(
     )
     for name, text, purpose in files:
         made.own(repository.top / name, text, purpose)
+    if not repository.path:
+        made.advice.append(
+            f"The repository has no remote: write its name for {cleanup.UNKNOWN} in role.tf."
+        )
     if repository.ci is CiSystem.GITLAB:
         _include_in_pipeline(made, repository.top / cleanup.GITLAB_PIPELINE)
 
