@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terralive_cli.output.events import Ready
@@ -247,6 +247,7 @@ _STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_STEPS, st.frozensets(st.sampled_from("abcd")))
 def test_no_line_is_lost_repeated_or_out_of_its_order(
     steps: list[tuple[str, str, float]], delivered: frozenset[str]
