@@ -204,13 +204,16 @@ def work_folder(project: Path) -> Path:
 
 
 @contextmanager
-def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Target]:
+def opened(
+    config: Config, *, may_start_sandbox: bool = False, writes: bool = True
+) -> Iterator[Target]:
     """Find the stage's target and the caller, and remove the files that a killed run has left.
 
     Args:
         config: the configuration.
         may_start_sandbox: whether to run a sandbox while the context lasts, where `--sandbox` asks
             for one and none runs.
+        writes: whether the project's `.terralive` folder is made, if it is not there.
 
     Raises:
         ConfigurationError: no region, `region-differs`, no sandbox to attach to, or
@@ -225,6 +228,8 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
         target = _aws(config, regions)
         if target.caller.emulator is not None:
             _refuse_own_sandbox(config.project, target.caller.emulator)
+        if writes:
+            work_folder(config.project)
         yield target
         return
     running = attach(sandbox_file(config.project))
@@ -320,7 +325,7 @@ def _aws(config: Config, regions: Regions) -> Target:
         region=caller.region,
         environment={**os.environ, "AWS_REGION": caller.region, **_stage(config)},
         caller=caller,
-        work=work_folder(config.project) / "aws" / place / config.stage,
+        work=config.project / FOLDER / "aws" / place / config.stage,
         identity_source=identity_source,
     )
 

@@ -199,7 +199,9 @@ def test_a_state_that_is_older_than_the_deployment_does_not_hide_it(
 
 
 def test_everybody_sees_all_stages_and_what_is_live(ben: Developer, folder: Path) -> None:
-    command = in_no_checkout(ben, folder).run("list")
+    nowhere = in_no_checkout(ben, folder)
+    command = nowhere.run("list")
+    assert not list(nowhere.project.root.iterdir())
     (event,) = command.of_type("stacks")
     listed = event["stacks"]
 

@@ -20,7 +20,7 @@ def run(config: Config, ui: Ui) -> int:
         config: the configuration; its app and stage do not matter.
         ui: shows events.
     """
-    with opened(config) as target:
+    with opened(config, writes=False) as target:
         reader = AccountReader(target.caller)
         looks, functions = at_once(lambda: reader.looks(reader.stacks()), reader.functions)
         now = now_ms(target.caller, time.time())

@@ -35,7 +35,7 @@ def run(config: Config, ui: Ui) -> int:
     Raises:
         CredentialsError: AWS refuses to read the stage's table.
     """
-    with opened(config) as target:
+    with opened(config, writes=False) as target:
         # Terraform's environment is not needed.
         table = table_name(Stage(config, target, ui.emit, environment={}))
         reader = AccountReader(target.caller)
