@@ -108,7 +108,8 @@ def stages_outcome(
                 why="While its functions are live and nobody is connected, their deployed code "
                 "answers for them, or nothing does. Its debug stack costs little.",
                 fix=f"In the project of {item.stage.app}: `terralive destroy --stage "
-                f"{item.stage.stage}`.",
+                f"{item.stage.stage}`. In any folder: `terralive gc --older-than 1w --match "
+                f"'{item.stage}'`.",
             )
         )
     own = sum(item.owner == user for item in found)
