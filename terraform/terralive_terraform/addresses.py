@@ -26,6 +26,10 @@ _READ: Final = {written: read for read, written in _WRITTEN.items()}
 _ESCAPED: Final = re.compile(
     r"\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})|\\[\"\\nrt]|\$\$(?=\{)|%%(?=\{)"
 )
+_FUNCTION: Final = "aws_lambda_function."
+_MODULE: Final = re.compile(r"\bmodule\.(?=[\w-])")
+# Labels of a module's only resource of a type, as registry modules use them.
+_ONLY_FUNCTION: Final = re.compile(r"(?:this|main)((?:\[.*\])?)$")
 
 
 def in_stack(stack: str, address: str) -> str:
@@ -98,6 +102,39 @@ def all_keys(address: str) -> tuple[str, ...]:
     return tuple(match[0] for match in _KEY.finditer(address))
 
 
+def short_address(name: str) -> str:
+    """Return a function's Terraform address without the resource type.
+
+    Module path and instance key stay, because the label alone is often the same (`this`):
+    `module.orders.aws_lambda_function.this["eu"]` is `module.orders.this["eu"]`. Every other name
+    stays as it is.
+    """
+    return name.replace(_FUNCTION, "", 1)
+
+
+def spoken_name(address: str) -> str:
+    """Return a function's name for a question, by its Terraform address.
+
+    A module's only function is often called `this` or `main`, and is named by its module:
+    `module.orders.aws_lambda_function.this[0]` is `orders`, and
+    `module.jobs["eu"].aws_lambda_function.send` is `jobs["eu"].send`. The name of a stack stays
+    before it.
+    """
+    stack = stack_of(address)
+    prefix, found, label = without_stack(address).rpartition(_FUNCTION)
+    if not found:
+        return address
+    name = label
+    modules = _MODULE.sub("", prefix).removesuffix(".")
+    if modules:
+        only = _ONLY_FUNCTION.match(label)
+        name = f"{modules}.{label}"
+        if only is not None:
+            # `count = 1` says nothing; any other key tells instances apart.
+            name = modules + only[1].replace("[0]", "", 1)
+    return in_stack(stack, name)
+
+
 def names_of(address: str, name: str) -> set[str]:
     """Return all names that a user may give a function, or one instance of it.
 
@@ -108,7 +145,9 @@ def names_of(address: str, name: str) -> set[str]:
     stack, address = stack_of(address), without_stack(address)
     declared = without_keys(address)
     label = declared.rpartition(".")[2]
-    names = {address, declared, label, name} - {""}
+    shown = {short_address(address), short_address(declared), spoken_name(address)}
+    shown.add(spoken_name(declared))
+    names = {address, declared, label, name} - {""} | shown
     return names | {in_stack(stack, known) for known in names}
 
 

@@ -14,7 +14,6 @@ from terralive_cli.code_changes.changes import CodeChange, Keep
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.fallback import versions
 from terralive_cli.fallback.published import own_description
-from terralive_cli.output.formats.words import short_address
 from terralive_cli.restoring.by_api import (
     NotPutBackError,
     changes_of_settings,
@@ -27,6 +26,7 @@ from terralive_relay.events import Warned
 from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.shared.arns import place_of
 from terralive_stub.shared.json_documents import text
+from terralive_terraform.addresses import short_address
 from terralive_terraform.artifacts import Artifact
 from terralive_terraform.substitution.marker import StageName
 

@@ -10,11 +10,11 @@ from terralive_cli.app.plan_event import other_changes_of, plan_event, resource_
 from terralive_cli.code_changes.changes import Keep
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.events import ChangesListed, Message
-from terralive_cli.output.formats.words import listed, plural, spoken_name
+from terralive_cli.output.formats.words import listed, plural
 from terralive_cli.output.progress import changes_in_words
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import TerraliveError
-from terralive_terraform.addresses import in_stack
+from terralive_terraform.addresses import in_stack, spoken_name
 from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.substitution.other_changes import OtherChange
 

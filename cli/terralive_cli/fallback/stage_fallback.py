@@ -32,12 +32,13 @@ from terralive_cli.fallback.publishing import BOUNDARY, Publishing, refusal
 from terralive_cli.fallback.roles import Boundaries
 from terralive_cli.live.deployed_code import CALLS_AT_ONCE
 from terralive_cli.output.events import Fallback
-from terralive_cli.output.formats.words import listed, short_address
+from terralive_cli.output.formats.words import listed
 from terralive_cli.restoring.examination import Examination
 from terralive_relay.events import Warned
 from terralive_stub.broker.fallbacks import Replaced
 from terralive_stub.errors import CredentialsError
 from terralive_stub.shared.arns import place_of
+from terralive_terraform.addresses import short_address
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName, is_stub
 from terralive_terraform.substitution.marker import stage_of as holder_of

@@ -19,7 +19,13 @@ from terralive_cli.configuration.rules import closest
 from terralive_cli.functions.interpreters import runtime_family
 from terralive_relay.pool.debug_port import listen
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.addresses import in_stack, stack_of, without_keys, without_stack
+from terralive_terraform.addresses import (
+    in_stack,
+    spoken_name,
+    stack_of,
+    without_keys,
+    without_stack,
+)
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_workers.function import Debugger, LocalCode, LocalFunction
 
@@ -270,11 +276,13 @@ def _named(typed: str, functions: Sequence[DeclaredFunction]) -> DeclaredFunctio
     names: list[str] = []
     for function in functions:
         names.extend(function.names)
-    addresses = ", ".join(function.address for function in functions)
+    shown = ", ".join(
+        f"{spoken_name(function.address)} ({function.address})" for function in functions
+    )
     raise ConfigurationError(
         "debug-function-unknown",
         f"--debug {typed}: no live function has this name.{closest(typed, names)}",
-        hint=f"These can be debugged, by address or name: {addresses}.",
+        hint=f"These can be debugged, by name or address: {shown}.",
     )
 
 

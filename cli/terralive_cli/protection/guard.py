@@ -8,7 +8,6 @@ from pathlib import Path
 
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.events import Message
-from terralive_cli.output.formats.words import short_address
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import is_allowed, require_account, require_agreement
 from terralive_cli.protection.existing import NewFunction
@@ -22,6 +21,7 @@ from terralive_cli.protection.production import (
 from terralive_cli.protection.project_names import names_in_stack
 from terralive_relay.events import Warned
 from terralive_stub.shared.json_documents import Json
+from terralive_terraform.addresses import short_address
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName
 

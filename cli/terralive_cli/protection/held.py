@@ -10,10 +10,10 @@ from typing import Final
 
 from terralive_cli.deploy.aws import Caller
 from terralive_cli.deploy.target import Stage
-from terralive_cli.output.formats.words import short_address
 from terralive_stub.broker.leases import Lease, LeaseState
 from terralive_stub.errors import StageHeldError
 from terralive_stub.shared.arns import place_of
+from terralive_terraform.addresses import short_address
 from terralive_terraform.debug_stack.settings import DebugStackSettings
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName, stage_of

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli.deploy.accounts import Accounts
-from terralive_cli.output.formats.words import short_address
 from terralive_cli.output.progress import Phase
 from terralive_cli.restoring.by_api import NotPutBackError
 from terralive_cli.restoring.exact import Original
@@ -19,6 +18,7 @@ from terralive_cli.restoring.originals import Originals
 from terralive_relay.events import Warned
 from terralive_stub.errors import TerraliveError
 from terralive_stub.shared.arns import place_of
+from terralive_terraform.addresses import short_address
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import is_stub
 

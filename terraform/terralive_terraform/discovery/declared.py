@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 from terralive_stub.shared.json_documents import Json, section, text
-from terralive_terraform.addresses import in_stack, stack_of, without_stack
+from terralive_terraform.addresses import (
+    in_stack,
+    short_address,
+    spoken_name,
+    stack_of,
+    without_stack,
+)
 from terralive_terraform.discovery.block_values import block_values
 from terralive_terraform.discovery.hcl.folders import dynamic_blocks, first_block
 from terralive_terraform.discovery.hcl.scope import Scope
@@ -121,11 +127,12 @@ class DeclaredFunction:
 
     @property
     def names(self) -> frozenset[str]:
-        """All names that a user may give it: address, deployed name and label.
+        """All names that a user may give it: address, deployed name, label, and as it is shown.
 
         Each of them may have the name of the stack before it, where the address has it.
         """
-        known = {without_stack(self.address), self.label}
+        address = without_stack(self.address)
+        known = {address, self.label, short_address(address), spoken_name(address)}
         if self.function_name is not None:
             known.add(self.function_name)
         for instance in self.instances or ():

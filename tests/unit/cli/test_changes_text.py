@@ -9,8 +9,8 @@ import pytest
 
 from terralive_cli.configuration.values import Output
 from terralive_cli.output.events import ChangesListed, ResourceChange
-from terralive_cli.output.formats.words import spoken_name
 from terralive_cli.output.renderer import Renderer
+from terralive_terraform.addresses import spoken_name
 
 DELETED = ResourceChange("aws_db_instance.orders", "delete", "aws_db_instance")
 UPDATED = ResourceChange(

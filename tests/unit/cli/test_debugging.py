@@ -102,6 +102,18 @@ def test_a_function_that_is_not_there_is_refused_with_the_nearest_name() -> None
     assert 'Did you mean "orders-api"?' in error.message
 
 
+@pytest.mark.parametrize("typed", ["worker", "module.worker.this", "worker:7000"])
+def test_a_module_s_only_function_has_the_name_under_which_it_is_shown(typed: str) -> None:
+    address = "module.worker.aws_lambda_function.this"
+    functions = (API, replace(SNS, address=address, label="this"))
+    mapped = (deployed(API.address, "orders-api"), deployed(address, "orders-dev-mail"))
+    debugging = Debugging.of([typed])
+    debugging.check(functions, [code(address)])
+    assert list(debugging.raised_timeouts(functions)) == [address]
+    found = debugging.with_debuggers(functions, (), mapped)
+    assert [item.debugger is not None for item in found] == [False, True]
+
+
 def test_a_port_in_use_is_refused_by_function() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -3,7 +3,7 @@
 import pytest
 
 from terralive_stub.shared.json_documents import Json
-from terralive_terraform.addresses import instance_key, with_key, without_keys
+from terralive_terraform.addresses import instance_key, names_of, with_key, without_keys
 from terralive_terraform.output.state import deployed_functions
 
 
@@ -54,3 +54,8 @@ def test_what_a_replacement_could_not_destroy_is_not_taken_for_the_function() ->
 def _state(*instances: Json) -> Json:
     resource: dict[str, Json] = {"mode": "managed", "type": "aws_lambda_function", "name": "f"}
     return {"resources": [{**resource, "instances": list(instances)}]}
+
+
+def test_a_module_s_only_function_has_the_names_under_which_it_is_shown() -> None:
+    names = names_of('shop/module.orders.aws_lambda_function.this["eu"]', "")
+    assert {"orders", 'orders["eu"]', "module.orders.this", "shop/orders"} <= names

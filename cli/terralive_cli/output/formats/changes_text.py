@@ -7,7 +7,8 @@ from typing import Final
 
 from terralive_cli.output.events import ChangesListed, ResourceChange
 from terralive_cli.output.formats.line import Line, Span, Style
-from terralive_cli.output.formats.words import plural, short_address
+from terralive_cli.output.formats.words import plural
+from terralive_terraform.addresses import short_address
 
 _FUNCTION_TYPE: Final = "aws_lambda_function"
 # Up to this number, created resources are listed one by one.

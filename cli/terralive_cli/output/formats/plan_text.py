@@ -13,7 +13,8 @@ from typing import Final
 
 from terralive_cli.output.events import LiveFunction, NotLiveFunction, PlanMade, TerraformOutput
 from terralive_cli.output.formats.line import Line, Span, Style
-from terralive_cli.output.formats.words import plural, short_address
+from terralive_cli.output.formats.words import plural
+from terralive_terraform.addresses import short_address
 
 # A name, or a handler with its path, that is longer moves the rest of its own line only.
 _WIDEST_NAME: Final = 40

@@ -35,7 +35,7 @@ from terralive_cli.output.formats.plan_text import (
     terraform_output,
 )
 from terralive_cli.output.formats.terraform_text import TerraformText
-from terralive_cli.output.formats.words import duration, plural, short_address, some_paths
+from terralive_cli.output.formats.words import duration, plural, some_paths
 from terralive_cli.output.stream.header import app_ready, sandbox_ready
 from terralive_cli.output.stream.invocations import InvocationLines, InvocationShown
 from terralive_cli.output.stream.names import FunctionNames
@@ -59,6 +59,7 @@ from terralive_relay.events import (
     Reloaded,
     Warned,
 )
+from terralive_terraform.addresses import short_address
 
 # Events that exist in text formats only.
 _TEXT_ONLY: Final = frozenset({"SharedWarning", "InvocationShown"})

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from typing import Final
-
-from terralive_terraform.addresses import in_stack, stack_of, without_stack
 
 _MILLISECONDS: Final = 1000.0
 _KILOBYTE: Final = 1024
@@ -16,10 +13,6 @@ _SECONDS_OF_HOUR: Final = 3600.0
 _SHOWN_PATHS: Final = 3
 # Up to this number, an age is shown in the smaller unit (`90 s ago`).
 _TWO_DIGITS: Final = 100
-_FUNCTION: Final = "aws_lambda_function."
-_MODULE: Final = re.compile(r"\bmodule\.(?=[\w-])")
-# Labels of a module's only resource of a type, as registry modules use them.
-_ONLY_FUNCTION: Final = re.compile(r"(?:this|main)((?:\[.*\])?)$")
 
 
 def duration(seconds: float) -> str:
@@ -93,39 +86,6 @@ def common_prefix(names: Sequence[str]) -> str:
     shared = os.path.commonprefix(list(names))  # noqa: RUF071  # characters, not paths
     end = max(shared.rfind("-"), shared.rfind("_"))
     return shared[: end + 1]
-
-
-def short_address(name: str) -> str:
-    """Return a function's Terraform address without the resource type.
-
-    Module path and instance key stay, because the label alone is often the same (`this`):
-    `module.orders.aws_lambda_function.this["eu"]` is `module.orders.this["eu"]`. Every other name
-    stays as it is.
-    """
-    return name.replace(_FUNCTION, "", 1)
-
-
-def spoken_name(address: str) -> str:
-    """Return a function's name for a question, by its Terraform address.
-
-    A module's only function is often called `this` or `main`, and is named by its module:
-    `module.orders.aws_lambda_function.this[0]` is `orders`, and
-    `module.jobs["eu"].aws_lambda_function.send` is `jobs["eu"].send`. The name of a stack stays
-    before it.
-    """
-    stack = stack_of(address)
-    prefix, found, label = without_stack(address).rpartition(_FUNCTION)
-    if not found:
-        return address
-    name = label
-    modules = _MODULE.sub("", prefix).removesuffix(".")
-    if modules:
-        only = _ONLY_FUNCTION.match(label)
-        name = f"{modules}.{label}"
-        if only is not None:
-            # `count = 1` says nothing; any other key tells instances apart.
-            name = modules + only[1].replace("[0]", "", 1)
-    return in_stack(stack, name)
 
 
 def shortened(name: str, width: int) -> str:

@@ -6,7 +6,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Final
 
-from terralive_cli.output.formats.words import common_prefix, short_address
+from terralive_cli.output.formats.words import common_prefix
+from terralive_terraform.addresses import short_address
 
 # The number of colours that tell functions apart. A format decides which ones.
 HUES: Final = 10
