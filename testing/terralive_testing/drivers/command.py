@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from terralive_testing.drivers.output_schema import require_valid
 from terralive_testing.machine.sandbox_logs import LOGS
+from terralive_testing.oracles.output_schema import require_valid
 
 Event = dict[str, Any]
 WAIT_SECONDS = 90.0

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from terralive_testing.drivers.command import Event, clean_environment
-from terralive_testing.drivers.output_schema import require_valid
 from terralive_testing.machine.waiting import eventually
+from terralive_testing.oracles.output_schema import require_valid
 
 _QUESTION: Final = b"[y/N]"
 _LOOK_SECONDS: Final = 0.1

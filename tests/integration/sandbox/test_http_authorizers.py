@@ -18,11 +18,11 @@ from joserfc.jwk import OctKey
 
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.authorizers import AuthorizerFunction, policy
-from terralive_testing.deployers.issuer import Issuer, running_issuer
 from terralive_testing.deployers.rest_api import at, fetch, lambda_uri
 from terralive_testing.deployers.sandbox import Aws, unique
 from terralive_testing.machine.waiting import eventually
 from terralive_testing.oracles.samples import assert_same_shape, sample
+from terralive_testing.servers.issuer import Issuer, running_issuer
 
 ECHO = """
 import json

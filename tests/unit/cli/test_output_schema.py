@@ -16,7 +16,7 @@ from terralive_cli.output.documents.reading import EventReader
 from terralive_cli.output.formats.json_lines import json_text
 from terralive_cli.output.formats.text import TextLines
 from terralive_relay.events import Event
-from terralive_testing.drivers.output_schema import faults
+from terralive_testing.oracles.output_schema import faults
 
 PUBLISHED = Path(__file__).parents[3] / "docs" / "output.schema.json"
 EVENTS = TextLines().events

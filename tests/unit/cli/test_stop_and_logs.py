@@ -26,8 +26,8 @@ from terralive_cli.sessions.own import OwnSession
 from terralive_cli.sessions.stopping import StopRequests
 from terralive_relay.events import Event, LogLine
 from terralive_stub.errors import ConfigurationError, TerraliveError
-from terralive_testing.drivers.output_schema import faults
 from terralive_testing.machine.waiting import eventually
+from terralive_testing.oracles.output_schema import faults
 
 REQUEST = "8f0cb0a1-7d0c-4c43-8a4e-0d7c2d5f9a11"
 ORDERS = LiveFunction("shop-orders", "aws_lambda_function.orders", "python3.12", "a.b", "/orders")

@@ -16,6 +16,7 @@ from terralive_cli.doctor.self_test.results import SelfTestDone, SelfTestStep
 from terralive_cli.init.events import FileListed, PolicyListed
 from terralive_cli.init.text import file_listed, policy_listed
 from terralive_cli.invoking.answers import Answered, EventShown, Invoking
+from terralive_cli.invoking.texts import answered, event_shown, invoking
 from terralive_cli.output.events import (
     ChangesListed,
     ConfigurationChanged,
@@ -27,7 +28,6 @@ from terralive_cli.output.events import (
     TerraformOutput,
     TerraformProgress,
 )
-from terralive_cli.output.formats.answer_text import answered, event_shown, invoking
 from terralive_cli.output.formats.changes_text import changes_listed
 from terralive_cli.output.formats.line import Line, Span, Style
 from terralive_cli.output.formats.plan_text import (
