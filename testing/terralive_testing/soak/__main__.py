@@ -78,7 +78,7 @@ def main() -> int:
 def soak(folder: Path, options: argparse.Namespace) -> Figures:
     """Run a soak in an empty folder. The ledgers stay there: calls, handlers and relays."""
     root, ledger = folder / "app", folder / "handlers.jsonl"
-    project.make(root, ledger, options.functions)
+    project.make(root, ledger, options.functions, options.streams)
     work = root / ".terralive"
     sandbox = SandboxProcess.start(
         work / "sandbox.json",
@@ -142,6 +142,7 @@ def _load(
         seed=options.seed,
         wanted=options.invocations,
         functions=options.functions,
+        streams=options.streams,
         concurrency=options.concurrency,
         until=began + options.minutes_limit * 60,
     )
@@ -262,6 +263,7 @@ def _options() -> argparse.Namespace:
         "--invocations", type=int, default=10_300, help="some accepted events then find no relay"
     )
     parser.add_argument("--functions", type=int, default=20)
+    parser.add_argument("--streams", type=int, default=4, help="functions that stream, too")
     parser.add_argument("--concurrency", type=int, default=50)
     parser.add_argument("--minutes-limit", type=float, default=30)
     parser.add_argument(

@@ -6,19 +6,22 @@ import base64
 import json
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from terralive_testing.soak.handler import digest, filling
 from terralive_testing.soak.judge import LARGEST_ANSWER
 from terralive_testing.soak.ledger import Call, End, answered, told
-from terralive_testing.soak.project import PREFIX, TIMEOUT_SECONDS
+from terralive_testing.soak.project import PREFIX, STREAM_PREFIX, TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
+    from types_boto3_lambda.type_defs import InvokeWithResponseStreamResponseEventTypeDef
     from types_boto3_sqs import SQSClient
 
 # The share of asynchronous calls among those that are early enough. Later ones would delay the end,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 _EVENT_SHARE = 0.1
 _EVENTS_UNTIL = 0.6  # the share of the run in which calls are early enough
 _LARGEST_EVENT_BYTES = 40_000  # of an asynchronous event, so that a queue accepts its record
+_STREAM_SHARE = 0.2  # of the synchronous calls, if there are functions that stream
 _FIRST_CALLS_AT_ONCE = 4  # this machine cannot start all execution environments at once
 # The wait after a call that found no relay or was throttled.
 _AFTER_REFUSAL_SECONDS = 1.0
@@ -86,7 +90,7 @@ class Callers:
 
     Args:
         client: a boto3 client of Lambda, with retries off and a connection for each caller.
-        seed, wanted, functions, concurrency: see `python -m terralive_testing.soak --help`.
+        seed, wanted, functions, streams, concurrency: see `python -m terralive_testing.soak -h`.
         until: when to stop in any case, on the monotonic clock.
     """
 
@@ -97,6 +101,7 @@ class Callers:
         seed: int,
         wanted: int,
         functions: int,
+        streams: int,
         concurrency: int,
         until: float,
     ) -> None:
@@ -105,6 +110,7 @@ class Callers:
         self.counted = 0  # that ended, or were accepted; not those that found no relay
         self.begun = threading.Semaphore(0)  # released by each caller whose first call has ended
         self._seed, self._wanted, self._functions, self._until = seed, wanted, functions, until
+        self._streams = streams
         self._number = 0
         self._lock = threading.Lock()  # guards everything above
         self._first = threading.Semaphore(_FIRST_CALLS_AT_ONCE)
@@ -139,12 +145,15 @@ class Callers:
             number = self._number
             early = self.counted < self._wanted * _EVENTS_UNTIL
         asynchronous = early and random.random() < _EVENT_SHARE
-        # Each caller always uses the same function. That bounds the number of concurrent runs,
+        streams = self._streams > 0 and not asynchronous and random.random() < _STREAM_SHARE
+        # Each caller always uses the same functions. That bounds the number of concurrent runs,
         # and so the number of processes.
-        call = self._call(
-            client, f"{PREFIX}{caller % self._functions}", number, asynchronous=asynchronous
-        )
-        unserved = call.end is End.REFUSED or call.error_type == "Terralive.NoRelay"
+        if streams:
+            call = self._streamed(client, f"{STREAM_PREFIX}{caller % self._streams}", number)
+        else:
+            function = f"{PREFIX}{caller % self._functions}"
+            call = self._call(client, function, number, asynchronous=asynchronous)
+        unserved = _is_unserved(call)
         with self._lock:
             if asynchronous and call.end is End.SUCCESS:
                 self.accepted.append(call)
@@ -197,6 +206,59 @@ class Callers:
         if asynchronous:
             return Call(**call, end=End.SUCCESS, asynchronous=True)
         return answered(call, failed="FunctionError" in answer, payload=body, log=log)
+
+    def _streamed(self, client: LambdaClient, function: str, number: int) -> Call:
+        """Call a function that streams, and read its response to the end."""
+        event = make_event(self._seed, number, asynchronous=False)
+        # The end of its process ends a response as `Runtime.TruncatedResponse`, or as its error.
+        if event.get("fails") == "exit":
+            del event["fails"]
+        call: dict[str, Any] = {
+            "id": "",
+            "function": function,
+            "event": digest(event),
+            "began": time.time(),
+        }
+        payload = json.dumps(event, ensure_ascii=False).encode()
+        try:
+            answer = client.invoke_with_response_stream(FunctionName=function, Payload=payload)
+            call["id"] = answer["ResponseMetadata"]["RequestId"]
+            body, error_type = _read(answer["EventStream"])
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            return Call(**call, end=End.REFUSED, error_type=code, ended=time.time())
+        except (BotoCoreError, HTTPError, EOFError) as error:
+            why = f"{type(error).__name__}: {error}"
+            return Call(**call, end=End.NONE, error_type=why, ended=time.time())
+        call["ended"] = time.time()
+        if error_type:
+            return Call(**call, end=End.ERROR, error_type=error_type)
+        try:
+            return answered(call, failed=False, payload=body)
+        except ValueError:
+            # A response that was cut off, and came as a complete one.
+            return Call(**call, end=End.SUCCESS, answer=f"{len(body)} bytes that are no JSON")
+
+
+def _is_unserved(call: Call) -> bool:
+    """Tell whether a call found no relay, or was throttled."""
+    return call.end is End.REFUSED or call.error_type == "Terralive.NoRelay"
+
+
+def _read(stream: Iterable[InvokeWithResponseStreamResponseEventTypeDef]) -> tuple[bytes, str]:
+    """Read a streamed response. Return its bytes, and its error's type, "" for none.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_InvokeWithResponseStreamResponseEvent.html
+
+    Raises:
+        EOFError: it has no end.
+    """
+    body = b""
+    for item in stream:
+        body += item.get("PayloadChunk", {}).get("Payload", b"")
+        if "InvokeComplete" in item:
+            return body, item["InvokeComplete"].get("ErrorCode", "")
+    raise EOFError("a stream without an end")
 
 
 def collect(queue: SQSClient, url: str, accepted: list[Call], seconds: float) -> list[Call]:

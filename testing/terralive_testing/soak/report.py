@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from terralive_testing.soak.judge import Promise, Violation
 from terralive_testing.soak.ledger import Call, End, Run
+from terralive_testing.soak.project import STREAM_PREFIX
 from terralive_testing.soak.relays import Sample
 
 _SHOWN = 20
@@ -48,7 +49,7 @@ def lines(figures: Figures) -> Iterator[str]:
         f"{figures.concurrency} at once, in {figures.seconds:.0f} s ({rate:.1f}/s); "
         f"{len(calls) - len(counted):,} more that found no relay or were throttled"
     )
-    yield f"asynchronous    {sum(call.asynchronous for call in calls):,} of them"
+    yield from _kinds(calls)
     yield _handler_runs(figures.runs)
     yield (
         f"relay           killed {len(figures.start_seconds) - 1} times; starts took "
@@ -67,6 +68,13 @@ def lines(figures: Figures) -> Iterator[str]:
     yield "violations      " + ", ".join(f"{kinds[promise]} {promise}" for promise in Promise)
     for violation in figures.violations[:_SHOWN]:
         yield f"  {violation.promise}: {violation.id} {violation.what}"
+
+
+def _kinds(calls: Sequence[Call]) -> Iterator[str]:
+    """Yield how many calls were asynchronous, and how many streamed."""
+    yield f"asynchronous    {sum(call.asynchronous for call in calls):,} of them"
+    streamed = sum(call.function.startswith(STREAM_PREFIX) for call in calls)
+    yield f"streamed        {streamed:,} of them"
 
 
 def _handler_runs(runs: Sequence[Run]) -> str:

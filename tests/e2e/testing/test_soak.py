@@ -12,7 +12,7 @@ from terralive_testing.drivers.command import clean_environment
 
 @pytest.mark.timeout(600)
 def test_under_faults_nothing_is_lost_answered_falsely_or_run_twice() -> None:
-    load = "--seed 4 --invocations 250 --functions 4 --concurrency 8"
+    load = "--seed 4 --invocations 250 --functions 3 --streams 1 --concurrency 8"
     arguments = f"{load} --time-scale 0.5 --minutes-limit 5 --longest-absence 6"
 
     ended = subprocess.run(
