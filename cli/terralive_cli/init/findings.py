@@ -66,6 +66,8 @@ class FoundProject:
         name_prefix: the beginning of the names of terralive's resources.
         role_path: the path of the broker's role.
         var_files: variables files that Terraform does not read by itself, relative to the folder.
+        without_values: the variables that have neither a default nor a value in a file that
+            Terraform reads by itself.
     """
 
     folder: Path
@@ -80,6 +82,12 @@ class FoundProject:
     name_prefix: str = "terralive"
     role_path: str = "/"
     var_files: tuple[str, ...] = ()
+    without_values: tuple[str, ...] = ()
+
+    @property
+    def needs_var_file(self) -> bool:
+        """Whether Terraform cannot plan without the variables file, and there is only one."""
+        return len(self.var_files) == 1 and bool(self.without_values)
 
     @property
     def dir(self) -> str:

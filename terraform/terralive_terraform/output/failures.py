@@ -210,6 +210,14 @@ _KNOWN: Final = (
     _KnownFailure(
         TerraformError,
         "terraform-failed",
+        _any_of("no value for required variable"),
+        hint='Name your variables file: [terraform] var_files = ["dev.tfvars"] in terralive.toml, '
+        "relative to that file. Or set TF_VAR_… for the variable, or end this command with "
+        "`-- -var-file=FILE`.",
+    ),
+    _KnownFailure(
+        TerraformError,
+        "terraform-failed",
         _any_of(""),
         hint="Correct what Terraform names above and run the same command again.",
     ),

@@ -16,6 +16,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from check_jsonschema.builtin_schemas import get_builtin_schema
 
+from terralive_cli.configuration.loading import load
 from terralive_cli.init.contents import additions
 from terralive_cli.init.contents.proposals import Proposal, own_file
 from terralive_cli.init.contents.wanted import Wanted, wanted_files
@@ -26,6 +27,7 @@ from terralive_cli.init.findings import (
     FoundProject,
     Repository,
 )
+from terralive_cli.init.looking.projects import look_at_project
 from terralive_cli.init.summary import found_line
 from terralive_cli.main import cli
 
@@ -85,6 +87,28 @@ def test_the_settings_name_the_folder_the_app_and_each_function_that_was_found()
     shown = tomllib.loads("\n".join(line.removeprefix("#").strip() for line in lines))
     assert shown["functions"]["aws_lambda_function.api"] == {"path": "services/api"}
     assert list(shown["functions"]) == [function.address for function in PROJECT.functions]
+
+
+def test_the_only_variables_file_is_set_where_variables_have_no_other_value() -> None:
+    one = replace(PROJECT, var_files=("infra/dev.tfvars",))
+    assert settings(one)["terraform"] == {"dir": "infra"}
+    needed = replace(one, without_values=("env", "greeting"))
+    assert settings(needed)["terraform"] == {"dir": "infra", "var_files": ["infra/dev.tfvars"]}
+    text = made(needed)["terralive.toml"].after
+    assert "variables have no value: env, greeting." in text
+    # Which one of several is meant, a person decides.
+    several = replace(needed, var_files=("infra/ana.tfvars", "infra/dev.tfvars"))
+    assert "var_files" not in settings(several)["terraform"]
+
+
+def test_variables_without_a_default_are_found_where_no_file_gives_them(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text(
+        'variable "env" {\n  type = string\n}\nvariable "size" {\n  default = 1\n}\n', "utf-8"
+    )
+    config = load(project=tmp_path, flags={}, environ={}, user="ana")
+    assert look_at_project(config, reads_functions=False).without_values == ("env",)
+    (tmp_path / "terraform.tfvars").write_text('env = "dev"\n', "utf-8")
+    assert look_at_project(config, reads_functions=False).without_values == ()
 
 
 def test_the_debug_stack_shares_the_bucket_of_the_apps_state() -> None:

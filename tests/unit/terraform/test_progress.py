@@ -191,6 +191,12 @@ def test_a_live_function_that_nobody_serves_while_terraform_invokes_it_says_what
     assert "terralive restore" in error.hint
 
 
+def test_a_variable_without_a_value_says_where_its_file_is_named() -> None:
+    error = failure("plan", [Diagnostic("error", "No value for required variable")], "")
+    assert error.reference == "terraform-failed"
+    assert "[terraform] var_files" in error.hint
+
+
 def test_a_held_state_lock_says_so() -> None:
     assert (
         failure("plan", [Diagnostic("error", "Error acquiring the state lock")], "").reference

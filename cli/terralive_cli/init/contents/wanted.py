@@ -136,6 +136,8 @@ def _new_settings(project: FoundProject) -> str:
         dir=project.dir,
         is_program=project.is_program,
         var_files=project.var_files,
+        needs_var_file=project.needs_var_file,
+        without_values=project.without_values,
         backend=backend,
         unread=project.unread,
         functions=project.functions,

@@ -22,10 +22,10 @@ from terralive_cli.init.looking.functions import functions_without_a_plan
 from terralive_cli.init.looking.roots import folders_below, is_program
 from terralive_cli.protection.production import Name, signs_of_production
 from terralive_stub.errors import TerraliveError
-from terralive_stub.shared.json_documents import Json, read_object, text
+from terralive_stub.shared.json_documents import Json, as_object, read_object, section, text
 from terralive_terraform.discovery.backends import declared_backend
 from terralive_terraform.discovery.declared import literal
-from terralive_terraform.discovery.hcl.folders import is_opentofu
+from terralive_terraform.discovery.hcl.folders import is_opentofu, read_folder
 from terralive_terraform.discovery.providers import default_provider
 
 # Terraform reads these by itself:
@@ -155,6 +155,7 @@ def look_at_project(config: Config, *, reads_functions: bool = True) -> FoundPro
         name_prefix=config.debug_stack.name_prefix,
         role_path=config.debug_stack.role_path,
         var_files=_var_files(config),
+        without_values=_without_values(folder, opentofu=is_opentofu(config.terraform.binary)),
     )
 
 
@@ -177,6 +178,21 @@ def _is_literal(value: Json) -> bool:
     if isinstance(value, str):
         return literal(value) is not None
     return isinstance(value, bool)
+
+
+def _without_values(folder: Path, *, opentofu: bool) -> tuple[str, ...]:
+    """Return the variables of a root module that a command has to give a value.
+
+    A file that Terraform reads by itself is taken to give all of them.
+    """
+    files = [path.name for path in folder.glob("*.tfvars*")]
+    if any(name in _DEFAULT_FILES or name.endswith(_READ_BY_TERRAFORM) for name in files):
+        return ()
+    document = read_folder(folder, lambda kind, _: kind == "variable", opentofu=opentofu)
+    declared = section(document.content, "variable")
+    return tuple(
+        sorted(name for name, block in declared.items() if "default" not in as_object(block))
+    )
 
 
 def _var_files(config: Config) -> tuple[str, ...]:
