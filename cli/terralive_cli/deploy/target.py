@@ -241,8 +241,8 @@ def opened(
         raise ConfigurationError(
             "no-sandbox",
             "No sandbox runs for this project.",
-            hint="Start one in another terminal: `terralive sandbox`. A sandbox that has "
-            "stopped keeps nothing.",
+            hint="Start one in another terminal: `terralive sandbox`. (`terralive start --sandbox` "
+            "starts one by itself.) A sandbox that has stopped keeps nothing.",
         )
     process = start_sandbox(config)
     try:

@@ -172,7 +172,11 @@ class FunctionUrls:
             by_identity = decide(documents, asked)
             by_resource = identity.decide_by_resource(policy, asked, caller)
             if not is_permitted(by_identity, by_resource, same_account=same_account):
-                raise ForbiddenError(f"{name} may not {action} on {url.function_arn}")
+                needed = " and ".join(_ACTIONS)
+                raise ForbiddenError(
+                    f"{name} may not {action} on {url.function_arn}. A function URL needs "
+                    f"permissions for {needed} (aws_lambda_permission, one for each)."
+                )
         return caller
 
 

@@ -94,7 +94,8 @@ def test_a_connection_to_a_websocket_api(
 def test_a_function_url(aws: Aws, function: str, shown: Callable[[str, str], str]) -> None:
     url = aws.lambda_.create_function_url_config(FunctionName=function, AuthType="NONE")
     assert fetch("GET", local_url(aws.info, url["FunctionUrl"])).status_code == 403
-    shown(f"function URL of {function}", "may not lambda:InvokeFunctionUrl")
+    text = shown(f"function URL of {function}", "may not lambda:InvokeFunctionUrl")
+    assert "lambda:InvokeFunctionUrl and lambda:InvokeFunction" in text
 
 
 def test_a_topic_that_may_not_invoke_a_function(

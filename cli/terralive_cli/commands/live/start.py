@@ -38,6 +38,11 @@ from terralive_stub.errors import StageHeldError
 from terralive_workers import loopback
 
 _LOOK_SECONDS: Final = 0.5
+# Deploying an app again takes a minute: it is said before the first time.
+_OWN_SANDBOX: Final = (
+    "No sandbox ran, so this session has started one. It ends with the session, and everything in "
+    "it is deleted. To keep an app for longer, run `terralive sandbox` in another terminal first."
+)
 
 
 def run(
@@ -73,6 +78,8 @@ def run(
         heard = Heard(ui.emit)
         stage = Stage.of(config, target, heard)
         check_target(stage, ui, changes=True)
+        if target.own_sandbox:
+            ui.emit(Message(message=_OWN_SANDBOX))
         logs = LogFiles(
             folder / "logs",
             warn=lambda text: ui.emit(Warned(reference="logs-not-kept", message=text)),

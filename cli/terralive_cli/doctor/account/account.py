@@ -84,7 +84,8 @@ def check_region(account: Account) -> Outcome:
             raise ConfigurationError(
                 "no-sandbox",
                 "No sandbox runs for this project.",
-                hint="Start one in another terminal: `terralive sandbox`.",
+                hint="Start one in another terminal: `terralive sandbox`. (`terralive start "
+                "--sandbox` starts one by itself.)",
             )
         account.sandbox = sandbox
         account.region = sandbox.region
