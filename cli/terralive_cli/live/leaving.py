@@ -96,6 +96,14 @@ def answered(text: str | None) -> Leave:
     return Leave.ASK
 
 
+def all_replaced_message(stage: str, options: str) -> str:
+    """Return what the end of a start says where other code has replaced every stub meanwhile."""
+    return (
+        f"No function of stage {stage} has its stub any more: other code was deployed meanwhile, "
+        f"or the function was removed. `terralive start {options}` makes functions live again."
+    )
+
+
 def last_message(stage: str, options: str, kept: Kept, *, is_partial: bool = False) -> str:
     """Return what stays at the end of a start, and what to type next.
 

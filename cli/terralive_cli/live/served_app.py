@@ -47,6 +47,8 @@ class ServedApp:
         self._served: tuple[DebugStackOutputs, LiveApp] | None = None
         # Looks whether stubs were replaced; None while it does not run.
         self._watch: StubWatch | None = None
+        # The ARNs of the functions whose stub was replaced when the watch last ran.
+        self._without_stub: frozenset[str] = frozenset()
 
     @property
     def live(self) -> LiveApp | None:
@@ -62,6 +64,13 @@ class ServedApp:
             return None
         return self._served[0]
 
+    @property
+    def without_stub(self) -> frozenset[str]:
+        """The ARNs of the functions whose stub was replaced, as far as the watch has seen it."""
+        if self._watch is None:
+            return self._without_stub
+        return self._watch.without_stub
+
     def serve(self, outputs: DebugStackOutputs, live: LiveApp) -> None:
         """Serve an app that is live, in the place of the one before, and show it.
 
@@ -70,6 +79,7 @@ class ServedApp:
             TerraliveError: see `StageRelay.serve`.
         """
         self.pause_watch()
+        self._without_stub = frozenset()
         self._served = (outputs, live)
         choice = self._stage.config.download_layers
         download_missing(live.functions, choice, live.accounts, self._ui, users_store())
@@ -94,6 +104,7 @@ class ServedApp:
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.close()
+            self._without_stub = watch.without_stub
 
 
 def _warn(ui: Ui, live: LiveApp) -> None:

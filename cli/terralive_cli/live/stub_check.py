@@ -135,6 +135,11 @@ class StubCheck:
                 warnings.append(self._warning(self._names[arn], state, code))
         return warnings
 
+    @property
+    def without_stub(self) -> frozenset[str]:
+        """The ARNs of the functions that had no stub of this stage at the last look."""
+        return frozenset(arn for arn, state in self._states.items() if state is not _State.STUB)
+
     def _state(self, code: DeployedCode | None) -> _State:
         if code is None:
             return _State.GONE
@@ -149,7 +154,10 @@ class StubCheck:
         if state is _State.GONE or code is None:
             text = f"{name} does not exist any more: nothing of it runs here."
             return Warned("stub-replaced", text, name)
-        by = "a pipeline or a colleague has probably deployed the function's own code"
+        by = (
+            "a pipeline or a colleague, or `terralive restore`, has probably deployed the "
+            "function's own code"
+        )
         stage = stage_of(code.description)
         if stage is not None and stage != self._stub.stage:
             by = f"the function is live for stage {stage} now"

@@ -44,6 +44,7 @@ class StubWatch:
         self._look = look
         self._emit = emit
         self._interval_s = interval_s
+        self._without_stub: frozenset[str] = frozenset()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stub-watch", daemon=True)
 
@@ -71,6 +72,11 @@ class StubWatch:
         if self._interval_s > 0:
             self._thread.start()
 
+    @property
+    def without_stub(self) -> frozenset[str]:
+        """The ARNs of the functions that had no stub of this stage at the last look."""
+        return self._without_stub
+
     def close(self) -> None:
         """End the thread; one that waits for AWS's answer ends with the process."""
         self._stop.set()
@@ -87,5 +93,7 @@ class StubWatch:
                 # No network, or expired credentials: the relay says so.
                 _log.debug("the stubs could not be looked at: %s", type(error).__name__)
                 continue
+            # Other threads read it: it is replaced as a whole.
+            self._without_stub = self._check.without_stub
             if warnings and not self._stop.is_set():
                 self._emit(*warnings)

@@ -63,6 +63,7 @@ def watch(looks: Looks) -> list[str]:
             looks.done.get(timeout=10)
     finally:
         one.close()
+    assert one.without_stub == check.without_stub
     return [event.reference for event in events if isinstance(event, Warned)]
 
 

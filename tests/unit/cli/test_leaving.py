@@ -13,6 +13,7 @@ from terralive_cli.configuration.values import OnExit
 from terralive_cli.live.leaving import (
     Kept,
     Leave,
+    all_replaced_message,
     answered,
     decide,
     explanation,
@@ -77,6 +78,8 @@ def test_the_end_says_what_stays_and_what_to_type() -> None:
     assert kept.startswith("3 functions of stage dev-ana keep their stub:")
     assert "`terralive start --stage dev-ana` connects again" in kept
     assert "`terralive restore --stage dev-ana` puts back the code of before" in kept
+    none = all_replaced_message("dev-ana", "--stage dev-ana")
+    assert none.startswith("No function of stage dev-ana has its stub any more")
     one = last_message("dev-ana", "--stage dev-ana", Kept(1))
     assert one.startswith("1 function of stage dev-ana keeps its stub:")
     part = last_message("dev-ana", "--stage dev-ana", Kept(3), is_partial=True)

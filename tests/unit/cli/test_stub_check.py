@@ -55,7 +55,8 @@ def test_another_stages_stub_is_told_from_the_functions_own_code() -> None:
 
 def test_the_stub_is_back() -> None:
     one = check()
-    one.looked(Look({ORDERS: OWN}))
+    one.looked(Look({ORDERS: OWN, BILLS: None}))
+    assert one.without_stub == {ORDERS, BILLS}
     warning = only(one.looked(Look({ORDERS: MINE})))
     assert (warning.reference, warning.function) == ("stub-back", "orders")
     assert only(one.looked(Look({ORDERS: OWN}))).reference == "stub-replaced"

@@ -13,6 +13,7 @@ from terralive_cli.configuration.values import Output
 from terralive_cli.live.leaving import (
     Kept,
     Leave,
+    all_replaced_message,
     answered,
     decide,
     explanation,
@@ -108,10 +109,23 @@ class Leaving:
         """The functions that keep their stub."""
         return Kept(len(self._arns), self._answered)
 
+    @property
+    def _all_replaced(self) -> bool:
+        """Whether other code has replaced all stubs, for example by `terralive restore`.
+
+        It decides what is said, and not what is restored: a stub may be there again since the watch
+        has looked.
+        """
+        return bool(self._arns) and self._arns <= self._served.without_stub
+
     def ended(self) -> Stopped:
         """Return the event that says what stays, and what to type next."""
         config = self._start.stage.config
-        is_live = self._left is not _Left.RESTORED and not self._start.stage.target.own_sandbox
+        is_live = (
+            self._left is not _Left.RESTORED
+            and not self._start.stage.target.own_sandbox
+            and not self._all_replaced
+        )
         return Stopped(stage=config.stage, live=is_live, message=self._text())
 
     def _text(self) -> str:
@@ -125,7 +139,10 @@ class Leaving:
         if self._left is _Left.RESTORED:
             return f"Stage {name} is not live any more. `terralive start {options}` starts again."
         is_partial = self._left is _Left.RESTORING
-        return last_message(name, options, self._kept, is_partial=is_partial)
+        if self._all_replaced and not is_partial:
+            return all_replaced_message(name, options)
+        kept = Kept(len(self._arns - self._served.without_stub), self._answered)
+        return last_message(name, options, kept, is_partial=is_partial)
 
     def _restore(self) -> None:
         # A start that changes nothing does not wait for these.
