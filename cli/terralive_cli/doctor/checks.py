@@ -26,6 +26,7 @@ from terralive_cli.joining.inventory import AwsInventory
 from terralive_cli.output.ui import Ui
 from terralive_cli.permissions.policies import PolicyScope
 from terralive_stub.errors import CredentialsError
+from terralive_terraform.debug_stack.settings import DebugStackSettings
 
 _CHINA: Final = "cn-"
 _WHY_AWS: Final = "terralive deploys nothing and connects nowhere without it."
@@ -145,7 +146,8 @@ def _relay_url(account: Account) -> str:
     if caller is None:
         return ""
     config = account.config
-    settings = stages.debug_stack_settings(config, caller.region, config.app, config.stage)
+    prefix = config.debug_stack.name_prefix
+    settings = DebugStackSettings.for_names(config.app, config.stage, prefix)
     try:
         found = AwsInventory(caller).description(settings.name("connections"))
     except CredentialsError:

@@ -53,16 +53,8 @@ def runner_of(
 
 def _table_of(stage: Stage, name: StageName) -> str:
     """Return the name of a stage's table, in the account and region of this one."""
-    settings = DebugStackSettings(
-        app=name.app,
-        stage=name.stage,
-        region=stage.target.region,
-        owner="",
-        created="",
-        version="",
-        name_prefix=stage.config.debug_stack.name_prefix,
-    )
-    return settings.name("connections")
+    prefix = stage.config.debug_stack.name_prefix
+    return DebugStackSettings.for_names(name.app, name.stage, prefix).name("connections")
 
 
 def _held(function: KnownFunction, name: StageName, lease: Lease) -> StageHeldError:

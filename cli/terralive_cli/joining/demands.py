@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 
 from terralive_cli.deploy.target import Stage
@@ -65,8 +65,8 @@ def table_name(stage: Stage) -> str:
 
 def table_of(stage: Stage, other: StageName) -> str:
     """Return the name of another stage's table in the same account, as this stage names its own."""
-    settings = replace(stack_settings(stage), app=other.app, stage=other.stage)
-    return settings.name("connections")
+    prefix = stage.config.debug_stack.name_prefix
+    return DebugStackSettings.for_names(other.app, other.stage, prefix).name("connections")
 
 
 def stack_settings(stage: Stage) -> DebugStackSettings:

@@ -97,14 +97,8 @@ def find_holder(stage: Stage, name: StageName, now_ms: int) -> Holder:
         name: the other stage.
         now_ms: milliseconds since the Unix epoch.
     """
-    settings = DebugStackSettings(
-        app=name.app,
-        stage=name.stage,
-        region=stage.target.region,
-        owner="",
-        created="",
-        version="",
-        name_prefix=stage.config.debug_stack.name_prefix,
+    settings = DebugStackSettings.for_names(
+        name.app, name.stage, stage.config.debug_stack.name_prefix
     )
     caller = stage.target.caller
     tags = caller.function_tags(settings.name("broker"))

@@ -117,21 +117,10 @@ def prefix_of(stack: TaggedStack, known: Sequence[str]) -> str | None:
     if own != stack.name:
         candidates.insert(0, own)
     for prefix in candidates:
-        if _settings(stack, prefix).name() == stack.name:
+        settings = DebugStackSettings.for_names(stack.stage.app, stack.stage.stage, prefix)
+        if settings.name() == stack.name:
             return prefix
     return None
-
-
-def _settings(stack: TaggedStack, prefix: str) -> DebugStackSettings:
-    return DebugStackSettings(
-        app=stack.stage.app,
-        stage=stack.stage.stage,
-        region="",
-        owner="",
-        created="",
-        version="",
-        name_prefix=prefix,
-    )
 
 
 def _stack(key: _Named, items: Sequence[TaggedResource]) -> TaggedStack:

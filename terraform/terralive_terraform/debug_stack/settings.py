@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from terralive_stub.broker.identity_source import IdentitySource
 from terralive_stub.shared.json_documents import Json
@@ -178,6 +178,25 @@ class DebugStackSettings:
     has_images: bool = False
     image_readers: ImageReaders = field(default_factory=ImageReaders)
     account: str = ""
+
+    @classmethod
+    def for_names(cls, app: str, stage: str, name_prefix: str) -> Self:
+        """Return settings that serve only for the names of a debug stack's resources (`name`).
+
+        Args:
+            app: the app's name.
+            stage: the stage's name.
+            name_prefix: the beginning of every name.
+        """
+        return cls(
+            app=app,
+            stage=stage,
+            region="",
+            owner="",
+            created="",
+            version="",
+            name_prefix=name_prefix,
+        )
 
     def name(self, part: str = "") -> str:
         """Return the name of one resource: `terralive-orders-dev-ana-broker`."""

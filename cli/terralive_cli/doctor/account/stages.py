@@ -14,25 +14,11 @@ from terralive_cli.stages.reading import AccountReader
 from terralive_cli.stages.tagged import TaggedStack
 from terralive_stub.broker.leases import Lease, LeaseState
 from terralive_stub.errors import CredentialsError
-from terralive_terraform.debug_stack.settings import DebugStackSettings
 from terralive_terraform.substitution.marker import StageName
 
 _STALE_DAYS: Final = 3
 _MILLISECONDS: Final = 1000.0
 _REFUSED: Final = "aws-refused"
-
-
-def debug_stack_settings(config: Config, region: str, app: str, stage: str) -> DebugStackSettings:
-    """Return the settings of a debug stack, for the names of its resources."""
-    return DebugStackSettings(
-        app=app,
-        stage=stage,
-        region=region,
-        owner="",
-        created="",
-        version="",
-        name_prefix=config.debug_stack.name_prefix,
-    )
 
 
 def check_stages(config: Config, caller: aws.Caller, now: float) -> Outcome:

@@ -81,15 +81,8 @@ def stack_config(config: Config, look: StackLook, environ: Mapping[str, str]) ->
 
 def _has_name(config: Config, name: str) -> bool:
     """Tell whether the names of a configuration are those of a debug stack."""
-    settings = DebugStackSettings(
-        app=config.app,
-        stage=config.stage,
-        region="",
-        owner="",
-        created="",
-        version="",
-        name_prefix=config.debug_stack.name_prefix,
-    )
+    prefix = config.debug_stack.name_prefix
+    settings = DebugStackSettings.for_names(config.app, config.stage, prefix)
     return name in ("", settings.name())
 
 
