@@ -199,6 +199,9 @@ def test_what_is_not_known_is_said_and_so_are_other_sources() -> None:
     assert note_of("sqs", Sources()) == (
         "No queue that invokes the function is known: the event has example names."
     )
+    api = "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3"
+    assert "--set rawPath=" in note_of("http", Sources((f"{api}/*/*",)))
+    assert note_of("http", Sources((f"{api}/*/GET/orders",))) == ""
     assert note_of("sqs", both).endswith(f"is also invoked by: {SOURCES['sqs']}-2")
     assert note_of("url", Sources()).startswith("The function has no function URL")
     assert note_of("eventbridge", Sources()) == ""

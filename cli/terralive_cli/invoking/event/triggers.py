@@ -131,7 +131,19 @@ def note_of(template: str, sources: Sources) -> str:
     if len(found) > 1:
         others = ", ".join(found[1:])
         return f"The event is of {found[0]}. The function is also invoked by: {others}"
+    if template == "http" and _ANY in _api_parts(found[0])[2:]:
+        return (
+            "The function's permission names no route: the event is of GET /. Name yours, as in "
+            "`--set routeKey='GET /orders' --set rawPath=/orders`."
+        )
     return ""
+
+
+def _api_parts(source: str) -> tuple[str, ...]:
+    """Return the parts of `arn:…:API/STAGE/METHOD/PATH`; `*` stands for what is not there."""
+    parts = source.rpartition(":")[2].split("/", _API_PARTS - 1)
+    parts += [_ANY] * (_API_PARTS - len(parts))
+    return tuple(parts)
 
 
 def values_for(
@@ -192,9 +204,7 @@ def _api_values(template: str, source: str, region: str) -> dict[str, Value]:
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/arn-format-reference.html
     """
-    parts = source.rpartition(":")[2].split("/", _API_PARTS - 1)
-    parts += [_ANY] * (_API_PARTS - len(parts))
-    api_id, stage, method, path = parts
+    api_id, stage, method, path = _api_parts(source)
     route_key = "$default"
     if _ANY not in (method, path):
         route_key = f"{method} /{path}"
