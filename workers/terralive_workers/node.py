@@ -13,6 +13,11 @@ from pathlib import Path
 from typing import Final
 
 _VERSION_SECONDS: Final = 20
+# As Node.js divides NODE_OPTIONS: https://nodejs.org/api/cli.html#node_optionsoptions
+_OPTION: Final = re.compile(r'(?:[^\s"]|"(?:\\.|[^"\\])*")+')
+_PRELOADS: Final = frozenset({"-r", "--require", "--import", "--loader", "--experimental-loader"})
+# What `require` may add to a file's name: https://nodejs.org/api/modules.html#all-together
+_ENDINGS: Final = ("", ".js", ".json", ".node")
 _REFUSED: Final = re.compile(r"(--[\w-]+)=? is not allowed in NODE_OPTIONS")
 REQUIRE_MODULE: Final = "experimental-require-module"
 DETECT_MODULE: Final = "experimental-detect-module"
@@ -93,6 +98,35 @@ def known_options(program: Path, options: str) -> tuple[str, tuple[str, ...]]:
         unknown += [option for option in known if option not in rest]
         known = rest
     return " ".join(known), tuple(unknown)
+
+
+def without_layer_files(options: str) -> tuple[str, tuple[str, ...]]:
+    """Divide NODE_OPTIONS into those that work here, and those that load a file of a layer.
+
+    Layers have their files below `/opt` on Lambda. One that is not there on this machine would end
+    the worker at once.
+    """
+    kept: list[str] = []
+    of_layers: list[str] = []
+    words: list[str] = _OPTION.findall(options)
+    while words:
+        option = words.pop(0)
+        name, equals, file = option.partition("=")
+        if name in _PRELOADS and not equals and words:
+            file = words.pop(0)
+            option = f"{name} {file}"
+        if name in _PRELOADS and _is_missing_layer_file(file.strip('"')):
+            of_layers.append(option)
+        else:
+            kept.append(option)
+    return " ".join(kept), tuple(of_layers)
+
+
+def _is_missing_layer_file(file: str) -> bool:
+    path = file.removeprefix("file://")
+    if not path.startswith("/opt/"):
+        return False
+    return not any(Path(path + ending).exists() for ending in _ENDINGS)
 
 
 @cache

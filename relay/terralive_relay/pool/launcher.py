@@ -19,7 +19,7 @@ from terralive_workers.extensions.kinds import Extension
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
 from terralive_workers.layers.view import search_paths
-from terralive_workers.node import known_options
+from terralive_workers.node import known_options, without_layer_files
 from terralive_workers.process import Process
 from terralive_workers.runtime_api.server import RuntimeApi
 from terralive_workers.runtime_api.worker_client import WorkerClient
@@ -61,8 +61,8 @@ class Launcher:
         self._taken: list[tuple[int, Extension]] = []
         # Whether the user was told that a worker goes on after its answer. Output threads set it.
         self._told_late = False
-        # Options that the local Node.js does not know, as the last workers have met them.
-        self._unknown: list[str] = []
+        # About options that the last workers run without.
+        self._about_options: list[Warned] = []
         # Open as long as the pool is, where the function is debugged.
         self._debug_port: DebugPort | None = None
         # Has the folders of links to parts of layers. Made for the first one.
@@ -100,9 +100,7 @@ class Launcher:
             search_paths=search_paths(self._function, self._new_folder),
         )
         if self._command is None and not self._function.command and "NODE_OPTIONS" in variables:
-            options, unknown = known_options(self._function.node, variables["NODE_OPTIONS"])
-            variables["NODE_OPTIONS"] = options
-            self._unknown += unknown
+            variables["NODE_OPTIONS"] = self._node_options(variables["NODE_OPTIONS"])
         extensions = self._api.extensions.open(self._function, variables, self._log_of_extension)
         self._taken += extensions.taken
 
@@ -127,6 +125,16 @@ class Launcher:
         extensions.attach(process)
         return process
 
+    def _node_options(self, given: str) -> str:
+        """Return the options by which a worker can start. Note warnings about the others."""
+        options, of_layers = without_layer_files(given)
+        options, unknown = known_options(self._function.node, options)
+        for option in of_layers:
+            self._about_options.append(messages.option_of_layer(self._function, option))
+        for option in unknown:
+            self._about_options.append(messages.option_unknown(self._function, option))
+        return options
+
     def warnings(self, environment: Mapping[str, str]) -> list[Warned]:
         """Return warnings about ports that are taken, options, and variables that are left out.
 
@@ -138,11 +146,11 @@ class Launcher:
                 self._told.add(str(port))
                 warnings.append(messages.port_taken(self._function, port, extension))
         self._taken.clear()
-        for option in self._unknown:
-            if option not in self._told:
-                self._told.add(option)
-                warnings.append(messages.option_unknown(self._function, option))
-        self._unknown.clear()
+        for warning in self._about_options:
+            if warning.message not in self._told:
+                self._told.add(warning.message)
+                warnings.append(warning)
+        self._about_options.clear()
         if len(self._told) >= _MOST_TOLD:
             return warnings
         found = left_out(environment, self._function, os.environ)

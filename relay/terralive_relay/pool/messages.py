@@ -60,6 +60,16 @@ def option_unknown(function: LocalFunction, option: str) -> Warned:
     )
 
 
+def option_of_layer(function: LocalFunction, option: str) -> Warned:
+    """Warn that an option of NODE_OPTIONS loads a file that is not on this machine."""
+    return Warned(
+        "node-option-of-layer",
+        f"NODE_OPTIONS of the function has {option}, a file that a layer brings on Lambda and that "
+        "is not on this machine. Handlers run without it.",
+        function.shown_name,
+    )
+
+
 def code_does_not_load(function: LocalFunction, failure: WorkerFailure) -> Warned:
     """Warn that the code does not load, before an invocation needs it."""
     outcome = failure.outcome("")

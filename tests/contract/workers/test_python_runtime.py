@@ -188,6 +188,63 @@ HANDLERS = {
     "module imports what is not there": "import nosuchthing\ndef handler(event, context): pass",
     "module has a syntax error": "def handler(event, context:\n    pass",
     "handler is missing": "def another(event, context): pass",
+    "an event loop in each invocation": """
+        import asyncio
+        lock = asyncio.Lock()
+        async def answer(event):
+            asyncio.ensure_future(asyncio.sleep(60))
+            async with lock:
+                await asyncio.sleep(0.01)
+            return event
+        def handler(event, context):
+            return asyncio.run(answer(event))
+        """,
+    "an event loop of the module": """
+        import asyncio
+        loop = asyncio.new_event_loop()
+        async def answer(event):
+            await asyncio.sleep(0.01)
+            return event
+        def handler(event, context):
+            return loop.run_until_complete(answer(event))
+        """,
+    "what only the main thread may do": """
+        import signal
+        def handler(event, context):
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        """,
+    # https://aws.amazon.com/blogs/compute/parallel-processing-in-python-with-aws-lambda/
+    "processes and pipes": """
+        import multiprocessing
+        def work(pipe, number):
+            pipe.send(number * 2)
+            pipe.close()
+        def handler(event, context):
+            answers = []
+            for number in range(3):
+                ours, theirs = multiprocessing.Pipe()
+                process = multiprocessing.Process(target=work, args=(theirs, number))
+                process.start()
+                answers.append(ours.recv())
+                process.join()
+                answers.append(process.exitcode)
+            return answers
+        """,
+    "a program": """
+        import subprocess, sys
+        def handler(event, context):
+            program = [sys.executable, "-c", "import sys; print('out'); sys.exit(3)"]
+            ended = subprocess.run(program, capture_output=True, text=True)
+            return [ended.stdout, ended.returncode]
+        """,
+    "a child that exits": """
+        import os, sys
+        def handler(event, context):
+            child = os.fork()
+            if child == 0:
+                os._exit(3)
+            return os.waitpid(child, 0)[1]
+        """,
     "context": """
         def handler(event, context):
             public = [n for n in dir(context) if not n.startswith("_")]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -1110,6 +1111,34 @@ def test_what_a_thread_writes_after_the_answer_belongs_to_no_invocation_and_is_t
     assert (warning.reference, warning.function) == ("output-after-answer", "orders")
 
 
+@pytest.mark.usefixtures("patient")
+def test_what_a_thread_writes_in_the_next_invocation_is_among_that_ones_lines(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
+    """As in CloudWatch, where the position of a line is all that tells its invocation."""
+    code = """
+        import threading
+        begins, written = threading.Event(), threading.Event()
+        def later():
+            begins.wait()
+            print("of the first")
+            written.set()
+        def handler(event, context):
+            if event == "first":
+                threading.Thread(target=later, daemon=True).start()
+            else:
+                begins.set()
+                written.wait()
+        """
+    pool = make_pool(local_function(tmp_path, code))
+    first, second = invocation("first"), invocation("second")
+    for asked in (first, second):
+        assert value(pool.submit(asked)) is None
+    assert sink.lines(first.request_id) == []
+    assert sink.lines(second.request_id) == ["of the first"]
+    assert sink.of_type(Warned) == []
+
+
 @pytest.mark.parametrize(
     "form", ["%(message)s", '{"m": "%(message)s"}', "%(aws_request_id)s %(message)s"]
 )
@@ -1132,3 +1161,55 @@ def test_each_record_is_a_line_whatever_formatter_a_team_sets(
     values = {"aws_request_id": own.request_id}
     first, second = (form % {**values, "message": text} for text in ("first", "second"))
     assert sink.lines(own.request_id) == [first, "a print", second]
+
+
+UNFINISHED = {
+    "python": """
+        import contextlib, io, logging, sys
+        def handler(event, context):
+            logging.error("record 1")
+            print("50 %", end="")
+            logging.error("record 2")
+            sys.stdout.writelines(["60", " %"])
+            context.log("record 3")
+            with contextlib.redirect_stdout(io.StringIO()):
+                print("captured")
+                logging.error("record 4")
+            print("100 %", end="")
+        """,
+    "node": """
+        exports.handler = async () => {
+          console.log("record 1")
+          process.stdout.write("50 %")
+          console.log("record 2")
+          process.stdout.write(Buffer.from("60 %"))
+          console.error("record 3")
+          const { write } = process.stdout
+          process.stdout.write = () => true
+          process.stdout.write("captured")
+          console.log("record 4")
+          process.stdout.write = write
+          process.stdout.write("100 %")
+        }
+        """,
+}
+
+
+@pytest.mark.parametrize("language", list(UNFINISHED))
+@pytest.mark.usefixtures("patient")
+def test_a_record_is_a_line_of_its_own_also_behind_output_that_has_ended_none(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path, language: str
+) -> None:
+    """On Lambda, records are framed in a file of their own, and the rest is written to stdout."""
+    function = local_function(tmp_path, UNFINISHED["python"])
+    if language == "node":
+        node = shutil.which("node")
+        if node is None:
+            pytest.skip("there is no node on PATH")
+        (tmp_path / "app.js").write_text(dedent(UNFINISHED["node"]))
+        function = replace(function, runtime="nodejs20.x", node=Path(node))
+    pool = make_pool(function)
+    for asked in (invocation(), invocation()):
+        assert value(pool.submit(asked)) is None
+        lines = [line.rpartition("\t")[2] for line in sink.lines(asked.request_id)]
+        assert lines == ["record 1", "50 %", "record 2", "60 %", "record 3", "record 4", "100 %"]

@@ -170,6 +170,30 @@ def test_an_option_that_the_local_node_does_not_know_is_named_and_ends_no_worker
 
 
 @needs_node
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--require /opt/not-here/wrap.js",
+        '-r "/opt/not here/wrap.js"',
+        "--import=file:///opt/not-here/wrap.mjs",
+    ],
+)
+def test_an_option_that_loads_a_file_of_a_layer_is_named_and_ends_no_worker(
+    run: Run, sink: Recorder, tmp_path: Path, option: str
+) -> None:
+    """As `--require` of a vendor's layer. The project itself takes the variable over."""
+    code = "exports.handler = async () => [process.env.NODE_OPTIONS, globalThis.preloaded]"
+    (tmp_path / "own.js").write_text("globalThis.preloaded = true")
+    given = f"{option} --require ./own.js"
+    function = node_function(tmp_path, code)
+    function = replace(function, variables=(("NODE_OPTIONS", given),))
+    assert json.loads(run(function).body) == ["--require ./own.js", True]
+    (warning,) = sink.of_type(Warned)
+    assert warning.reference == "node-option-of-layer"
+    assert option in warning.message
+
+
+@needs_node
 def test_a_node_function_runs_as_the_deployed_one(
     run: Run, sink: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

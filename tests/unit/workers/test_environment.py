@@ -139,7 +139,28 @@ def test_a_time_zone_that_the_team_has_set_is_the_functions(zone: str) -> None:
     assert environment(LAMBDA | {"TZ": zone})["TZ"] == zone
 
 
-@pytest.mark.parametrize("zone", ["/home/ana/secret", ":/etc/passwd", "../../etc/passwd"])
+@pytest.mark.parametrize("colon", ["", ":"])
+def test_a_time_zone_may_be_a_path_of_the_zones_folder(colon: str) -> None:
+    remote = LAMBDA | {"TZ": f"{colon}/usr/share/zoneinfo/Asia/Tokyo"}
+    assert environment(remote)["TZ"] == "Asia/Tokyo"
+    assert "TZ" not in left_out(remote, FUNCTION, LAPTOP).names
+
+
+def test_an_empty_time_zone_is_utc_and_no_news() -> None:
+    assert environment(LAMBDA | {"TZ": ""})["TZ"] == "UTC"
+    assert "TZ" not in left_out(LAMBDA | {"TZ": ""}, FUNCTION, LAPTOP).names
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        "/home/ana/secret",
+        ":/etc/passwd",
+        "../../etc/passwd",
+        "/usr/share/zoneinfo/../../../etc/passwd",
+        ":/usr/share/zoneinfo//etc/passwd",
+    ],
+)
 def test_a_time_zone_cannot_name_a_file_of_this_machine(zone: str) -> None:
     assert environment(LAMBDA | {"TZ": zone})["TZ"] == "UTC"
 

@@ -215,8 +215,12 @@ function jsonLine(timestamp, level, message, params) {
   return JSON.stringify(record);
 }
 
+// Whether the last text that this invocation has written to stdout has not ended its line.
+let lineIsOpen = false;
+
 /** Note for log lines whose invocation begins. Return its request id. */
 function noteInvocation(headers) {
+  lineIsOpen = false; // the end of an invocation ends its last line
   global[REQUEST_ID] = headers["lambda-runtime-aws-request-id"];
   global[TENANT_ID] = headers["lambda-runtime-aws-tenant-id"];
   return global[REQUEST_ID];
@@ -232,15 +236,33 @@ function writeAtOnce() {
   }
 }
 
+/**
+ * Return a function that writes a record as a line of its own. Lambda frames each record, so that
+ * it is a log event of its own also behind a `process.stdout.write` that has ended no line.
+ */
+function recordWriter() {
+  const write = process.stdout.write.bind(process.stdout);
+  process.stdout.write = (chunk, ...rest) => {
+    const last = chunk?.at?.(-1);
+    if (last !== undefined) lineIsOpen = last !== "\n" && last !== 10;
+    return write(chunk, ...rest);
+  };
+  return (text) => {
+    write((lineIsOpen ? "\n" : "") + text + "\n");
+    lineIsOpen = false;
+  };
+}
+
 function setUpLogging() {
   writeAtOnce();
+  const writeRecord = recordWriter();
   const format = IN_JSON ? jsonLine : textLine;
   const lowest = Math.max(0, LEVELS.indexOf(process.env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase()));
   LEVELS.forEach((level, rank) => {
     const write = (message, ...params) => {
       const text = format(new Date().toISOString(), level, message, params);
       // A log event is one line of output. Lambda writes its own lines with carriage returns.
-      process.stdout.write(text.replace(/\n/g, "\r") + "\n");
+      writeRecord(text.replace(/\n/g, "\r"));
     };
     const isWritten = rank >= lowest || level === "FATAL";
     console[level.toLowerCase()] = isWritten ? write : () => {};

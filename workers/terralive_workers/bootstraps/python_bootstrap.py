@@ -362,7 +362,7 @@ class LambdaContext:
         return dict(self._trace_fields)
 
     def log(self, msg: object) -> None:
-        sys.stdout.write(str(msg))
+        STDOUT.write_record(str(msg))
 
     def __repr__(self) -> str:
         return f"LambdaContext([{_format_attributes(self, _CONTEXT_ATTRIBUTES)}])"
@@ -416,6 +416,8 @@ class Unbuffered:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        # Whether the last text of this invocation has not ended its line.
+        self.line_is_open = False
 
     def __enter__(self) -> Unbuffered:  # noqa: PYI034 - Self is not in Python 3.9
         return self
@@ -427,22 +429,36 @@ class Unbuffered:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> None:
-        self.stream.write(text)
-        self.stream.flush()
+        self.writelines((text,))
 
     def writelines(self, lines: Iterable[str]) -> None:
-        self.stream.writelines(lines)
+        for line in lines:
+            self.stream.write(line)
+            if line:
+                self.line_is_open = not line.endswith("\n")
         self.stream.flush()
+
+    def write_record(self, text: str) -> None:
+        """Write whole lines of their own.
+
+        Lambda frames each record, so that it is a log event of its own also where a formatter of
+        the team's ends no line, and where a `print` before it has ended none.
+        """
+        if self.line_is_open:
+            text = "\n" + text
+        if not text.endswith("\n"):
+            text += "\n"
+        self.write(text)
+
+
+# Records go here also while a handler has another `sys.stdout`: Lambda has a file of its own for
+# them.
+STDOUT = Unbuffered(sys.stdout)
 
 
 class LambdaLoggerHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record)
-        # Lambda frames each record, so that it is a log event of its own also where a formatter
-        # of the team's ends no line.
-        if not text.endswith("\n"):
-            text += "\n"
-        sys.stdout.write(text)
+        STDOUT.write_record(self.format(record))
 
 
 class LambdaLoggerFilter(logging.Filter):
@@ -505,7 +521,7 @@ def _logs_json() -> bool:
 
 
 def set_up_logging() -> None:
-    sys.stdout = Unbuffered(sys.stdout)
+    sys.stdout = STDOUT
     sys.stderr = Unbuffered(sys.stderr)
     logging.Formatter.converter = time.gmtime
     handler = LambdaLoggerHandler()
@@ -562,7 +578,7 @@ class Error:
         else:
             text = "\r".join(self._lines())
         with contextlib.suppress(ValueError, OSError):  # a handler may have closed its stdout
-            sys.stdout.write(text + "\n")
+            STDOUT.write_record(text)
 
     def _lines(self) -> list[str]:
         title = f"[ERROR] {self.type}"
@@ -729,6 +745,7 @@ def run_one(
 ) -> None:
     """Wait for one invocation, call the handler, and report the result or the error."""
     headers, body = runtime.next()
+    STDOUT.line_is_open = False  # the end of an invocation ends its last line
     request_id = headers["lambda-runtime-aws-request-id"]
     LambdaLoggerFilter.request_id = request_id
     LambdaLoggerFilter.tenant_id = headers.get("lambda-runtime-aws-tenant-id")

@@ -16,6 +16,7 @@ from terralive_workers.variables import names, options, paths
 
 # The C library reads a file where a time zone or a locale is a path.
 _TIME_ZONE: Final = re.compile(r":?(?![:/])(?!.*\.\.)[\w/+,.:<>-]+")
+_ZONE_FOLDER: Final = re.compile(r"^:?/usr/share/zoneinfo/")
 _LOCALE: Final = re.compile(r"(?!.*\.\.)[\w.,@:-]*")
 
 
@@ -60,10 +61,20 @@ def judge(name: str, value: str, code: Path) -> Verdict:
     return Verdict(value, names_lambda_folder=paths.names_lambda_folder(value))
 
 
+def _judge_time_zone(value: str) -> Verdict:
+    """Decide about TZ. A path of the zones' own folder becomes the zone's name.
+
+    https://man7.org/linux/man-pages/man3/tzset.3.html
+    """
+    if not value:  # UTC, which it is without a value, too
+        return _OF_LAMBDA
+    return _if_matches(_TIME_ZONE, _ZONE_FOLDER.sub("", value))
+
+
 def _judge_special(name: str, value: str, code: Path) -> Verdict | None:
     """Decide about a variable whose value has a known form; None for every other one."""
     if name == "TZ":
-        return _if_matches(_TIME_ZONE, value)
+        return _judge_time_zone(value)
     if names.is_locale(name):
         return _if_matches(_LOCALE, value)
     if name in names.SEARCH_PATHS:
