@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -90,9 +91,22 @@ def stage_status(event: StageStatus) -> list[Line]:
         count = f"{live} live of {len(event.functions)}"
     lines.append(_labelled(event.at, "Functions", Span(count)))
     width = max((len(item.name) for item in event.functions), default=0)
+    shared = _shared_reason(event.functions)
     for item in event.functions:
-        lines += _function(event.at, item, min(width, _WIDEST_STAGE))
+        own = replace(item, fallback_version="", fallback_reason="") if shared else item
+        lines += _function(event.at, own, min(width, _WIDEST_STAGE))
+    if shared:
+        text = f"    no fallback for any of them: {shared}"
+        lines.append(Line((Span(text, Style.FAINT),), event.at, indent=6))
     return lines
+
+
+def _shared_reason(functions: Sequence[StageFunction]) -> str:
+    """Return the reason why there is no fallback, if all of several functions have the same one."""
+    reasons = {item.fallback_reason for item in functions}
+    if len(functions) > 1 and len(reasons) == 1:
+        return reasons.pop()
+    return ""
 
 
 def cleanup_planned(event: CleanupPlanned) -> list[Line]:

@@ -17,6 +17,8 @@ from terralive_cli.stages.events import (
     FunctionState,
     SessionHere,
     StacksListed,
+    StageFunction,
+    StageStatus,
 )
 from terralive_cli.stages.listing import listed
 from terralive_cli.stages.looks import Functions, StackItems, StackLook, known_functions
@@ -341,3 +343,21 @@ def test_ages_are_short() -> None:
     ages = [short_age(seconds) for seconds in (-1, 90, 600, 36 * 3600, 3 * 86_400)]
 
     assert ages == ["0 s", "90 s", "10 min", "36 h", "3 d"]
+
+
+def test_a_reason_that_all_functions_share_is_said_once() -> None:
+    functions = tuple(
+        StageFunction(name, name, FunctionState.LIVE, fallback_reason="there is no deployed code")
+        for name in ("api", "job")
+    )
+    status = StageStatus("orders", "dev-ana", PLACE, deployed=True, functions=functions)
+    lines = ["".join(span.text for span in line.spans) for line in text.stage_status(status)]
+    assert [line.strip() for line in lines if "fallback" in line] == [
+        "no fallback for any of them: there is no deployed code"
+    ]
+    other = replace(functions[0], fallback_reason="its versions are gone")
+    lines = [
+        "".join(span.text for span in line.spans)
+        for line in text.stage_status(replace(status, functions=(other, functions[1])))
+    ]
+    assert len([line for line in lines if "no fallback: " in line]) == 2
