@@ -1,4 +1,4 @@
-"""What a shell may complete: functions, stages, events and request ids, from local files only.
+"""Completion in a shell: functions, stages, events and request ids, from local files only.
 
 A shell runs the command at every press of the Tab key, so nothing here asks AWS or imports an SDK.
 https://click.palletsprojects.com/en/stable/shell-completion/#custom-type-completion

@@ -107,7 +107,9 @@ def _init() -> None:
     help="File of the self-test's report.  [default: terralive-selftest-STAGE.md]",
 )
 @click.option(
-    "--with-names", is_flag=True, help="Leave account ids and names in the self-test's report."
+    "--with-names",
+    is_flag=True,
+    help="Do not remove account ids and names from the self-test's report.",
 )
 def _doctor() -> None:
     """Check versions, credentials, permissions, the network, the functions, and what is left over.

@@ -250,7 +250,7 @@ def _read(typed: str) -> _Typed:
     if not function or not digits.isdecimal() or not 0 < int(digits) <= _LAST_PORT:
         raise ConfigurationError(
             "debug-options",
-            f"--debug {typed}: {digits!r} is no port.",
+            f"--debug {typed}: {digits!r} is not a port.",
             hint="`--debug FUNCTION` or `--debug FUNCTION:PORT`, with a port from 1 to "
             f"{_LAST_PORT}.",
         )

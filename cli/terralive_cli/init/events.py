@@ -27,7 +27,7 @@ class FileListed(Event):
 
     Attributes:
         path: its path, relative to the folder that the command works in.
-        state: what has become of it.
+        state: see `FileState`.
         purpose: what it is for, or why it was refused.
         diff: the unified diff of an existing file that changes; "" otherwise.
     """

@@ -1,4 +1,4 @@
-"""What `terralive init` finds in a repository, as values. Pure."""
+"""Values for the things that `terralive init` finds in a repository. Pure."""
 
 from __future__ import annotations
 

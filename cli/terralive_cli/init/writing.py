@@ -136,8 +136,8 @@ def refuse_read_only(files: Iterable[Path]) -> None:
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
             raise TerraliveError(
                 "folder-read-only",
-                f"{file} cannot be written: {folder} is no folder that you may write to. Nothing "
-                "was written.",
+                f"{file} cannot be written: {folder} is not a folder that you may write to. "
+                "Nothing was written.",
                 hint="Run `terralive init` in a checkout of your own.",
             )
 

@@ -16,7 +16,7 @@ from terralive_stub.shared.json_documents import Json, number, parse_object, tex
 
 _UNAVAILABLE: Final = 503
 _OF_TERRALIVE: Final = "Terralive."
-# The end of Lambda's own lines at the beginning and the end of an invocation's log.
+# The beginnings of Lambda's own first and last line in an invocation's log.
 _FRAME_LINES: Final = ("START RequestId:", "END RequestId:")
 _NOBODY: Final = "Without a session, `--local` runs the code of this folder, without Lambda."
 _HINTS: Final[Mapping[str, str]] = {
@@ -33,14 +33,14 @@ _HINTS: Final[Mapping[str, str]] = {
 
 
 class Runner(StrEnum):
-    """Where a function's invocation runs."""
+    """Place where an invocation runs."""
 
     LOCAL = "local"  # on this machine, without AWS (`--local`)
     HERE = "here"  # on this machine, in the session that is connected
     ELSEWHERE = "elsewhere"  # on the machine of another user
     NOBODY = "nobody"  # it is live, and nobody is connected: the deployed code may answer
     DEPLOYED = "deployed"  # in Lambda, by the deployed code
-    UNKNOWN = "unknown"  # nobody may tell
+    UNKNOWN = "unknown"  # the caller may not see it
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,10 @@ class Answered(Event):
         request_id: AWS request id; one of this machine with `--local`.
         ok: true if the handler returned a result.
         runner: where it ran; see `Runner`.
-        took_ms: time until the answer; with `--local`, of the handler.
+        took_ms: milliseconds until the answer; with `--local`, those of the handler.
         accepted: true if the invocation is asynchronous: Lambda has the event, and no answer comes.
         payload: the result or the error document, where it is JSON. It is left out for `null`.
-        payload_text: the same, where it is no JSON; left out otherwise.
+        payload_text: the same, where it is not JSON; left out otherwise.
         error_type: type of the error; "" for a success.
         error_message: its message.
         stack: its stack trace, one frame per item.
@@ -118,7 +118,13 @@ class EventShown(Event):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The error of an answer."""
+    """The error of an answer.
+
+    Attributes:
+        type: the type of the error.
+        message: its message.
+        stack: its stack trace, one frame per item.
+    """
 
     type: str
     message: str
@@ -155,7 +161,7 @@ def payload_of(body: bytes) -> tuple[Json, str | None]:
 
 
 def lines_of_tail(tail: str) -> list[str]:
-    """Return the lines of a log's end that say something: not where the invocation begins or ends.
+    """Return the handler's lines of a log's end, without Lambda's own lines and empty ones.
 
     https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html
     """

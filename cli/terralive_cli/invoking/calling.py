@@ -70,7 +70,7 @@ _NOT_READY: Final = _Refusal(
     TerraliveError,
     "function-not-ready",
     "Lambda is still changing the function.",
-    "Try again in some seconds.",
+    "Try again in a few seconds.",
 )
 _CANNOT_START: Final = _Refusal(
     TerraliveError,
@@ -102,8 +102,16 @@ _REFUSALS: Final[Mapping[str, _Refusal]] = {
 }
 # Errors of networks, file systems, keys, images and snapshots: `ENILimitReachedException`, …
 _START_FAILURES: Final = (
-    *("EC2", "EFS", "ENI", "InvalidRuntime", "InvalidSecurityGroup", "InvalidSubnet", "InvalidZip"),
-    *("KMS", "SnapStart", "SubnetIP"),
+    "EC2",
+    "EFS",
+    "ENI",
+    "InvalidRuntime",
+    "InvalidSecurityGroup",
+    "InvalidSubnet",
+    "InvalidZip",
+    "KMS",
+    "SnapStart",
+    "SubnetIP",
 )
 
 
@@ -201,7 +209,7 @@ def call(
 def _refused(error: ClientError) -> TerraliveError:
     """Explain an error with which Lambda has refused to invoke a function."""
     details = error.response["Error"]
-    # The answer to a throttled request has one.
+    # Only the answer to a throttled request has a reason.
     reason = text(error.response, "Reason")
     return refused(details.get("Code", ""), details.get("Message", ""), reason) or explained(error)
 

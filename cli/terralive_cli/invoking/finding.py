@@ -35,6 +35,7 @@ class KnownFunction:
 
     @property
     def shown_name(self) -> str:
+        """The name that messages and events use."""
         return self.label or self.name
 
 

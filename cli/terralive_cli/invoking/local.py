@@ -39,7 +39,7 @@ _LEAST_MEMORY: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class LocalRun:
-    """What a local run gets from the deployed function.
+    """The settings and credentials that a local run takes from the deployed function.
 
     Attributes:
         settings: the deployed function's settings; None if they are not known.

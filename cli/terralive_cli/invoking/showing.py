@@ -38,7 +38,7 @@ def show(ui: Ui, answered: Answered, outcome: Outcome, lines: Sequence[str]) -> 
 
     Args:
         ui: shows it.
-        answered: what is known of the answer beside its outcome.
+        answered: the answer, without its result or error.
         outcome: the result, or the error.
         lines: the handler's log, where it was not shown yet.
     """

@@ -34,7 +34,7 @@ class Format(Protocol):
     """A format of the output. Only the renderer's thread uses it, but for `wake_by`."""
 
     def wake_by(self, wake: Callable[[], None]) -> None:
-        """Take what has `write` be called soon, with no events; any thread may call it."""
+        """Take a callback for any thread: it makes somebody call `write` soon, with no events."""
         ...
 
     def write(self, events: Sequence[Event]) -> None:

@@ -1,4 +1,4 @@
-"""The event that tells of a session of `terralive start` in another process."""
+"""The event for a session of `terralive start` in another process."""
 
 from __future__ import annotations
 

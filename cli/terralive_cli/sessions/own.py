@@ -116,12 +116,12 @@ class OwnSession:
 
     @property
     def is_detached(self) -> bool:
-        """Whether it leaves its terminal when it is live."""
+        """True if it leaves its terminal when it is live."""
         return self._session.is_detached
 
     @property
     def asked_on_exit(self) -> OnExit | None:
-        """What `terralive stop` wants to be done about the stubs; None where it was not run."""
+        """The wish of `terralive stop` for the stubs; None where it was not run."""
         return self.requests.on_exit
 
     def go_live(self, functions: int) -> None:

@@ -1,4 +1,4 @@
-"""What users are told of sessions. Pure."""
+"""Sentences about sessions, for users. Pure."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def has_ended(session: Session) -> str:
 def still_ends(session: Session) -> str:
     """Return the sentence of a `terralive stop` that has not waited."""
     return (
-        f"The session of stage {session.stage} was asked to end, and goes on with that "
+        f"The session of stage {session.stage} was asked to end, and is still ending "
         f"({named(session)}). Another `terralive stop` waits for it."
     )
 
@@ -112,7 +112,7 @@ def was_not_asked(session: Session) -> str:
 
 
 def was_cut_off(session: Session) -> str:
-    """Return the sentence about a session that has told nothing of its end."""
+    """Return the sentence about a session that did not report its end."""
     return (
         f"The session of stage {session.stage} was cut off ({named(session)}): it was killed, or "
         "this machine has stopped. Its functions keep their stubs."
@@ -122,8 +122,8 @@ def was_cut_off(session: Session) -> str:
 def meaning_of_keep() -> str:
     """Return what it means to keep the stubs, before the question of `terralive stop`."""
     return (
-        "A restore puts back the code of before. If you keep the stubs, the deployed code answers "
-        "where it can, and other invocations fail, until somebody connects."
+        "A restore puts back the functions' former code. If you keep the stubs, the deployed code "
+        "answers where it can, and other invocations fail, until somebody connects."
     )
 
 
@@ -149,7 +149,7 @@ def no_such_invocation(wanted: str) -> ConfigurationError:
     """Return the error of `terralive logs` for an invocation that nothing is kept of."""
     return ConfigurationError(
         "no-such-invocation",
-        f"Nothing is kept of an invocation {wanted}, and no function is called so.",
+        f"Nothing is kept of an invocation {wanted}, and no function has this name.",
         hint="`terralive logs` shows all that is kept of the newest session. Files older than 7 "
         "days are removed.",
     )

@@ -35,8 +35,8 @@ class CleanupAction(StrEnum):
     """Action of a cleanup on a debug stack."""
 
     REMOVE = "remove"
-    KEEP = "keep"  # it is not meant, or must not be touched
-    LEFT = "left"  # it is meant, and terralive cannot put back what is live
+    KEEP = "keep"  # the user has not named it, or it must not be changed
+    LEFT = "left"  # the user has named it, and terralive cannot restore its functions
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class ListedStack:
         machine: that user's machine.
         live: the names of its live functions.
         cost: what it costs while nobody uses it, in words.
-        note: what else is to be said of it; "" for nothing.
+        note: a remark for a person; "" for none.
     """
 
     app: str
@@ -200,8 +200,8 @@ class CleanupPlanned(Event):
     Attributes:
         place: the account and region, for a person.
         older_than_s: the age in seconds from which a debug stack is removed.
-        stacks: the debug stacks that are meant.
-        others: number of debug stacks that are not meant.
+        stacks: the debug stacks that the patterns match.
+        others: number of debug stacks that no pattern matches.
     """
 
     type = "cleanup"

@@ -1,4 +1,4 @@
-"""Debug stacks, as the tags of their resources tell of them. Pure.
+"""Debug stacks that the tags of their resources describe. Pure.
 
 Every resource of a debug stack has the tags of `DebugStackSettings.all_tags`. The resources of one
 debug stack may be some of its parts only: an interrupted destroy leaves the others.
@@ -43,7 +43,7 @@ class _Named:
 
 @dataclass(frozen=True, slots=True)
 class TaggedStack:
-    """A debug stack, as the tags of its resources tell of it.
+    """A debug stack that the tags of its resources describe.
 
     Attributes:
         stage: the app and the stage.
@@ -74,7 +74,7 @@ class TaggedStack:
 
     @property
     def has_table(self) -> bool:
-        """Whether its table was found."""
+        """True if its table was found."""
         return any(arn.endswith(f":table/{self.table}") for arn in self.arns)
 
 

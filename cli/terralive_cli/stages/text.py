@@ -114,11 +114,11 @@ def cleanup_planned(event: CleanupPlanned) -> list[Line]:
     chosen = [item for item in event.stacks if item.action is CleanupAction.REMOVE]
     head = f"Nothing to remove in {event.place}."
     if not event.stacks:
-        head = f"Nothing to remove in {event.place}: no debug stack is meant."
+        head = f"Nothing to remove in {event.place}: no debug stack matches."
     elif chosen:
         head = f"To be removed in {event.place}: {plural(len(chosen), 'debug stack')}"
     elif any(item.action is CleanupAction.LEFT for item in event.stacks):
-        head = f"Nothing that can be removed in {event.place}."
+        head = f"Nothing can be removed in {event.place}."
     lines = [Line((Span(head, Style.STRONG),), event.at)]
     width = max((len(_stage_of(item)) for item in event.stacks), default=0)
     for action in _ACTIONS:
@@ -126,7 +126,7 @@ def cleanup_planned(event: CleanupPlanned) -> list[Line]:
             if item.action is action:
                 lines.append(_cleanup_item(event.at, item, min(width, _WIDEST_STAGE)))
     if event.others:
-        others = f"  {plural(event.others, 'other debug stack')} not meant by this command"
+        others = f"  {plural(event.others, 'other debug stack')} not matched by this command"
         lines.append(Line((Span(others, Style.FAINT),), event.at))
     return lines
 

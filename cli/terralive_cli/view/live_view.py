@@ -1,9 +1,9 @@
 """The stream of events with a footer below it, on a terminal.
 
-The footer is plain text at the end of the stream, behind an empty row. It is removed before an
-event is written, and drawn again as soon as nothing more waits to be written. While neither has
-changed, nothing is written. The cursor stays visible behind the footer, so there is nothing to put
-back when the process is killed.
+The footer is plain text at the end of the stream, after an empty row. It is removed before an event
+is written, and drawn again when no more events wait. While there is no event and the footer is the
+same, nothing is written. The cursor stays visible after the footer, so nothing has to be put back
+when the process is killed.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class LiveView:
         self._held: list[Sequence[Event]] | None = None
 
     def wake_by(self, wake: Callable[[], None]) -> None:
-        """Take what has `write` be called soon, with no events."""
+        """Take a callback that makes somebody call `write` soon, with no events."""
         self._stream.wake_by(wake)
 
     def write(self, events: Sequence[Event]) -> None:
@@ -85,7 +85,7 @@ class LiveView:
         self._stream.close()
 
     def draw(self) -> None:
-        """Draw the footer, unless it is there as it has to be."""
+        """Draw the footer, unless the screen already shows it."""
         if not self._is_open or self._held is not None or self._stream.has_live_line:
             return
         console = self._stream.console
@@ -100,7 +100,7 @@ class LiveView:
             self._drawn = rows
 
     def _rows(self) -> tuple[Text, ...]:
-        """Return the rows of the footer as they have to be now, behind an empty one."""
+        """Return the rows of the footer for the present state, with an empty row before them."""
         console = self._stream.console
         found = footer(
             self._tally.counts(self._waiting),

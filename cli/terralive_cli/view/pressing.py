@@ -1,4 +1,4 @@
-"""What each key of the live view does, also while a filter is typed. Pure."""
+"""The keys of the live view, also while a filter is typed. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST: Final = 60
 
 
 class Action(Enum):
-    """What a key does beside a change of the view. Its value is the key."""
+    """Action of a key beside a change of the view. Its value is the key."""
 
     RESTART = "r"
     APPLY = "a"

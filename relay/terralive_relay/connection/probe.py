@@ -28,7 +28,7 @@ _OTHER_NAME: Final = 62
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back from a request for a WebSocket.
+    """The response to a request for a WebSocket.
 
     Attributes:
         status: the HTTP status; 101 for an open WebSocket, 0 where there was no answer.

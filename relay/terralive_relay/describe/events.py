@@ -82,7 +82,7 @@ def describe_event(event: bytes, trace_id: str = "") -> EventDescription:
 
 
 def _parse(event: bytes) -> Json:
-    """Parse an event; None for a large one, and for one that is no JSON."""
+    """Parse an event; None for a large one, and for one that is not JSON."""
     if len(event) > MOST_BYTES:
         return None
     try:

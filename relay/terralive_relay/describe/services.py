@@ -281,10 +281,10 @@ def _step_functions(document: Mapping[str, Json]) -> tuple[str, str] | None:
     """
     for name, value in document.items():
         context = as_object(value)
-        arns = (at(document, name), at(context, "Execution.Id"), text(context, "Id"))
-        machine = next((found for arn in arns if (found := _machine(arn))), "")
-        if machine:
-            return "states", joined((machine, at(context, "State.Name")))
+        for arn in (at(document, name), at(context, "Execution.Id"), text(context, "Id")):
+            machine = _machine(arn)
+            if machine:
+                return "states", joined((machine, at(context, "State.Name")))
         if name.lower().replace("_", "") == "tasktoken" and isinstance(value, str):
             return "states", "task token"
     return None

@@ -151,19 +151,19 @@ def test_the_plan_names_what_is_removed_left_and_kept() -> None:
         "  remove  orders/pr-412   ci, idle for 5 d; own code goes back to orders-api",
         "  left    orders/pr-7     its functions cannot be put back: api",
         "  keep    orders/dev-ana  ana on laptop is connected",
-        "  2 other debug stacks not meant by this command",
+        "  2 other debug stacks not matched by this command",
     ]
 
 
 @pytest.mark.parametrize(
     ("items", "line"),
     [
-        ((), "Nothing to remove in here: no debug stack is meant."),
+        ((), "Nothing to remove in here: no debug stack matches."),
         (
             (kept_item(PR, "it was used 2 h ago"),),
             "Nothing to remove in here.",
         ),
-        ((candidate_item(PR, "no", ()),), "Nothing that can be removed in here."),
+        ((candidate_item(PR, "no", ()),), "Nothing can be removed in here."),
     ],
 )
 def test_a_plan_that_removes_nothing_says_so(items: tuple[Any, ...], line: str) -> None:

@@ -131,7 +131,7 @@ def test_credentials_tell_who_the_caller_is_and_until_when() -> None:
     assert f"until {later.astimezone():%Y-%m-%d %H:%M}" in outcome.message
     (finding,) = credentials_outcome(ARN, "123456789012", soon, NOW).findings
     assert finding.reference == "credentials-expire-soon"
-    assert finding.message == "The credentials end in 4 minutes."
+    assert finding.message == "The credentials expire in 4 minutes."
 
 
 @pytest.mark.parametrize(

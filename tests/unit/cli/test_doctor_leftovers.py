@@ -59,7 +59,7 @@ def references(config: Config) -> list[str]:
 
 def test_nothing_is_left(config: Config) -> None:
     outcome = check_leftovers(config, fix=True)
-    assert outcome.message == "no run was killed and left something"
+    assert outcome.message == "no killed run has left files"
     assert outcome.state is CheckState.OK
 
 
@@ -86,7 +86,7 @@ def test_the_files_of_a_run_at_work_stay(config: Config) -> None:
     (folder / OVERRIDE_FILE).write_text("{}")
     with folder_lock(folder):
         outcome = check_leftovers(config, fix=True)
-    assert (outcome.message, outcome.findings) == ("another terralive is at work here", ())
+    assert (outcome.message, outcome.findings) == ("another terralive command is running here", ())
     assert (folder / OVERRIDE_FILE).exists()
     assert find(config).blocks_terraform
 

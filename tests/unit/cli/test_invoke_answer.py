@@ -96,7 +96,7 @@ def test_the_tail_of_a_log_loses_the_lines_that_say_nothing() -> None:
         ("TooManyRequestsException", "", 1, "invocation-throttled", "what Lambda says"),
         ("RequestTooLargeException", "", 2, "event-too-large", "bucket"),
         ("InvalidRequestContentException", "", 2, "event-not-json", "what Lambda says"),
-        ("ResourceConflictException", "", 1, "function-not-ready", "some seconds"),
+        ("ResourceConflictException", "", 1, "function-not-ready", "a few seconds"),
         ("KMSDisabledException", "", 1, "function-cannot-start", "--local"),
         ("ENILimitReachedException", "", 1, "function-cannot-start", "what Lambda says"),
         ("ServiceException", "", 1, "lambda-failed", "nobody knows"),

@@ -214,7 +214,7 @@ def test_what_is_not_known_is_said_and_so_are_other_sources() -> None:
         (b"  \n", False, "event-not-json", "is empty"),
         (b'{"a": 1,\n "b" 2}', False, "event-not-json", "line 2, column 6"),
         (b'{"a": NaN}', False, "event-not-json", "NaN"),
-        (b"[" * 100_000, False, "event-not-json", "no JSON"),
+        (b"[" * 100_000, False, "event-not-json", "cannot be read as JSON"),
         (b'"' + b"x" * (6 * 1024 * 1024) + b'"', False, "event-too-large", "at most 6 MB"),
         (b'"' + b"x" * (1024 * 1024) + b'"', True, "event-too-large", "at most 1 MB of an asynch"),
     ],

@@ -22,7 +22,7 @@ from terralive_workers.extensions.kinds import APPCONFIG
 
 _log: Final = logging.getLogger("terralive.workers")
 _NOT_FOUND: Final = plain(404, "the extension has no such path")
-# Data with variants of flags, which the agent chooses from, is no JSON:
+# Data with variants of flags, which the agent chooses from, is not JSON:
 # https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-agent-how-to-use-local-development-samples.html
 _VARIANTS: Final = "application/ion"
 _ROLE: Final = "AWS_APPCONFIG_EXTENSION_ROLE_ARN"

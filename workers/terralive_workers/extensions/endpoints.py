@@ -70,7 +70,7 @@ class WorkerExtensions:
     Attributes:
         function: the ARN of the worker's function.
         environment: the worker's environment variables.
-        variables: what its extensions add to its environment.
+        variables: the environment variables that its extensions add.
         taken: ports that other programs have, so that the worker does not reach its extension
             there.
         shared: its extensions by the ports that workers share.
@@ -92,7 +92,7 @@ class WorkerExtensions:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the worker has had an invocation."""
+        """True if the worker has had an invocation."""
         return self.process is not None and self.process.has_begun
 
     @property

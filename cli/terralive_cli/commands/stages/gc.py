@@ -60,7 +60,7 @@ def run(
         config: the configuration of this folder.
         ui: shows events and asks.
         older_than: the age, as it was typed.
-        matched: patterns of the stages that are meant; () for all.
+        matched: patterns of the stages to remove; () for all.
         kept: patterns of stages that are kept.
         dry_run: whether nothing is changed.
 
@@ -69,7 +69,7 @@ def run(
 
     Raises:
         ConfigurationError: `age-unknown`; also what `check_target` raises.
-        CredentialsError: AWS does not tell of the debug stacks.
+        CredentialsError: the caller may not list the debug stacks.
     """
     older_than_s = seconds_of(older_than)
     if older_than_s is None:
@@ -122,7 +122,7 @@ def _looked(
     functions: Functions,
     folders: ExitStack,
 ) -> Iterator[_Looked]:
-    """Decide about each debug stack that is meant."""
+    """Decide about each debug stack that the user has named."""
     target = base.target
     now = now_ms(target.caller, time.time())
     for look in looks:
@@ -176,6 +176,6 @@ def _question(removals: Sequence[Removal], place: str) -> str:
 def _age_unknown(age: str) -> ConfigurationError:
     return ConfigurationError(
         "age-unknown",
-        f'"{age}" is no age.',
+        f'"{age}" is not an age.',
         hint="Write a number and a unit: --older-than 3d, 12h, 30m or 2w.",
     )

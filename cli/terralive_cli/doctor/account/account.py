@@ -137,7 +137,7 @@ def credentials_outcome(arn: str, account: str, expires: datetime | None, now: f
         return Outcome(text)
     finding = warning(
         "credentials-expire-soon",
-        f"The credentials end in {max(0, round(left / 60))} minutes.",
+        f"The credentials expire in {max(0, round(left / 60))} minutes.",
         why="A deployment takes minutes, and one that loses its credentials stays unfinished.",
         fix="Sign in again, for example by `aws sso login`, unless your tools renew them.",
     )

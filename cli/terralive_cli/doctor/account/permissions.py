@@ -20,7 +20,7 @@ from terralive_stub.shared.json_documents import Json, as_object, items, text
 
 _ALLOWED: Final = "allowed"
 _SHOWN: Final = 6
-# The name in the place of a wildcard: the simulator takes the ARN of one resource.
+# Replaces a wildcard: the simulator takes the ARN of one resource.
 _NAME: Final = "doctor"
 _ASSUMED: Final = re.compile(r"arn:[^:]+:sts::\d+:assumed-role/(?P<role>[^/]+)/.+")
 _NO_RIGHT: Final = "the caller may not simulate policies (iam:SimulatePrincipalPolicy)"
@@ -121,7 +121,7 @@ def permissions_outcome(developer: Sequence[str], joiner: Sequence[str]) -> Outc
     finding = failed(
         "permissions-missing",
         f"IAM denies {listed(joiner, _SHOWN)}.",
-        why="terralive cannot use a debug stack, and neither create one.",
+        why="terralive can neither use nor create a debug stack.",
         fix=_FIX,
     )
     return Outcome(f"{len(joiner)} are missing", (finding,))

@@ -69,9 +69,9 @@ def check_leftovers(config: Config, *, fix: bool) -> Outcome:
     if fix:
         findings = [_fixed(config, found, finding) for finding in findings]
     if found.is_busy:
-        return Outcome("another terralive is at work here", tuple(findings))
+        return Outcome("another terralive command is running here", tuple(findings))
     if not findings:
-        return Outcome("no run was killed and left something")
+        return Outcome("no killed run has left files")
     return Outcome(plural(len(findings), "leftover"), tuple(findings))
 
 

@@ -22,7 +22,7 @@ _API: Final = re.compile(r"\b[a-z0-9]{8,}(?=\.execute-api\.)")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a report says about the place of a self-test.
+    """The facts of a report about the place of a self-test.
 
     Attributes:
         when: its day and time (UTC).

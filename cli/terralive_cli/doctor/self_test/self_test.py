@@ -55,7 +55,7 @@ class Wishes:
     Attributes:
         quick: leave out what takes minutes.
         report: the file of the report; None for one in the current folder.
-        with_names: leave account ids and names in the report.
+        with_names: do not remove account ids and names from the report.
     """
 
     quick: bool = False
@@ -65,7 +65,7 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a self-test works.
+    """The place where a self-test works.
 
     Attributes:
         config: the user's configuration.

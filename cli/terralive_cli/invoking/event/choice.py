@@ -16,10 +16,13 @@ _MEGABYTE: Final = 1024 * 1024
 _LAST: Final = "last"
 # The body of a message or a request is a text, also where it is JSON.
 _BODY: Final = "body"
+# The first group of a UUID has 8 digits.
+_SHORTEST_ID: Final = 8
+_HEX_DIGITS: Final = frozenset("0123456789abcdefABCDEF")
 
 
 class Source(Enum):
-    """Where an event comes from."""
+    """Origin of an event."""
 
     EMPTY = auto()
     STANDARD_INPUT = auto()
@@ -82,7 +85,7 @@ def checked(content: bytes, where: str, *, asynchronous: bool) -> bytes:
     except UnicodeDecodeError as error:
         raise ConfigurationError(
             "event-not-json",
-            f"The event ({where}) is no text in UTF-8: byte {error.start} is not.",
+            f"The event ({where}) is not UTF-8 text: byte {error.start} is invalid.",
             hint="Lambda takes events in JSON only. Put binary data into a text in it, in Base64.",
         ) from None
     if not text.strip():
@@ -94,14 +97,14 @@ def checked(content: bytes, where: str, *, asynchronous: bool) -> bytes:
     except json.JSONDecodeError as error:
         raise ConfigurationError(
             "event-not-json",
-            f"The event ({where}) is no JSON: {error.msg}, in line {error.lineno}, column "
-            f"{error.colno}.",
+            f"The event ({where}) is not valid JSON: {error.msg}, in line {error.lineno}, "
+            f"column {error.colno}.",
             hint="Correct it there. `terralive invoke FUNCTION --event @sqs --print-event` shows "
             "how an event looks.",
         ) from None
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(
-            "event-not-json", f"The event ({where}) is no JSON: {error}."
+            "event-not-json", f"The event ({where}) cannot be read as JSON: {error}."
         ) from None
     event = text.encode()
     _check_size(len(event), where, asynchronous=asynchronous)
@@ -113,7 +116,7 @@ def with_changes(event: Json, changes: Iterable[str]) -> Json:
 
     A path has the names of fields and the numbers of items, with dots between them:
     `Records.0.body.id`. Where it goes on below a text that is JSON itself (the body of a message or
-    request), it changes that JSON. A value that is no JSON is a text.
+    request), it changes that JSON. A value that is not JSON is a text.
 
     Raises:
         ConfigurationError: `change-not-possible`.
@@ -179,10 +182,10 @@ def _check_size(size: int, where: str, *, asynchronous: bool) -> None:
 
 
 def _is_request_id(text: str) -> bool:
-    """Tell whether a text looks like a request id: a UUID, or a part of one that begins it."""
-    kept = text.replace("-", "")
-    return len(kept) >= 8 and all(letter in "0123456789abcdefABCDEF" for letter in kept)  # noqa: PLR2004  # the first group of a UUID
+    """Tell whether a text looks like a request id: a UUID, or the beginning of one."""
+    digits = text.replace("-", "")
+    return len(digits) >= _SHORTEST_ID and _HEX_DIGITS.issuperset(digits)
 
 
 def _refuse_constant(name: str) -> Json:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GivenEvent:
-    """What the user has said of the event.
+    """The event as the user gives it on the command line.
 
     Attributes:
         given: the value of `--event`; "" where it was not given.
@@ -55,12 +55,12 @@ class GivenEvent:
         Args:
             function: the function that it is for.
             works: the work folders of the stage.
-            ui: shows what the event does not know.
+            ui: shows a note on names in the event that are examples.
             client: Lambda, which knows what invokes the function; None where nobody is asked.
             settings: the function's settings; None if they are not known.
 
         Raises:
-            ConfigurationError: there is no such event, or it is no JSON, or too large.
+            ConfigurationError: there is no such event, or it is not JSON, or too large.
         """
         choice = chosen(self.given, is_file=Path(self.given).is_file())
         if choice.source is Source.TEMPLATE:

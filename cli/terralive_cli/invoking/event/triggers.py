@@ -1,4 +1,4 @@
-"""What invokes a function, as its event source mappings and its policy say. Pure.
+"""The sources of a function: those of its event source mappings and of its policy. Pure.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_EventSourceMappingConfiguration.html
 https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
@@ -24,7 +24,7 @@ class _Kind:
 
     Attributes:
         service: the service in its ARN.
-        noun: what a person calls it.
+        noun: the word for it in a sentence.
     """
 
     service: str
@@ -75,7 +75,7 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What invokes a function, as far as the caller may see it.
+    """The sources that invoke a function, as far as the caller may see them.
 
     Attributes:
         arns: the ARNs of queues, streams, buckets, topics, rules, APIs, …

@@ -88,12 +88,14 @@ class InvocationLines:
         )
 
     def started(self, event: InvocationStarted) -> list[Line]:
+        """Return the head of an invocation."""
         self._running[event.request_id] = event
         self._shown = event.request_id
         spans = [*self._head(event), *_tag(event.request_id)]
         return [self.line(event, event.function, *spans)]
 
     def logged(self, event: LogLine) -> list[Line]:
+        """Return a line of a handler's output, after the head of its invocation if need be."""
         if event.line.startswith(ERROR_LOG):
             if event.request_id in self._running:
                 self._logged_errors.add(event.request_id)
@@ -104,6 +106,7 @@ class InvocationLines:
         return [*self._repeated_head(event, event.request_id), line]
 
     def finished(self, event: InvocationFinished, round_trip_ms: float | None = None) -> list[Line]:
+        """Return the end of an invocation, and the frames of its error."""
         lines = list(self._repeated_head(event, event.request_id))
         spans = [*_result(event), Span(_times(event, round_trip_ms), Style.FAINT)]
         title = ""

@@ -22,13 +22,13 @@ class OrderedStream:
 
     def __init__(self) -> None:
         self._order = StreamOrder()
-        # Has this be called again; None where nobody would call, and then nothing waits.
+        # Makes somebody call `take` again. None where nobody would: then no event waits.
         self._wake: Callable[[], None] | None = None
         # Whether a timer runs. Its thread clears this.
         self._is_timed = False
 
     def wake_by(self, wake: Callable[[], None]) -> None:
-        """Let events wait from now on. `wake`, on any thread, has `take` be called soon."""
+        """Let events wait from now on. `wake`, on any thread, makes somebody call `take` soon."""
         self._wake = wake
 
     def take(self, events: Sequence[Event]) -> list[Event]:

@@ -18,7 +18,7 @@ _REQUEST_ID: Final = re.compile(r"#?([0-9a-f]{4}[0-9a-f-]*)")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is shown of a session.
+    """The part of a session that is shown.
 
     Attributes:
         functions: names of the functions in events; empty if it is not about functions.

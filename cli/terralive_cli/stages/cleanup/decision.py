@@ -1,6 +1,6 @@
 """Decides which debug stacks a cleanup removes. Pure.
 
-What is uncertain is kept, and the reason is told.
+A debug stack stays where anything is uncertain, and the plan gives the reason.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class CleanupWish:
 
     Attributes:
         older_than_s: the seconds for which nobody was connected.
-        app: the app of this project, whose stages are meant where no app is named; "" outside of a
-            project, where those of all apps are.
+        app: the app of this project: a pattern without an app matches its stages only. "" outside
+            of a project: such a pattern matches stages of all apps.
         matched: patterns of stages, or of `APP/STAGE`; () for all.
         kept: patterns of stages, or of `APP/STAGE`, that are kept.
         protected: patterns of protected stages.

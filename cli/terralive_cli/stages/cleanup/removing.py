@@ -1,4 +1,4 @@
-"""Removes one debug stack that was found by its tags, after what is live was put back."""
+"""Removes one debug stack that was found by its tags, after its functions were restored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from terralive_cli.stages.reading import AccountReader
 from terralive_stub.errors import TerraliveError
 
 _log: Final = logging.getLogger("terralive.cli")
-_USED: Final = "somebody has used it since it was looked at; run the same command again"
+_USED: Final = "somebody has used it since the plan was made; run the same command again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Removal:
         look: the debug stack, as the user has agreed to its removal.
         functions: looks at its functions.
         restorable: what goes back.
-        is_own: whether it is one of this checkout's app, which remembers something of it.
+        is_own: whether it belongs to this checkout's app, whose folder has files about it.
     """
 
     stage: Stage

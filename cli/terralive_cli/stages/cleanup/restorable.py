@@ -1,8 +1,8 @@
-"""The functions of one debug stack, without its app's checkout: what is live, and what goes back.
+"""The live functions of one debug stack, and their restore without a checkout of the app.
 
-Terraform's state and configuration are not here. Lambda and the records of the stage's table tell
-everything. A function whose own code or settings they do not tell completely is left alone, and its
-reason is named: nothing is guessed in somebody else's account.
+Terraform's state and configuration are not on this machine. Everything comes from Lambda and from
+the records in the stage's table. Where these do not have a function's own code and settings
+completely, the function is not changed, and the reason is reported.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _SETTINGS: Final = "terralive_settings.py"
 # Lines of these settings. The names of apps and stages need no escapes (`rules.name`).
 _NAMES: Final = re.compile(r'^(?P<name>APP|STAGE) = (?P<text>"[\w-]*")$', re.MULTILINE)
 _NO_RECORD: Final = (
-    "no version of Lambda has its own code (the stub was its first code, or fallback = false)"
+    "no published version has its own code (the stub was its first code, or fallback = false)"
 )
 _NO_DESCRIPTION: Final = "its own description was too long to be kept"
 _OTHER_DESCRIPTION: Final = "it carries a stub, and somebody has changed its description"
-_UNKNOWN_STUB: Final = "it carries a stub, and its code does not tell of which stage"
+_UNKNOWN_STUB: Final = "it carries a stub, and its code does not name the stage"
 
 
 class _NotKnownError(Exception):
@@ -107,7 +107,7 @@ class StackFunctions:
         return Restorable(wanted, own, tuple(_sentences(blocked)))
 
     def put_back(self, items: StackItems, restorable: Restorable) -> tuple[str, ...]:
-        """Put the code and the settings of before back by Lambda's API, and look again.
+        """Put the former code and settings back by Lambda's API, and check the functions again.
 
         Returns:
             The reasons why functions still carry the stage's stub.

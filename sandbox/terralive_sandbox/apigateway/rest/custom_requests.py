@@ -1,4 +1,4 @@
-"""Integrations of REST APIs that are no proxies: what they send and what is answered. Pure.
+"""Requests and responses of a REST API's integrations that are not proxies. Pure.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/getting-started-aws-proxy.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/integration-passthrough-behaviors.html
@@ -49,7 +49,7 @@ class ServiceUri:
 
     @classmethod
     def parse(cls, uri: str) -> ServiceUri | None:
-        """Return the parts of a URI; None if it is no service's."""
+        """Return the parts of a URI; None if it is not the URI of a service."""
         found = _URI.fullmatch(uri)
         if found is None:
             return None
@@ -82,7 +82,7 @@ def scope_of(
     context: Mapping[str, object],
     stage_variables: Mapping[str, str],
 ) -> Scope:
-    """Return what a template can name.
+    """Return the values that a template can name.
 
     Args:
         body: the body that it maps.

@@ -26,7 +26,7 @@ class TemplateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a template can name.
+    """The values that a template can name.
 
     Attributes:
         body: the body of the request, or of the integration's answer.

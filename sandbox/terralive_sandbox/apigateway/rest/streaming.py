@@ -35,7 +35,7 @@ _IDLE_SECONDS_AT_EDGE: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a client waits.
+    """The times that a client waits.
 
     Attributes:
         total: seconds until the end of the response.

@@ -39,7 +39,7 @@ class _EnrichmentError(Exception):
 
 
 class _Pipe(Poller):
-    """What a pipe does with a batch, whatever its source is."""
+    """A pipe's work on a batch, for all kinds of sources."""
 
     async def _invoke(self, mapping: MappingSettings, batch: Sequence[Record]) -> frozenset[str]:
         """Send a batch through the pipe. Return the ids of the records that failed.
@@ -69,7 +69,7 @@ class _Pipe(Poller):
         return failed
 
     async def _enrich(self, pipe: PipeSettings, records: list[Json]) -> list[Json]:
-        """Return what the enrichment makes of a batch."""
+        """Return the records that the enrichment returns for a batch."""
         if not pipe.enrichment:
             return records
         event = _event(pipe, pipe.enrichment_template, records)
@@ -148,7 +148,7 @@ def _settings(mapping: MappingSettings) -> PipeSettings:
 
 
 def _flat(fields: Mapping[str, object]) -> Json:
-    """Return a record as a pipe has it: that of Kinesis has no part of its own.
+    """Return a record as a pipe sends it: the fields of `kinesis` are at its top.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-kinesis.html
     """

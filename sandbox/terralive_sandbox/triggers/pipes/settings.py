@@ -39,7 +39,7 @@ class PipeSettings(MappingSettings):
         target: the function, queue or topic that gets the records.
         target_template: the input template of the target; "" for the record as it is.
         enrichment: the function that gets the records before the target; "" for none.
-        enrichment_template: the same of the enrichment.
+        enrichment_template: the input template of the enrichment; "" for the record as it is.
         is_asynchronous: whether the target's function is invoked asynchronously.
         group: the message group of a FIFO queue as the target; "" for none.
     """
@@ -55,7 +55,7 @@ class PipeSettings(MappingSettings):
 
 
 def service_of(arn: str) -> str:
-    """Return the service of an ARN; "" for a text that is none."""
+    """Return the service of an ARN; "" for a text that is not an ARN."""
     match arn.split(":"):
         case ["arn", _, service, *_]:
             return service
@@ -75,7 +75,7 @@ def settings_of(
         start: the index of the first record that is read.
 
     Raises:
-        InvalidPatternError: a filter has a pattern that is none.
+        InvalidPatternError: a filter has an invalid pattern.
     """
     parameters = section(described, "SourceParameters")
     source = section(parameters, SOURCE_BLOCKS[kind])
