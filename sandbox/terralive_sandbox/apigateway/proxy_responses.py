@@ -76,7 +76,7 @@ def body_bytes(body: object, *, is_base64: object = False) -> bytes:
 
 
 def headers(given: object) -> list[tuple[str, str]]:
-    """Return the names, in lower case, and values of `headers`.
+    """Return the names, in lower case, and values of `headers`, without those that are null.
 
     Raises:
         MalformedAnswerError: it is not an object, or one of its entries is not a header.
@@ -85,7 +85,11 @@ def headers(given: object) -> list[tuple[str, str]]:
         return []
     if not isinstance(given, dict):
         raise MalformedAnswerError("headers is no object")
-    return [(header_name(name), header_value(value)) for name, value in given.items()]
+    return [
+        (header_name(name), header_value(value))
+        for name, value in given.items()
+        if value is not None
+    ]
 
 
 def header_name(name: object) -> str:
@@ -132,6 +136,6 @@ def merged_headers(value: Mapping[str, object]) -> list[tuple[str, str]]:
     for name, values in multi_values.items():
         if not isinstance(values, list):
             raise MalformedAnswerError("multiValueHeaders is no object of lists")
-        merged += [(header_name(name), header_value(item)) for item in values]
+        merged += [(header_name(name), header_value(item)) for item in values if item is not None]
     merged += [pair for pair in headers(value.get("headers")) if pair not in merged]
     return merged

@@ -360,6 +360,16 @@ def test_cookies_of_an_answer_come_before_its_set_cookie_header() -> None:
     assert [v for k, v in response.headers if k == "set-cookie"] == ["b=2", "a=1", "h=1"]
 
 
+def test_a_header_that_is_null_is_not_sent() -> None:
+    """A Node.js handler writes `null` for a header that it does not have."""
+    answer = {"statusCode": 200, "headers": {"X-A": None, "X-B": "b"}}
+    response = http_events.response_v2(json.dumps(answer).encode())
+    assert response.headers[:-1] == [("x-b", "b")]
+    lists = {**answer, "multiValueHeaders": {"X-A": [None], "X-C": ["c", None]}}
+    response = http_events.response_v1(json.dumps(lists).encode())
+    assert response.headers[:-1] == [("x-c", "c"), ("x-b", "b")]
+
+
 @pytest.mark.parametrize("make", [http_events.event_v2, http_events.event_v1])
 def test_repeated_headers_and_cookies_of_a_request_keep_their_order(make: MakeEvent) -> None:
     sent = (("X-B", "z"), ("Cookie", "z=1; b=2"), ("x-b", "a"), ("cookie", "a=3"), ("X-A", "1"))
