@@ -99,7 +99,7 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class PlanSources:
-    """What a plan of the app was made from; see `unchanged`.
+    """The sources of a plan of the app; see `unchanged`.
 
     Attributes:
         prepared: the app.
@@ -245,7 +245,7 @@ class RestorePlan:
 
 @dataclass(frozen=True, slots=True)
 class RestoreWish:
-    """How the user wants to restore.
+    """The user's wish for a restore.
 
     Attributes:
         deploys_local: deploy the code of the working tree, whatever the stubs have replaced.

@@ -94,7 +94,12 @@ def execute(body: Body, typed: Typed, options: Mapping[str, object]) -> int:
     )
     _log.debug(
         "command %s: project %s, app %s, stage %s, region %s, sandbox %s",
-        *(body.name, config.project, config.app, config.stage, config.region, config.sandbox),
+        body.name,
+        config.project,
+        config.app,
+        config.stage,
+        config.region,
+        config.sandbox,
     )
     stream, result = sys.stdout, None
     if body.has_result and config.output is not Output.JSON and not sys.stdout.isatty():
@@ -109,20 +114,12 @@ def execute(body: Body, typed: Typed, options: Mapping[str, object]) -> int:
             result=result,
         )
         try:
-            if body.needs_program:
-                _refuse_terragrunt(config, ui)
-                config.require_program()
-            if body.is_protected:
-                _refuse_production(config)
-            # Imported here, so that `--help` and a wrong command line are answered at once.
-            module = importlib.import_module(body.module_for(options, os.environ))
-            with interrupts.as_keyboard_interrupt(), thread_failures.reported(ui.emit):
-                code: int = module.run(config, ui, **options)
+            code = _run(body, options, config, ui)
         except KeyboardInterrupt:
-            # A sandbox of this command has removed its file by now.
             # The command has imported it already.
             from terralive_cli.deploy.target import sandbox_file  # noqa: PLC0415  # heavy
 
+            # A sandbox of this command has removed its file by now.
             runs = sandbox_file(config.project).exists()
             ui.emit(interrupts.interrupted(body.name, config, sandbox_runs=runs))
             code = failures.INTERRUPTED
@@ -136,8 +133,27 @@ def execute(body: Body, typed: Typed, options: Mapping[str, object]) -> int:
     return code
 
 
+def _run(body: Body, options: Mapping[str, object], config: Config, ui: Ui) -> int:
+    """Check that the command may run here, run its body, and return the exit code.
+
+    Raises:
+        KeyboardInterrupt: the user has interrupted it.
+        TerraliveError: it is refused, or has failed.
+    """
+    if body.needs_program:
+        _refuse_terragrunt(config, ui)
+        config.require_program()
+    if body.is_protected:
+        _refuse_production(config)
+    # Imported here, so that `--help` and a wrong command line are answered at once.
+    module = importlib.import_module(body.module_for(options, os.environ))
+    with interrupts.as_keyboard_interrupt(), thread_failures.reported(ui.emit):
+        code: int = module.run(config, ui, **options)
+    return code
+
+
 def _refuse_terragrunt(config: Config, ui: Ui) -> None:
-    """Refuse a folder that only Terragrunt completes; it may be only warned of."""
+    """Refuse a folder that only Terragrunt completes, or warn of it."""
     # Imported here for the same reason as below.
     from terralive_cli.protection.terragrunt import check_terragrunt  # noqa: PLC0415
 

@@ -55,7 +55,7 @@ class Output(StrEnum):
 
 
 class OnExit(StrEnum):
-    """What a start does at its end."""
+    """The end of a start: what happens to the stubs."""
 
     RESTORE = "restore"
     KEEP = "keep"
@@ -183,8 +183,8 @@ class Config:
     )
     on_exit: OnExit | None = setting(
         Choice(OnExit),
-        "What `start` does at its end, also at `stop`: `restore` the code of before, or `keep` the "
-        "stubs.",
+        "What `start` does at its end, also at `stop`: `restore` the functions' former code, or "
+        "`keep` the stubs.",
         default=None,
         flag="--on-exit",
         metavar="KIND",
@@ -220,8 +220,8 @@ class Config:
         ChoiceOrSwitch(DownloadChoice),
         "Whether `start` downloads layers that the configuration names by ARN, so that their code "
         "runs in workers: `ask` asks on a terminal, once for each layer, `true` downloads them, "
-        "`false` does not. A layer that is not downloaded is named, and handlers run without it. "
-        "`--yes` is no answer to this question.",
+        "`false` does not. `start` names a layer that is not downloaded, and handlers run "
+        "without it. `--yes` does not answer this question.",
         default=DownloadChoice.ASK,
         flag="--download-layers",
         commands=("start",),
@@ -256,8 +256,8 @@ class Config:
     )
     debug: bool = setting(
         Switch(),
-        "Print a traceback with every error. Write it before `start`: after `start`, "
-        "`--debug` names a function.",
+        "Print a traceback with every error. For `start`, write it before the command "
+        "(`terralive --debug start`): after it, `--debug` takes a function for a debugger.",
         default=False,
         in_file=False,
         flag="--debug",
@@ -288,7 +288,7 @@ class Config:
     )
     allow_protected: bool = setting(
         Switch(),
-        "Touch a protected stage, or what looks like production, in this run.",
+        "In this run, also work on a protected stage, and on what looks like production.",
         default=False,
         in_file=False,
         flag="--allow-protected",
