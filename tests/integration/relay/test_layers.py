@@ -79,6 +79,26 @@ def test_what_layers_bring_is_imported_and_the_later_layer_wins(tmp_path: Path, 
     assert run(function) == ["installed", "lonely", "one", "two", "two", "tools", file]
 
 
+def test_pth_files_of_the_code_and_of_layers_are_read(tmp_path: Path, run: Run) -> None:
+    """As `pip install --target` writes them for packages that share a namespace."""
+    code, below = tmp_path / "code", "python/lib/python3.12/site-packages"
+    write(code / "vendored.pth", "vendor\n")
+    write(code / "vendor" / "vendored.py", "NAME = 'vendored'")
+    write(tmp_path / "layer" / below / "linked.pth", "inner\n")
+    write(tmp_path / "layer" / below / "inner" / "linked.py", "NAME = 'linked'")
+    write(tmp_path / "layer" / "python" / "hook.pth", "import sys; sys.hooked = True\n")
+    function = local_function(
+        code,
+        """
+        import linked, sys, vendored
+        def handler(event, context):
+            return [linked.NAME, vendored.NAME, sys.hooked]
+        """,
+    )
+    function = replace(function, layers=(LayerPart(tmp_path / "layer"),))
+    assert run(function) == ["linked", "vendored", True]
+
+
 def test_code_of_the_function_itself_comes_before_its_layers(tmp_path: Path, run: Run) -> None:
     write(tmp_path / "layer" / "python" / "shared.py", "NAME = 'layer'")
     write(tmp_path / "code" / "shared.py", "NAME = 'function'")

@@ -20,6 +20,7 @@ import logging
 import math
 import os
 import re
+import site
 import socket
 import sys
 import time
@@ -798,9 +799,21 @@ def run(runtime: RuntimeApi, handler_name: str, debug: str) -> None:
     runtime.fail_init(document, failed.type, failed.cause)
 
 
+def add_site_folders() -> None:
+    """Read the `.pth` files of the code and of layers, as the managed runtime does at its start.
+
+    https://docs.python.org/3/library/site.html
+    """
+    folders = [sys.path[0], *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    for folder in folders:
+        if folder:
+            site.addsitedir(folder)
+
+
 def main(handler_name: str, debug: str = "") -> None:
     """Run the worker. `debug` is a JSON object of wishes (see launch.py), or ""."""
     sys.path[0] = os.getcwd()  # noqa: PTH109 - the import of pathlib takes long
+    add_site_folders()
     runtime = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"])
     set_up_logging()
     try:
