@@ -92,6 +92,19 @@ def headers(given: object) -> list[tuple[str, str]]:
     ]
 
 
+def cookies(given: object) -> list[tuple[str, str]]:
+    """Return the headers of `cookies`, without those that are null.
+
+    Raises:
+        MalformedAnswerError: it is not a list, or one of its entries is not a header's value.
+    """
+    if not given:
+        return []
+    if not isinstance(given, list):
+        raise MalformedAnswerError("cookies are not a list")
+    return [("set-cookie", header_value(cookie)) for cookie in given if cookie is not None]
+
+
 def header_name(name: object) -> str:
     """Return a header's name in lower case.
 

@@ -61,10 +61,7 @@ def status_and_headers(prelude: bytes, *, has_lists: bool) -> tuple[int, Headers
         raise MalformedAnswerError("its prelude is not JSON") from broken
     if not isinstance(value, dict):
         raise MalformedAnswerError("its prelude is no object")
-    cookies = value.get("cookies") or []
-    if not isinstance(cookies, list):
-        raise MalformedAnswerError("cookies are not a list")
-    headers = [("set-cookie", proxy_responses.header_value(cookie)) for cookie in cookies]
+    headers = proxy_responses.cookies(value.get("cookies"))
     if has_lists:
         headers += proxy_responses.merged_headers(value)
     else:

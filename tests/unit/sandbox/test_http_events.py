@@ -363,7 +363,8 @@ def test_cookies_of_an_answer_come_before_its_set_cookie_header() -> None:
 def test_a_header_that_is_null_is_not_sent() -> None:
     """A Node.js handler writes `null` for a header that it does not have."""
     answer = {"statusCode": 200, "headers": {"X-A": None, "X-B": "b"}}
-    response = http_events.response_v2(json.dumps(answer).encode())
+    with_cookies = {**answer, "cookies": [None]}
+    response = http_events.response_v2(json.dumps(with_cookies).encode())
     assert response.headers[:-1] == [("x-b", "b")]
     lists = {**answer, "multiValueHeaders": {"X-A": [None], "X-C": ["c", None]}}
     response = http_events.response_v1(json.dumps(lists).encode())

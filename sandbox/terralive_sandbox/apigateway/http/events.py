@@ -282,12 +282,9 @@ def response_v2(answer: bytes) -> HttpResponse:
         text = value if isinstance(value, str) else json.dumps(value)
         body = proxy_responses.body_bytes(text)
         return HttpResponse(200, [("content-type", "application/json")], body)
-    cookies = value.get("cookies") or []
-    if not isinstance(cookies, list):
-        raise MalformedAnswerError("cookies are not a list")
     # No page tells that cookies come before a `set-cookie` header; it was observed on AWS:
     # https://github.com/ministackorg/ministack/pull/758
-    headers = [("set-cookie", proxy_responses.header_value(cookie)) for cookie in cookies]
+    headers = proxy_responses.cookies(value.get("cookies"))
     headers += proxy_responses.headers(value.get("headers"))
     return _described_response(value, headers)
 
