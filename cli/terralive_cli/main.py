@@ -29,6 +29,8 @@ __all__ = [
     "stages",
 ]
 
+# The number of standard error, the last of the three standard streams.
+_LAST_STANDARD: Final = 2
 _OUTPUTS: Final = tuple(item.value for item in Output)
 
 
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line. It returns the exit code and never raises."""
     if arguments is None:
         arguments = sys.argv[1:]
+    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal without UTF-8 shows a `?` instead of a failure.
@@ -57,6 +60,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(ended, int):
         return ended
     return 0
+
+
+def _open_missing_streams() -> None:
+    """Open /dev/null in place of standard streams that the caller has closed (`>&-`, cron).
+
+    Else the next file or socket gets such a number, and a program that this command starts reads
+    or writes it: https://pubs.opengroup.org/onlinepubs/9699919799/functions/execve.html
+    """
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= _LAST_STANDARD:
+        os.set_inheritable(descriptor, True)
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+    # Not closed at the end: other code may use the descriptor then.
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def _report_early(failure: Exception, arguments: Sequence[str]) -> int:

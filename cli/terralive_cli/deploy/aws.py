@@ -172,13 +172,14 @@ class Caller:
     def lease(self, table_name: str) -> Lease | None:
         """Read the lease of the relay that holds the stage.
 
-        It is None also where the caller may not read it: the broker decides in the end.
+        It is None also where the caller may not read it, or where another version has written it
+        otherwise: the broker decides in the end.
         """
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
         try:
             return self.table(table_name).get_lease()
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, KeyError, ValueError, TypeError) as error:
             _log.debug("the lease cannot be read: %s", type(error).__name__)
             return None
 

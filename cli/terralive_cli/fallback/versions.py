@@ -98,7 +98,7 @@ def delete(client: LambdaClient, arn: str, version: str) -> str:
         ClientError, BotoCoreError: AWS refuses it, or did not answer.
     """
     # Without a version, Lambda would delete the function.
-    if not version.isdigit():
+    if not (version.isascii() and version.isdigit()):
         raise NotAVersionError(version)
     named = client.list_aliases(FunctionName=arn, FunctionVersion=version)["Aliases"]
     for alias in named:

@@ -9,9 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Final
 
+from terralive_cli.configuration.values import OnExit
 from terralive_stub.shared.json_documents import Json, number, parse_object, text
 from terralive_stub.shared.timestamps import format_datetime
+
+_ON_EXIT: Final = tuple(item.value for item in OnExit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,11 @@ def read(content: bytes) -> Session | None:
     except ValueError:
         return None
     name = text(document, "id")
-    if not name:
+    if not name or since.tzinfo is None:
         return None
+    on_exit = text(document, "on_exit")
+    if on_exit not in _ON_EXIT:
+        on_exit = ""
     return Session(
         id=name,
         pid=int(number(document, "pid")),
@@ -70,7 +77,7 @@ def read(content: bytes) -> Session | None:
         user=text(document, "user"),
         since=since,
         is_detached=document.get("is_detached") is True,
-        on_exit=text(document, "on_exit"),
+        on_exit=on_exit,
         is_live=document.get("is_live") is True,
         functions=int(number(document, "functions")),
         is_over=document.get("is_over") is True,

@@ -10,6 +10,10 @@ from terralive_cli.sessions.record import Session
 from terralive_stub.errors import ConfigurationError, TerraliveError
 
 
+class SessionRunningError(ConfigurationError):
+    """A session of the same stage runs on this machine (`session-running`)."""
+
+
 def place_of(session: Session) -> str:
     """Return where the session's stage is, for a person."""
     if session.is_sandbox:
@@ -30,10 +34,10 @@ def runs_here(session: Session) -> str:
     return f"Stage {session.stage} runs here{background} ({named(session)})."
 
 
-def already_runs(config: Config, session: Session) -> ConfigurationError:
+def already_runs(config: Config, session: Session) -> SessionRunningError:
     """Return the error of a start while a session of the same stage runs here."""
     options = options_of(config)
-    return ConfigurationError(
+    return SessionRunningError(
         "session-running",
         f"{runs_here(session)} One machine runs a stage once.",
         hint=f"`terralive stop {options}` ends it, and `terralive logs --follow {options}` shows "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from terralive_cli.joining.description import StackDescription
@@ -23,6 +23,8 @@ from terralive_terraform.substitution.marker import StageName, stage_of
 
 _MILLISECONDS: Final = 1000
 _DAY_MS: Final = 24 * 60 * 60 * _MILLISECONDS
+# Python knows no later year than 9999.
+_END_OF_TIME_MS: Final = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) * _MILLISECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def label(arn: str, home: str = "") -> str:
 
 
 def timestamp(milliseconds: int) -> str:
-    """Return a point in time for an event; "" for 0."""
-    if not milliseconds:
+    """Return a point in time for an event; "" for 0, and for a year that is none."""
+    if not 0 < milliseconds < _END_OF_TIME_MS:
         return ""
     return format_epoch_seconds(milliseconds / _MILLISECONDS)

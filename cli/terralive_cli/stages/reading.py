@@ -102,6 +102,9 @@ class AccountReader:
         rows = DynamoDBTable(client, table)
         try:
             item = client.get_item(TableName=table, Key=KEY, ConsistentRead=True).get("Item")
+            description = None
+            if item is not None:
+                description = from_item(item)
             lease = rows.get_lease()
             records = tuple(rows.list_replaced())
         except ClientError as error:
@@ -110,9 +113,8 @@ class AccountReader:
             return StackItems(exists=True, refusal=str(error))
         except BotoCoreError as error:
             return StackItems(exists=True, refusal=str(error))
-        description = None
-        if item is not None:
-            description = from_item(item)
+        except (KeyError, ValueError, TypeError) as error:
+            return StackItems(exists=True, refusal=_not_understood(error))
         created_ms = 0
         if with_age:
             created_ms = self._created_ms(table)
@@ -137,6 +139,16 @@ class AccountReader:
             service,  # type: ignore[call-overload]  # by name
             endpoint_url=self._caller.endpoint_url,
         )
+
+
+def _not_understood(error: Exception) -> str:
+    """Return why an item cannot be read that something else has written, or another version.
+
+    One such table must not hide all other debug stacks of the account.
+    """
+    return (
+        f"an item is not as this version of terralive writes it ({type(error).__name__}: {error})"
+    )
 
 
 def at_once(

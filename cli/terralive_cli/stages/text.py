@@ -145,7 +145,11 @@ def cleanup_result(event: CleanupResult) -> list[Line]:
 
 def _row(item: ListedStack) -> tuple[str, ...]:
     connected = "no"
-    idle = short_age(item.idle_s)
+    age, idle = "unknown", "unknown"
+    if item.created:
+        age = short_age(item.age_s)
+    if item.used:
+        idle = short_age(item.idle_s)
     match item.connection:
         case Connection.CONNECTED:
             connected = f"{item.holder} on {item.machine}"
@@ -157,7 +161,7 @@ def _row(item: ListedStack) -> tuple[str, ...]:
     return (
         shortened(f"{item.app}/{item.stage}", _WIDEST_STAGE),
         shortened(item.owner, _WIDEST_OWNER),
-        short_age(item.age_s),
+        age,
         idle,
         shortened(connected, _WIDEST_HOLDER),
         str(len(item.live)),

@@ -65,7 +65,9 @@ class Admin:
             return error_response(HTTPStatus.FORBIDDEN, "AccessDenied", message)
         if request.path == refusals.PATH:
             after = dict(request.parameters()).get("after", "0")
-            last_seen = int(after) if after.isdigit() else 0
+            last_seen = 0
+            if after.isascii() and after.isdigit():
+                last_seen = int(after)
             return json_response(HTTPStatus.OK, self._refused.to_json(last_seen))
         try:
             return self._answer_faults(request)

@@ -7,6 +7,7 @@ stub's zip, so it imports as little as possible.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -63,8 +64,10 @@ def text(document: Mapping[str, object], name: str) -> str:
 
 
 def number(document: Mapping[str, object], name: str) -> float:
-    """Return the number under `name`, or 0."""
+    """Return the number under `name`, or 0, also for `NaN` and `Infinity`, which Python reads."""
     value = document.get(name)
+    if isinstance(value, float) and not math.isfinite(value):
+        return 0
     if isinstance(value, int | float):
         return value
     return 0

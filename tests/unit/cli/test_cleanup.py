@@ -67,6 +67,8 @@ def test_a_debug_stack_that_nobody_has_used_for_the_time_is_removed() -> None:
             "nobody knows whether it is in use: its table cannot be read: no",
         ),
         ({"idle_s": 2 * 3600.0}, "it was used 2 h ago"),
+        # Its table is missing, and its tag of the day is somebody else's.
+        ({"used": "", "created": "", "idle_s": 1.8e9}, "nobody knows when it was used or created"),
         ({"stage": "main"}, 'the stage is protected (by "main")'),
         ({"stage": "prod-eu"}, 'the stage is protected (by "prod*")'),
         ({"stage": "eu-prod"}, 'it looks like production: stage "eu-prod"'),

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,6 +31,29 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("TERRALIVE_OUTPUT", "TERRALIVE_PROJECT", "TERRALIVE_STAGE", "TERRALIVE_YES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+CLOSED = """
+import os, sys
+for number in map(int, sys.argv[1:]):
+    os.close(number)
+code = os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-P", "-m", "terralive_cli", "strat")
+os._exit(code)
+"""
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "0 1", "0 1 2"])
+def test_a_closed_standard_stream_is_no_failure(closed: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", CLOSED, *closed.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == failures.USAGE
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert ("No such command" in ended.stderr) == ("2" not in closed)
 
 
 @pytest.mark.parametrize(

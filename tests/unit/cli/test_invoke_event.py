@@ -254,7 +254,14 @@ def test_a_body_is_made_where_there_is_none_and_other_fields_are_made_too() -> N
     assert with_changes({"a": "text"}, ["a=true"]) == {"a": True}
 
 
-@pytest.mark.parametrize("change", ["id", "=7", "Records.5.body=x", "Records.x=1", "a.b=1"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("id", "=7", "Records.5.body=x", "Records.x=1", "a.b=1", "Records.-1=x"),
+        # Digits for Python, and no numbers.
+        *("Records.\u00b2=1", "Records.\u0660=1", f"Records.{'9' * 5000}=1"),
+    ],
+)
 def test_a_change_that_is_not_possible_is_refused(change: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         with_changes({"Records": [{}], "a": "no json"}, [change])

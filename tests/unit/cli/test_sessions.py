@@ -34,6 +34,19 @@ def test_a_session_reads_back_as_it_was_written() -> None:
     assert read(b"not JSON") is None
 
 
+def test_a_broken_description_stops_no_command() -> None:
+    whole = written(replace(SESSION, pid=13536))
+
+    for broken in (b"1e999", b"NaN", b'"13536"'):
+        session = read(whole.replace(b"13536", broken))
+        assert session is not None
+        assert session.pid == 0
+    assert read(whole.replace(b'00.000Z"', b'00.000"')) is None, "no time zone"
+    other = read(whole.replace(b'"on_exit": ""', b'"on_exit": "never"'))
+    assert other is not None
+    assert other.on_exit == ""
+
+
 def test_a_project_without_a_session_has_none(tmp_path: Path) -> None:
     assert running(tmp_path) is None
 

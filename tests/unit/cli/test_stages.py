@@ -22,6 +22,7 @@ from terralive_cli.stages.events import (
 )
 from terralive_cli.stages.listing import listed
 from terralive_cli.stages.looks import Functions, StackItems, StackLook, known_functions
+from terralive_cli.stages.reading import AccountReader
 from terralive_cli.stages.state import SeenFunction, stage_function, status_of
 from terralive_cli.stages.tagged import TaggedResource, prefix_of, stacks_of
 from terralive_stub.broker.fallbacks import Replaced
@@ -325,6 +326,48 @@ def test_the_list_fits_on_80_columns() -> None:
     assert shown[1].split() == ["STAGE", "OWNER", "AGE", "IDLE", "CONNECTED", "LIVE"]
     assert shown[3].split() == ["orders/dev-ana", "ana", "10", "d", "10", "d", "no", "1"]
     assert "less than 1 cent a month" in shown[-1]
+
+
+class OtherVersion:
+    """AWS, with a table whose items something else has written."""
+
+    session: Any
+    endpoint_url = None
+
+    def __init__(self) -> None:
+        self.session = self
+
+    def client(self, _service: str, **_: object) -> OtherVersion:
+        return self
+
+    def get_item(self, **_: object) -> dict[str, Any]:
+        return {"Item": {"state": {"S": "odd"}}}
+
+
+def test_a_table_of_another_version_hides_no_other_debug_stack() -> None:
+    caller: Any = OtherVersion()
+
+    items = AccountReader(caller).items("terralive-orders-dev-ana-connections")
+
+    assert items.exists
+    assert "as this version of terralive writes it" in items.refusal
+    (stack,) = stacks_of([resource(TABLE)])
+    shown = listed(StackLook(stack, items), Functions(), "eu-west-1", NOW)
+    assert shown.connection is Connection.UNKNOWN, "so no cleanup removes it"
+
+
+def test_an_age_that_nothing_tells_is_unknown() -> None:
+    (stack,) = stacks_of([resource(TABLE, created="some day")])
+    far = replace(LEASE, since_ms=10**17, expires_ms=10**17)
+
+    unknown = listed(StackLook(stack, StackItems()), Functions(), "eu-west-1", NOW)
+    connected = listed(StackLook(stack, StackItems(True, None, far)), Functions(), "eu-west-1", NOW)
+
+    shown = lines_of(StacksListed("the sandbox", (unknown, connected)))
+    assert shown[2].split()[2:4] == ["unknown", "unknown"]
+    assert (unknown.created, unknown.used) == ("", "")
+    status = status_of(STAGE, "here", StackItems(True, None, far), NOW)
+    assert not status.since
 
 
 def test_an_account_without_debug_stacks_says_so() -> None:

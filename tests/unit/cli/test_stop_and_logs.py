@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from terralive_cli.commands.live import start
 from terralive_cli.commands.sessions import logs, stop
 from terralive_cli.configuration.tables import TerraformConfig
 from terralive_cli.configuration.values import Config, OnExit, Output
@@ -24,6 +25,7 @@ from terralive_cli.sessions import folders, stopping
 from terralive_cli.sessions.others import wait_until_live, warn_of_session
 from terralive_cli.sessions.own import OwnSession
 from terralive_cli.sessions.stopping import StopRequests
+from terralive_cli.sessions.texts import SessionRunningError
 from terralive_relay.events import Event, LogLine
 from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_testing.machine.waiting import eventually
@@ -292,6 +294,16 @@ def test_until_ready_waits_for_the_session_that_runs(tmp_path: Path) -> None:
         waiting.join(30)
     assert screen.of_type("ready")[0]["functions"][0]["name"] == "shop-orders"
     running.close()
+
+    # Two scripts at the same moment: this one has seen no session before it began its own.
+    first = Running(config(tmp_path))
+    first.go_live()
+    with user() as (ui, screen):
+        assert start.run(config(tmp_path), ui, until_ready=True) == 0
+        with pytest.raises(SessionRunningError):
+            start.run(config(tmp_path), ui)
+    assert screen.of_type("ready")
+    first.close()
 
     ended = Running(config(tmp_path))
     found = folders.running(tmp_path, "dev-ana", is_sandbox=False)

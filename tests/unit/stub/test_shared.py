@@ -34,6 +34,9 @@ def test_a_value_of_another_type_reads_as_an_empty_one() -> None:
     assert json_documents.items(document, "items") == [1]
     assert json_documents.text(document, "text") == "t"
     assert json_documents.number(document, "number") == 1.5
+    for no_number in (b"NaN", b"Infinity", b"-1e999"):
+        read = json_documents.parse_object(b'{"number": ' + no_number + b"}")
+        assert json_documents.number(read, "number") == 0, "int() would fail"
     for name in document:
         others = {other: value for other, value in document.items() if other != name}
         for value in (None, *others.values()):

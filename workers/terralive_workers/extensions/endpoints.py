@@ -212,7 +212,7 @@ class Extensions:
         for worker in workers:
             if key in worker.own:
                 return worker.own[key].answer(question)
-        if not key.isdigit():
+        if not (key.isascii() and key.isdigit()):
             return _NOT_TOLD  # the worker has ended
         port = int(key)
         asking = _asking(

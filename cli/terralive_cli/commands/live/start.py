@@ -27,7 +27,10 @@ from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.sessions.background import Foreground
+from terralive_cli.sessions.folders import running
+from terralive_cli.sessions.others import wait_until_live
 from terralive_cli.sessions.own import OwnSession
+from terralive_cli.sessions.texts import SessionRunningError
 from terralive_cli.unchanged.again import Start, again
 from terralive_cli.unchanged.heard import Heard
 from terralive_cli.view.pressing import Action
@@ -54,6 +57,7 @@ def run(
     debugged: tuple[str, ...] = (),
     debug_wait: bool = False,
     debug_freeze_time: bool = False,
+    until_ready: bool = False,
     **_: object,
 ) -> int:
     """Deploy what is missing, connect, and stay until Ctrl-C or until another user takes the stage.
@@ -68,12 +72,21 @@ def run(
         debugged: functions that a debugger may attach to, as `FUNCTION[:PORT]`.
         debug_wait: import the code of debugged functions only when a debugger is attached.
         debug_freeze_time: stop the remaining time of debugged functions.
+        until_ready: whether a session serves as well that runs already.
     """
     foreground = Foreground.of(os.environ)
     debugging = Debugging.of(debugged, wait=debug_wait, freeze_time=debug_freeze_time)
     debugging.require_private(loopback.other_users())
     folder = work_folder(config.project)
-    session = OwnSession.begin(config, ui, foreground, takeover=takeover)
+    try:
+        session = OwnSession.begin(config, ui, foreground, takeover=takeover)
+    except SessionRunningError:
+        # Two scripts have started it at the same moment, and the other one was first.
+        other = running(config.project, config.stage, is_sandbox=config.sandbox)
+        if not until_ready or other is None:
+            raise
+        wait_until_live(other, ui)
+        return 0
     with opened(config, may_start_sandbox=True) as target:
         heard = Heard(ui.emit)
         stage = Stage.of(config, target, heard)

@@ -62,7 +62,10 @@ def last_used(stack: TaggedStack, lease: Lease | None, now: float) -> dt.date | 
         if lease.state is LeaseState.HELD and lease.live(int(now * _MILLISECONDS)):
             return None
         last_ms = lease.until_ms or lease.since_ms
-        return dt.datetime.fromtimestamp(last_ms / _MILLISECONDS, dt.UTC).date()
+        try:
+            return dt.datetime.fromtimestamp(last_ms / _MILLISECONDS, dt.UTC).date()
+        except (ValueError, OverflowError, OSError):
+            return None  # no time that terralive has written
     try:
         return dt.date.fromisoformat(stack.created)
     except ValueError:

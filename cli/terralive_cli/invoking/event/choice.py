@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -12,6 +13,8 @@ from terralive_stub.errors import ConfigurationError
 from terralive_stub.protocol.limits import ASYNCHRONOUS_PAYLOAD_BYTES, SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.shared.json_documents import Json
 
+# The number of an item of a list. No list in an event has more items.
+_ITEM: Final = re.compile(r"[0-9]{1,9}")
 _MEGABYTE: Final = 1024 * 1024
 _LAST: Final = "last"
 # The body of a message or a request is a text, also where it is JSON.
@@ -126,7 +129,7 @@ def with_changes(event: Json, changes: Iterable[str]) -> Json:
         if not equals or not path:
             raise ConfigurationError(
                 "change-not-possible",
-                f'--set "{change}" has no `=`.',
+                f'--set "{change}" is not PATH=VALUE.',
                 hint="Write PATH=VALUE, as in `--set Records.0.body.id=7`.",
             )
         event = _changed(event, path.split("."), _value(value), path)
@@ -142,7 +145,7 @@ def _changed(document: Json, path: list[str], value: Json, whole: str) -> Json:
         if first == _BODY and rest and not before:
             before = "{}"
         return {**document, first: _changed(before, rest, value, whole)}
-    if isinstance(document, list) and first.isdigit() and int(first) < len(document):
+    if isinstance(document, list) and _ITEM.fullmatch(first) and int(first) < len(document):
         items = list(document)
         items[int(first)] = _changed(items[int(first)], rest, value, whole)
         return items

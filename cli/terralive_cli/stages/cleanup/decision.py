@@ -66,6 +66,8 @@ class CleanupWish:
                 return f"{stack.holder} on {stack.machine} was connected a moment ago"
             case Connection.UNKNOWN:
                 return f"nobody knows whether it is in use: {stack.note}"
+        if not stack.used:
+            return "nobody knows when it was used or created"
         if stack.idle_s < self.older_than_s:
             return f"it was used {short_age(stack.idle_s)} ago"
         return ""
