@@ -368,7 +368,7 @@ class StageApp:
     def planned_restore(
         self, also: Collection[str] = (), wish: RestoreWish = NO_WISH
     ) -> AbstractContextManager[Restoring]:
-        """Plan what brings back the code of before; see `OwnCode.planned_restore`."""
+        """Plan the restore of the original code; see `OwnCode.planned_restore`."""
         return self._own_code.planned_restore(also, wish)
 
     def require_no_orphans(self) -> tuple[Found, ...]:

@@ -45,7 +45,9 @@ def _stop() -> None:
     metavar="[FUNCTION|REQUEST-ID]",
     shell_complete=complete_function_or_id,
 )
-@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until the session ends.")
+@click.option(
+    "--follow", "-f", is_flag=True, help="Continue with new events until the session ends."
+)
 def _logs() -> None:
     """Show the newest session of this project and stage on this machine, running or ended.
 

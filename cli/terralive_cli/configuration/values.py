@@ -183,7 +183,7 @@ class Config:
     )
     on_exit: OnExit | None = setting(
         Choice(OnExit),
-        "What `start` does at its end, also at `stop`: `restore` the functions' former code, or "
+        "What `start` does at its end, also at `stop`: `restore` the functions' own code, or "
         "`keep` the stubs.",
         default=None,
         flag="--on-exit",

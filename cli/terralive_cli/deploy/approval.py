@@ -140,21 +140,21 @@ def ask_restore(stage: Stage, ui: Ui, restores: Sequence[RestorePlan], question:
 
 
 def show_code(ui: Ui, restores: Sequence[RestorePlan]) -> None:
-    """Show which functions get the code of before, and which that of the working tree."""
+    """Show which functions get the code that was deployed before, and which the local code."""
     before = _function_names((plan.stack, _originals(plan, ignored=False)) for plan in restores)
     if before:
         ui.emit(
             Message(
-                message=f"The code of before (the configuration or the code was edited since) "
-                f"goes back to {before}. `terralive restore --deploy-local` deploys the working "
-                "tree instead."
+                message=f"The code that was deployed before (the configuration or the code was "
+                f"edited since) goes back to {before}. `terralive restore --deploy-local` "
+                "deploys the working tree instead."
             )
         )
     ignored = _function_names((plan.stack, _originals(plan, ignored=True)) for plan in restores)
     if ignored:
         ui.emit(
             Message(
-                message=f"The code of before goes back to {ignored} by Lambda's API: Terraform "
+                message=f"The code that was deployed before goes back to {ignored} by Lambda's API: Terraform "
                 "ignores changes of it."
             )
         )

@@ -71,8 +71,8 @@ def decide(on_exit: OnExit | None, number: signal.Signals, *, can_ask: bool) -> 
 def explanation(kept: Kept) -> str:
     """Return what it means to keep the stubs, and what a second Ctrl-C does."""
     return (
-        f"A restore puts back the code of before. If you keep the stubs, {kept.meaning}. Another "
-        "Ctrl-C keeps them and ends at once."
+        f"A restore puts back the functions' own code. If you keep the stubs, {kept.meaning}. "
+        "Another Ctrl-C keeps them and ends at once."
     )
 
 
@@ -122,5 +122,5 @@ def last_message(stage: str, options: str, kept: Kept, *, is_partial: bool = Fal
     return (
         f"{plural(kept.number, 'function')} of stage {stage} {verb} stub: {kept.meaning}. "
         f"`terralive start {options}` connects again, and `terralive restore {options}` puts back "
-        "the code of before."
+        "the functions' own code."
     )

@@ -1,7 +1,7 @@
 """Decides whether a plan of Terraform would bring back what a stub has replaced. Pure.
 
 If it would not (the code of the working tree was edited, a setting has a pending change), Lambda's
-API puts the code and the settings of before back, and the next plan of Terraform shows the pending
+API puts the original code and settings back, and the next plan of Terraform shows the pending
 change. What is not known counts as different.
 """
 
@@ -39,7 +39,7 @@ class Original:
 
     Attributes:
         record: what the command that has put the stub in place has written down.
-        version: the version with the code and the settings of before.
+        version: the version with the original code and settings.
         description: the function's own description; None if its version does not tell it.
         raised: the timeouts in seconds that debugging gives the function. Another one stays.
         carried: the Base64 SHA-256 of the stub's code that the function has; "" for not known.

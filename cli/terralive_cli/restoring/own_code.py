@@ -56,7 +56,7 @@ class OwnCode:
     def planned_restore(
         self, also: Collection[str] = (), wish: RestoreWish = NO_WISH
     ) -> Iterator[Restoring]:
-        """Plan what brings back the code of before, where a function carries a stub.
+        """Plan the restore of the original code of functions that carry a stub.
 
         Args:
             also: the addresses of more functions, whose aliases have to follow a new version.

@@ -126,7 +126,7 @@ def was_cut_off(session: Session) -> str:
 def meaning_of_keep() -> str:
     """Return what it means to keep the stubs, before the question of `terralive stop`."""
     return (
-        "A restore puts back the functions' former code. If you keep the stubs, the deployed code "
+        "A restore puts back the functions' own code. If you keep the stubs, the deployed code "
         "answers where it can, and other invocations fail, until somebody connects."
     )
 

@@ -77,7 +77,7 @@ def test_the_end_says_what_stays_and_what_to_type() -> None:
     kept = last_message("dev-ana", "--stage dev-ana", Kept(3))
     assert kept.startswith("3 functions of stage dev-ana keep their stub:")
     assert "`terralive start --stage dev-ana` connects again" in kept
-    assert "`terralive restore --stage dev-ana` puts back the code of before" in kept
+    assert "`terralive restore --stage dev-ana` puts back the functions' own code" in kept
     none = all_replaced_message("dev-ana", "--stage dev-ana")
     assert none.startswith("No function of stage dev-ana has its stub any more")
     one = last_message("dev-ana", "--stage dev-ana", Kept(1))

@@ -58,7 +58,7 @@ class EventKeeper:
 
     Args:
         work: the stage's work folder.
-        is_on: whether events are kept at all. Those of before are removed otherwise.
+        is_on: whether events are kept at all. If not, earlier ones are removed.
         total_bytes: size of all files together.
     """
 

@@ -107,7 +107,7 @@ class StackFunctions:
         return Restorable(wanted, own, tuple(_sentences(blocked)))
 
     def put_back(self, items: StackItems, restorable: Restorable) -> tuple[str, ...]:
-        """Put the former code and settings back by Lambda's API, and check the functions again.
+        """Put the originals back by Lambda's API, and check the functions again.
 
         Returns:
             The reasons why functions still carry the stage's stub.
