@@ -154,8 +154,8 @@ def show_code(ui: Ui, restores: Sequence[RestorePlan]) -> None:
     if ignored:
         ui.emit(
             Message(
-                message=f"The code that was deployed before goes back to {ignored} by Lambda's API: "
-                "Terraform ignores changes of it."
+                message=f"The code that was deployed before goes back to {ignored} by Lambda's "
+                "API: Terraform ignores changes of it."
             )
         )
     local = _function_names((plan.stack, plan.unrecorded) for plan in restores)

@@ -86,7 +86,7 @@ class FoundProject:
 
     @property
     def needs_var_file(self) -> bool:
-        """Whether Terraform cannot plan without the variables file, and there is only one."""
+        """True if Terraform cannot plan without the variables file, and there is only one."""
         return len(self.var_files) == 1 and bool(self.without_values)
 
     @property

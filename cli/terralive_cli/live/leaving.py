@@ -19,7 +19,7 @@ _KEEP: Final = ("k", "keep")
 
 
 class Leave(Enum):
-    """What happens at the end of a start."""
+    """An answer to the question at the end of a start."""
 
     ASK = auto()
     RESTORE = auto()
@@ -40,7 +40,7 @@ class Kept:
 
     @property
     def meaning(self) -> str:
-        """What becomes of their invocations, as a main clause."""
+        """The consequence for their invocations, as a main clause."""
         if self.answered >= self.number:
             return "the deployed code answers their invocations until somebody connects"
         if not self.answered:

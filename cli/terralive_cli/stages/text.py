@@ -93,7 +93,9 @@ def stage_status(event: StageStatus) -> list[Line]:
     width = max((len(item.name) for item in event.functions), default=0)
     shared = _shared_reason(event.functions)
     for item in event.functions:
-        own = replace(item, fallback_version="", fallback_reason="") if shared else item
+        own = item
+        if shared:
+            own = replace(item, fallback_version="", fallback_reason="")
         lines += _function(event.at, own, min(width, _WIDEST_STAGE))
     if shared:
         text = f"    no fallback for any of them: {shared}"

@@ -83,10 +83,12 @@ def _query(document: Mapping[str, Json]) -> str:
     parameters = as_object(
         document.get("multiValueQueryStringParameters") or document.get("queryStringParameters")
     )
-    pairs = [
-        f"{_quoted(name)}={_quoted(value)}" if value else _quoted(name)
-        for name, value in _pairs(parameters)
-    ]
+    pairs: list[str] = []
+    for name, value in _pairs(parameters):
+        pair = _quoted(name)
+        if value:
+            pair = f"{pair}={_quoted(value)}"
+        pairs.append(pair)
     return _hidden("&".join(pairs))
 
 

@@ -54,11 +54,13 @@ class SelfTestProject:
     def edit(self, edition: int) -> None:
         """Edit the code as a developer does."""
         file = self.folder / _CODE
-        lines = file.read_text("utf-8").splitlines(keepends=True)
-        changed = [
-            f"{_EDITION}{edition}\n" if line.startswith(_EDITION) else line for line in lines
-        ]
-        file.write_text("".join(changed), "utf-8")
+        lines: list[str] = []
+        for line in file.read_text("utf-8").splitlines(keepends=True):
+            if line.startswith(_EDITION):
+                lines.append(f"{_EDITION}{edition}\n")
+            else:
+                lines.append(line)
+        file.write_text("".join(lines), "utf-8")
 
 
 def new_stage() -> str:

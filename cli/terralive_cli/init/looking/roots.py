@@ -84,10 +84,11 @@ def folders_below(top: Path) -> Iterator[Path]:
     for name, folders, _files in os.walk(top):
         folder = Path(name)
         yield folder
-        deep = len(folder.relative_to(top).parts)
-        wanted = [item for item in folders if item not in _SKIPPED and not item.startswith(".")]
-        # os.walk goes on with what is in the list.
-        folders[:] = sorted(wanted) if deep < _DEEPEST else []
+        wanted: list[str] = []
+        if len(folder.relative_to(top).parts) < _DEEPEST:
+            wanted = [item for item in folders if item not in _SKIPPED and not item.startswith(".")]
+        # os.walk continues with the folders that are in this list.
+        folders[:] = sorted(wanted)
 
 
 def _folders(top: Path) -> Iterator[Path]:

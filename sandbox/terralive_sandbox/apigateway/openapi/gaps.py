@@ -58,9 +58,12 @@ def _missing_of_integration(integration: Mapping[str, Json], *, of_http_api: boo
     subtype = text(integration, "integrationSubtype")
     if subtype in EMULATED_SUBTYPES:
         return
+    emulated: tuple[str, ...] = _KINDS_OF_REST_APIS
+    if of_http_api:
+        emulated = _KINDS_OF_HTTP_APIS
     if subtype:
         yield f"{subtype} integrations"
-    elif kind not in (_KINDS_OF_HTTP_APIS if of_http_api else _KINDS_OF_REST_APIS):
+    elif kind not in emulated:
         yield f"{kind} integrations"
     if of_http_api and (
         section(integration, "requestParameters") or section(integration, "responseParameters")

@@ -169,8 +169,9 @@ def match_resource(resources: Iterable[Resource], method: str, path: str) -> Met
     Returns:
         The method, or None if no resource takes the request.
     """
-    # The root resource has no segments.
-    segments = path.rstrip("/").removeprefix("/").split("/") if path.strip("/") else []
+    segments: list[str] = []  # the root resource has none
+    if path.strip("/"):
+        segments = path.rstrip("/").removeprefix("/").split("/")
     best: MethodMatch | None = None
     best_path: PathMatch | None = None
     for resource in resources:

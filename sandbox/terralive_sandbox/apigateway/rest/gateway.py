@@ -71,7 +71,9 @@ class RestGateway:
         """
         # The stage serves the API as it was when it was deployed.
         stage = current.stages.get(context.stage)
-        deployment = current.deployments.get(stage.deployment_id or "") if stage else None
+        deployment = None
+        if stage is not None:
+            deployment = current.deployments.get(stage.deployment_id or "")
         if stage is None or deployment is None:
             raise GatewayResponseError(403, "Forbidden", error_type="ForbiddenException")
         api: RestAPI = snapshot_of(deployment)

@@ -82,10 +82,13 @@ class MappingPollers:
         self._sources = frozenset(mapping.source_arn for mapping in mappings)
 
     def _start(self, mapping: MappingSettings) -> Poller:
-        is_pipe = isinstance(mapping, PipeSettings)
-        poller: type[Poller] = QueuePipe if is_pipe else QueuePoller
+        of_queue: type[Poller] = QueuePoller
+        of_stream: type[Poller] = StreamPoller
+        if isinstance(mapping, PipeSettings):
+            of_queue, of_stream = QueuePipe, StreamPipe
+        poller = of_queue
         if mapping.kind.is_stream:
-            poller = StreamPipe if is_pipe else StreamPoller
+            poller = of_stream
         return poller(mapping, self._control, self._functions, self._refusals)
 
     def _wake(self, source_arn: str) -> None:
