@@ -6,6 +6,7 @@ not on the screen.
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import traceback
@@ -19,6 +20,14 @@ from terralive_stub.errors import TerraliveError
 FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
+# The machine's state, and no bug: a full disk, a read-only folder, a file of another user, and a
+# file where a folder has to be. https://man7.org/linux/man-pages/man3/errno.3.html
+_REFUSED_FILES: Final = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES),
+        *(errno.EEXIST, errno.ENOTDIR),
+    }
+)
 
 
 def exit_code(failure: BaseException) -> int:
@@ -44,7 +53,20 @@ def describe(failure: Exception) -> Failed:
             message=failure.format_message(),
             hint=f"See `{_command_of(failure)} --help`.",
         )
+    if isinstance(failure, OSError) and failure.errno in _REFUSED_FILES:
+        return Failed(
+            reference="file-refused",
+            message=f"The system refuses a file: {failure.strerror}{_named(failure)}",
+            hint="Make room, or make the folder writable for you. terralive writes to `.terralive` "
+            "in the project, and to the folder for temporary files.",
+        )
     return _bug(failure)
+
+
+def _named(failure: OSError) -> str:
+    if failure.filename is None:
+        return "."
+    return f": {os.fsdecode(failure.filename)}"
 
 
 def _command_of(failure: click.ClickException) -> str:

@@ -14,7 +14,9 @@ import select
 import termios
 from typing import Final, TextIO
 
-_LONGEST: Final = 1024
+# A terminal keeps at most 4 KB that nobody has read (`man 3 termios`, N_TTY). A pasted text is read
+# in one piece, as far as it is there.
+_LONGEST: Final = 8192
 _LOCAL_MODES: Final = 3  # the index in what `tcgetattr` returns
 
 

@@ -15,6 +15,8 @@ _DELETE_LINE: Final = "\x15"  # Ctrl-U
 # https://invisible-island.net/xterm/ctlseqs/ctlseqs.html
 _KEY: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO.|.", re.DOTALL)
 _LONGEST: Final = 60
+# More letters than this in one read are pasted, not pressed.
+_AT_ONCE: Final = 3
 
 
 class Action(Enum):
@@ -49,6 +51,24 @@ class Shown:
 def keys_in(text: str) -> list[str]:
     """Return the keys of what a terminal has sent: letters, and one sequence for other keys."""
     return _KEY.findall(text)
+
+
+def meant_keys(shown: Shown, text: str) -> list[str]:
+    """Return the keys that the user means, of what a terminal has sent at once.
+
+    A text that was pasted into the wrong window comes at once. None of its letters may restart
+    workers, apply changes or leave. Into a filter its first line is pasted.
+    """
+    keys = keys_in(text)
+    letters = [key for key in keys if len(key) == 1 and key.isprintable()]
+    if len(letters) <= _AT_ONCE:
+        return keys
+    if not shown.is_typing and keys[0].lower() != _FILTER:
+        return []
+    for number, key in enumerate(keys):
+        if key in _ENTER:
+            return keys[: number + 1]
+    return keys
 
 
 def pressed(shown: Shown, key: str) -> tuple[Shown, Action | None]:

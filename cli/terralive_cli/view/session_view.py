@@ -25,7 +25,7 @@ from terralive_cli.output.events import Message
 from terralive_cli.output.interrupts import Handler, handle
 from terralive_cli.output.ui import Ui
 from terralive_cli.view.keys import Keys, is_in_foreground
-from terralive_cli.view.pressing import Action, Shown, keys_in, pressed
+from terralive_cli.view.pressing import Action, Shown, meant_keys, pressed
 
 _APPLYING: Final = "applying the configuration; Ctrl-C leaves"
 _FALSE: Final = ("", "0", "false")
@@ -188,7 +188,7 @@ class SessionView:
             return None
         if not self._changes.is_pending:
             self._keys.release()
-        elif KEY in self._keys.pressed().lower():
+        elif KEY in meant_keys(Shown(), self._keys.pressed().lower()):
             return Action.APPLY
         return None
 
@@ -196,7 +196,7 @@ class SessionView:
         """Change the view as keys say. After an action for the caller, other keys are dropped."""
         before = self._shown
         left = None
-        for key in keys_in(keys.pressed()):
+        for key in meant_keys(self._shown, keys.pressed()):
             self._shown, action = pressed(self._shown, key)
             if action is Action.RESTART:
                 self._restart()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import subprocess
@@ -264,3 +265,23 @@ def test_without_a_terminal_and_without_yes_nothing_is_changed() -> None:
     with pytest.raises(ConfigurationError) as caught:
         ask("y\n", interactive=False)
     assert (caught.value.reference, caught.value.exit_code) == ("confirmation-needed", 2)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        PermissionError(errno.EACCES, "Permission denied", "/project/.terralive/logs"),
+        FileExistsError(errno.EEXIST, "File exists", b"/project/.terralive"),
+    ],
+)
+def test_a_file_that_the_system_refuses_is_no_bug_of_terralive(refusal: OSError) -> None:
+    shown = failures.describe(refusal)
+
+    assert shown.reference == "file-refused"
+    assert str(refusal.strerror) in shown.message
+    assert "/project" in shown.message or refusal.filename is None
+    assert failures.exit_code(refusal) == failures.FAILED
+    assert failures.describe(ConnectionResetError(errno.ECONNRESET, "x")).reference != (
+        "file-refused"
+    )

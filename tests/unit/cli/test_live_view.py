@@ -9,7 +9,7 @@ import pytest
 
 from terralive_cli.view.filtering import Filter
 from terralive_cli.view.footer import Row, footer
-from terralive_cli.view.pressing import Action, Shown, keys_in, pressed
+from terralive_cli.view.pressing import Action, Shown, keys_in, meant_keys, pressed
 from terralive_cli.view.session_view import allows_footer
 from terralive_cli.view.tally import Counts, Slowest, Tally
 from terralive_relay.events import (
@@ -276,3 +276,13 @@ def test_ci_and_terminals_that_cannot_redraw_get_no_footer(
     environ: dict[str, str], allowed: bool
 ) -> None:
     assert allows_footer(environ) is allowed
+
+
+def test_a_text_pasted_into_the_wrong_window_does_nothing() -> None:
+    assert meant_keys(Shown(), "https://example.com/quick?a=r\n") == []
+    assert meant_keys(Shown(), "make apply\nexit\n") == []
+    assert meant_keys(Shown(), "cc\x1b[Aq") == ["c", "c", "\x1b[A", "q"], "pressed in a hurry"
+    assert meant_keys(Shown(), "forders\nq") == [*"forders", "\n"]
+    typing = Shown(is_typing=True)
+    assert meant_keys(typing, "orders-api\nquit\n") == [*"orders-api", "\n"]
+    assert meant_keys(typing, "") == []
