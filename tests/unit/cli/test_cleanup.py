@@ -88,7 +88,7 @@ def test_what_is_protected_is_kept_however_old_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "is_meant"),
+    ("pattern", "is_named"),
     [
         ("pr-*", True),
         ("orders/pr-*", True),
@@ -99,29 +99,29 @@ def test_what_is_protected_is_kept_however_old_it_is() -> None:
         ("orders", False),
     ],
 )
-def test_patterns_name_stages_or_apps_and_stages(pattern: str, *, is_meant: bool) -> None:
-    assert replace(WISH, matched=(pattern,)).is_meant(STAGE) is is_meant
+def test_patterns_name_stages_or_apps_and_stages(pattern: str, *, is_named: bool) -> None:
+    assert replace(WISH, matched=(pattern,)).names(STAGE) is is_named
     kept = replace(WISH, kept=(pattern,)).kept_because(PR)
-    assert bool(kept) is is_meant
+    assert bool(kept) is is_named
 
 
 def test_without_a_pattern_all_stages_are_meant() -> None:
-    assert WISH.is_meant(STAGE)
+    assert WISH.names(STAGE)
 
 
 @pytest.mark.parametrize(
-    ("matched", "is_meant"),
+    ("matched", "is_named"),
     [((), False), (("pr-*",), False), (("*/pr-*",), True), (("orders/*",), True)],
 )
 def test_in_a_project_those_of_other_apps_are_meant_only_where_an_app_is_named(
-    matched: tuple[str, ...], *, is_meant: bool
+    matched: tuple[str, ...], *, is_named: bool
 ) -> None:
     wish = replace(WISH, app="billing", matched=matched)
 
-    assert wish.is_meant(STAGE) is is_meant
+    assert wish.names(STAGE) is is_named
     # What is kept is kept in every app.
     assert replace(wish, kept=("pr-*",)).kept_because(PR) == "--except keeps it"
-    assert wish.is_meant(StageName("billing", "pr-412")) is (matched != ("orders/*",))
+    assert wish.names(StageName("billing", "pr-412")) is (matched != ("orders/*",))
 
 
 def test_a_debug_stack_is_left_where_its_functions_cannot_be_put_back() -> None:

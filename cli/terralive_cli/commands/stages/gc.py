@@ -80,27 +80,33 @@ def run(
         check_target(base, ui, changes=not dry_run)
         reader = AccountReader(target.caller)
         stacks, functions = at_once(reader.stacks, reader.functions)
-        meant = [stack for stack in stacks if wish.is_meant(stack.stage)]
-        looks = reader.looks(meant)
+        named = [stack for stack in stacks if wish.names(stack.stage)]
+        looks = reader.looks(named)
         found = list(_looked(base, wish, looks, functions, folders))
         items = tuple(look.item for look in found)
-        others = len(stacks) - len(meant)
+        others = len(stacks) - len(named)
         ui.emit(CleanupPlanned(target.name, older_than_s, items, others))
-        left = sum(1 for item in items if item.action is CleanupAction.LEFT)
-        removals = [look.removal for look in found if look.removal is not None]
         if dry_run:
             return 0
+        removals = [look.removal for look in found if look.removal is not None]
         if removals and not ui.confirm(_question(removals, target.name)):
             ui.emit(Message(message="Nothing was changed."))
             return failures.FAILED
-        for removal in removals:
-            ui.emit(Message(message=f"Removing {removal.look.stack.stage}."))
-            result = removal.run(reader)
-            ui.emit(result)
-            left += int(not result.removed)
-        if left:
+        are_all_removed = _run(removals, reader, ui)
+        if not are_all_removed or any(item.action is CleanupAction.LEFT for item in items):
             return failures.FAILED
         return 0
+
+
+def _run(removals: Sequence[Removal], reader: AccountReader, ui: Ui) -> bool:
+    """Remove debug stacks one after the other, and tell whether all are removed."""
+    are_all_removed = True
+    for removal in removals:
+        ui.emit(Message(message=f"Removing {removal.look.stack.stage}."))
+        result = removal.run(reader)
+        ui.emit(result)
+        are_all_removed = are_all_removed and result.removed
+    return are_all_removed
 
 
 def _wish(

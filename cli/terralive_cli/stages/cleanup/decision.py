@@ -40,7 +40,7 @@ class CleanupWish:
     protected: tuple[str, ...] = ()
     production_words: tuple[str, ...] = ()
 
-    def is_meant(self, stage: StageName) -> bool:
+    def names(self, stage: StageName) -> bool:
         """Tell whether a debug stack is one of those that the user has named."""
         is_own = self.app in ("", stage.app)
         if not self.matched:
