@@ -94,7 +94,8 @@ class ParametersAndSecrets:
                 ask, seconds = self._secret, self._settings.secrets_s
             case _:
                 return _NOT_FOUND
-        key = (question.path, tuple(sorted((n, tuple(v)) for n, v in question.query.items())))
+        parameters = ((name, tuple(values)) for name, values in question.query.items())
+        key = (question.path, tuple(sorted(parameters)))
         with self._lock:
             kept = self._cache.get(key, time.monotonic())
         if kept is not None:

@@ -95,7 +95,7 @@ def connection_outcome(url: str, answer: Answer, proxy: str) -> Outcome:
     elif answer.status:
         finding = failed(
             "websocket-blocked",
-            f"Something else than API Gateway answers at {host}{way}: HTTP {answer.status}.",
+            f"{host} answers{way}, but it is not API Gateway: HTTP {answer.status}.",
             why=_WHY,
             fix="Ask who runs the proxy to let WebSockets (the header `Upgrade: websocket`) to "
             "*.execute-api.REGION.amazonaws.com through.",
