@@ -151,3 +151,15 @@ def test_a_cleared_screen_has_the_footer_only() -> None:
     shown.view.clear()
     shown.view.draw()
     assert shown.rows() == ["", "Connected  0 running  0 answered", KEYS]
+
+
+@pytest.mark.parametrize("columns", ["0", "-5", "wide"])
+def test_columns_that_are_none_hide_no_output(
+    monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    written = io.StringIO()
+
+    Rich(written, written).write([Message(message="Connected.")])
+
+    assert "Connected." in written.getvalue()

@@ -7,6 +7,7 @@ than the terminal is wide is wrapped between words.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TextIO
@@ -307,7 +308,11 @@ def _row_starts(
 
 def _new_console(stream: TextIO) -> _Console:
     # soft_wrap: rich would wrap and crop lines at 80 columns in a file, too.
-    return _Console(file=stream, highlight=False, soft_wrap=True)
+    console = _Console(file=stream, highlight=False, soft_wrap=True)
+    if console.width < 1:
+        # `COLUMNS=0`, which some editors set: rich would write nothing at all.
+        console.width = shutil.get_terminal_size().columns
+    return console
 
 
 def _colour(hue: int) -> str:
