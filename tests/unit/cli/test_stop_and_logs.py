@@ -227,6 +227,17 @@ def test_stop_says_where_a_session_does_not_answer(tmp_path: Path) -> None:
     running.close()
 
 
+def test_stop_says_that_a_session_was_killed_before_its_end(tmp_path: Path) -> None:
+    running = Running(config(tmp_path))
+    # The kernel releases the lock of a process that is killed, and nothing more is written.
+    running.close = running.session.release  # type: ignore[method-assign]
+
+    code, screen = run_stop(replace(config(tmp_path), on_exit=OnExit.RESTORE))
+
+    assert code == 1, "a script must not take its functions for restored"
+    assert "was cut off" in screen.of_type("session")[-1]["message"]
+
+
 def test_ctrl_c_at_stop_leaves_the_session_to_its_end(tmp_path: Path) -> None:
     running = Running(config(tmp_path))
     requests = running.session.requests

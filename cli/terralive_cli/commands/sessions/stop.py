@@ -21,6 +21,7 @@ from terralive_cli.sessions.texts import (
     meaning_of_keep,
     nothing_runs,
     still_ends,
+    was_cut_off,
     was_not_asked,
 )
 from terralive_relay.events import Event, Warned
@@ -41,7 +42,8 @@ def run(config: Config, ui: Ui, *, taken_s: float = _TAKEN_SECONDS) -> int:
         taken_s: seconds in which the session has to take the request.
 
     Returns:
-        0 if no session runs any more; 1 if its functions could not be restored; 130 if the user did
+        0 if no session runs any more; 1 if its functions could not be restored, or if it was killed
+        before its own end; 130 if the user did
         not want to wait.
 
     Raises:
@@ -70,7 +72,13 @@ def run(config: Config, ui: Ui, *, taken_s: float = _TAKEN_SECONDS) -> int:
     finally:
         reader.close()
         stopping.withdraw(running.folder)
-    ui.emit(SessionReported.of(running.session, SessionState.ENDED, has_ended(running.session)))
+    message = has_ended(running.session)
+    ended = folders.description_of(running.folder)
+    if ended is not None and not ended.is_over:
+        # It was killed meanwhile, and has restored nothing for certain.
+        is_clean = False
+        message = was_cut_off(running.session)
+    ui.emit(SessionReported.of(running.session, SessionState.ENDED, message))
     if is_clean:
         return 0
     return failures.FAILED
