@@ -136,6 +136,9 @@ def team(info: SandboxInfo, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with aws_environment(info) as aws:
         environment = {**clean_environment(aws), "HOME": str(folder)}
         environment["PATH"] = f"{tools}{os.pathsep}{environment['PATH']}"
+        # Where make runs the tests, the team's make would report the folders that it enters.
+        for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+            environment.pop(name, None)
         team = Team(project, environment, calls)
         team.shell(f"git init --quiet -b main && git remote add origin {REMOTE}", team.root)
         for ci in ("github", "gitlab"):

@@ -485,9 +485,9 @@ def test_what_a_rest_api_cannot_do_here_is_named(aws: Aws, function: str) -> Non
     api.method("GET", "/key", lambda_uri(aws, function), apiKeyRequired=True)
     cognito = "COGNITO_USER_POOLS"
     api.method("GET", "/cognito", lambda_uri(aws, function), authorizationType=cognito)
-    api.method("GET", "/aws", lambda_uri(aws, function), kind="AWS")
+    api.method("GET", "/http", "https://example.com", kind="HTTP_PROXY")
     api.redeploy()
-    for path in ("/key", "/cognito", "/aws"):
+    for path in ("/key", "/cognito", "/http"):
         answer = api.ask("GET", path)
         assert (answer.status_code, "NotEmulatedBySandbox" in answer.text) == (501, True)
     with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
