@@ -17,7 +17,7 @@ from terralive_sandbox.apigateway.openapi.gaps import (
     EMULATED_SUBTYPES,
     missing_parts,
 )
-from terralive_stub.shared.json_documents import Json, as_object, items, section, text
+from terralive_stub.shared.json_documents import Json, as_object, items, text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.planned import PlannedFunction
@@ -26,9 +26,6 @@ _Condition: TypeAlias = Callable[[Mapping[str, Json]], bool]
 _NAMED: Final = 5
 # The beginnings of the names of runtimes whose deployed code runs in the sandbox.
 _RUNTIMES: Final = ("python", "nodejs", "provided")
-# The parameter with which a REST API names a tenant, and the sources of its value.
-_TENANT_PARAMETER: Final = "integration.request.header.x-amz-tenant-id"
-_TENANT_SOURCES: Final = ("'", "method.request.", "stageVariables.", "context.authorizer.")
 # The services that pipes read.
 _PIPE_SOURCES: Final = ("sqs", "dynamodb", "kinesis")
 # The services that rules, schedules, pipes and asynchronous invocations send to.
@@ -56,15 +53,6 @@ class _Gap:
     type: str
     missing: str
     applies: _Condition
-
-
-def _maps_other_tenants(values: Mapping[str, Json]) -> bool:
-    """Return whether a tenant's id comes from a source that the sandbox does not read."""
-    for parameter, source in section(values, "request_parameters").items():
-        is_tenant = parameter.lower() == _TENANT_PARAMETER
-        if is_tenant and isinstance(source, str) and not source.startswith(_TENANT_SOURCES):
-            return True
-    return False
 
 
 def _always(_: Mapping[str, Json]) -> bool:
@@ -206,11 +194,6 @@ _GAPS: Final = (
         "aws_scheduler_schedule",
         f"{_REFUSED}: their target is no function, queue or topic",
         _in("target", _any(_arn_is_other("arn", *_DESTINATIONS), *map(_has, _OTHER_TARGETS))),
-    ),
-    _Gap(
-        "aws_api_gateway_integration",
-        f"kept; requests are {_NO_REQUESTS}: they take a tenant's id from another source",
-        _maps_other_tenants,
     ),
     _Gap(
         "aws_pipes_pipe",

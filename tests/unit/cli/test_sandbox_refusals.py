@@ -120,12 +120,6 @@ SHOWN: dict[str, tuple[tuple[str, dict[str, Json]], ...]] = {
             {"destination_config": [{"on_failure": [{"destination": "arn:aws:s3:::bucket"}]}]},
         ),
     ),
-    'f"a tenant\'s id from {source}"': (
-        (
-            "aws_api_gateway_integration",
-            {"type": "AWS_PROXY", "request_parameters": {TENANT: "context.identity.sourceIp"}},
-        ),
-    ),
     "f'{service_of(source)} as a source of EventBridge Pipes'": (
         ("aws_pipes_pipe", {"source": ARN.format("mq")}),
     ),
@@ -210,7 +204,7 @@ def test_a_plan_announces_what_the_sandbox_will_refuse(refusal: str) -> None:
         ("aws_pipes_pipe", {"source": ARN.format("kinesis"), "target": None}),
         (
             "aws_api_gateway_integration",
-            {"request_parameters": {TENANT: "method.request.header.Tenant"}},
+            {"request_parameters": {TENANT: "context.identity.sourceIp"}},
         ),
         (
             "aws_api_gateway_integration",

@@ -26,7 +26,7 @@ from terralive_sandbox.apigateway.rest.mapping_templates import Scope, TemplateE
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.responses import Response
-from terralive_stub.shared.json_documents import as_object, parse_object, text
+from terralive_stub.shared.json_documents import parse_object, text
 
 if TYPE_CHECKING:
     from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
@@ -74,11 +74,8 @@ class CustomIntegrations:
             GatewayResponseError: the integration does not take the request's content type.
         """
         event = rest_events.event(request, match, context, api.binaryMediaTypes)
-        variables = as_object(event["requestContext"])
-        body = request.body.decode("utf-8", "replace")
-        scope = custom_requests.scope_of(
-            body, request, match.parameters, variables, context.variables
-        )
+        scope = custom_requests.scope_of(request, match.parameters, event, context.variables)
+        body = scope.body
         template = custom_requests.template_for(
             integration.request_templates or {},
             request.header("content-type"),

@@ -76,19 +76,17 @@ class MappedResponse:
 
 
 def scope_of(
-    body: str,
     request: HttpRequest,
     path_parameters: Mapping[str, str],
-    context: Mapping[str, object],
+    event: Mapping[str, object],
     stage_variables: Mapping[str, str],
 ) -> Scope:
-    """Return the values that a template can name.
+    """Return what a template or the source of a parameter can name of a request.
 
     Args:
-        body: the body that it maps.
         request: the client's request.
         path_parameters: the values of the path parameters, percent-encoded.
-        context: the variables of `$context`.
+        event: the event that a proxy integration would send; `$context` is a part of it.
         stage_variables: the stage variables.
     """
     parameters = {
@@ -96,8 +94,8 @@ def scope_of(
         "querystring": dict(parse_qsl(request.query, keep_blank_values=True)),
         "header": dict(request.headers),
     }
-    variables = as_object(dict(context))
-    return Scope(body, parameters, variables, stage_variables)
+    body = request.body.decode("utf-8", "replace")
+    return Scope(body, parameters, as_object(event["requestContext"]), stage_variables)
 
 
 def template_for(templates: Mapping[str, str], content_type: str, passthrough: str) -> str | None:

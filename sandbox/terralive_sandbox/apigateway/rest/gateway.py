@@ -29,8 +29,13 @@ from terralive_sandbox.apigateway.http_messages import (
     not_emulated,
 )
 from terralive_sandbox.apigateway.integration import Gateway, with_stage_variables
+from terralive_sandbox.apigateway.rest import (
+    custom_requests,
+    gateway_responses,
+    streaming,
+    validation,
+)
 from terralive_sandbox.apigateway.rest import events as rest_events
-from terralive_sandbox.apigateway.rest import gateway_responses, streaming, validation
 from terralive_sandbox.apigateway.rest.authorization import MethodAuthorization
 from terralive_sandbox.apigateway.rest.custom_integrations import CustomIntegrations
 from terralive_sandbox.apigateway.rest.gateway_responses import GatewayResponse
@@ -138,8 +143,8 @@ class RestGateway:
         event = rest_events.event(request, match, context, api.binaryMediaTypes)
         uri = with_stage_variables(integration.uri, context.variables)
         credentials = with_stage_variables(integration.credentials or "", context.variables)
-        mapped = integration.request_parameters or {}
-        tenant_id = tenant_of(mapped, request, match.parameters, context)
+        scope = custom_requests.scope_of(request, match.parameters, event, context.variables)
+        tenant_id = tenant_of(integration.request_parameters or {}, scope)
         if uri.endswith(streaming.PATH):
             invocation = self._gateway.begin_stream(
                 event,

@@ -1,4 +1,4 @@
-"""The tenant that a REST API names to a function that isolates its tenants. Everything is pure.
+"""The tenant that a REST API names to a function that isolates its tenants. Pure.
 
 https://docs.aws.amazon.com/lambda/latest/dg/tenant-isolation-invoke.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/request-response-data-mappings.html
@@ -8,53 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, unquote
 
-from terralive_sandbox.apigateway.event_fields import ApiContext
-from terralive_sandbox.apigateway.http_messages import HttpRequest, not_emulated
+from terralive_sandbox.apigateway.rest.custom_requests import value_of
+from terralive_sandbox.apigateway.rest.mapping_templates import Scope
 
 _HEADER: Final = "integration.request.header.x-amz-tenant-id"
 
 
-def tenant_of(
-    mappings: Mapping[str, str],
-    request: HttpRequest,
-    path_parameters: Mapping[str, str],
-    context: ApiContext,
-) -> str:
+def tenant_of(mappings: Mapping[str, str], scope: Scope) -> str:
     """Return the tenant's id that an integration maps from a request; "" for none.
 
     Args:
         mappings: the integration's request parameters.
-        request: the client's request.
-        path_parameters: the values of the path parameters, percent-encoded.
-        context: the stage that the request came to, and its caller.
-
-    Raises:
-        GatewayResponseError: the sandbox does not emulate the source.
+        scope: the parts of the request that their sources name.
     """
     for parameter, source in mappings.items():
         if parameter.lower() == _HEADER:
-            return _value(source, request, path_parameters, context)
+            return value_of(source, scope) or ""
     return ""
-
-
-def _value(
-    source: str, request: HttpRequest, path_parameters: Mapping[str, str], context: ApiContext
-) -> str:
-    if source.startswith("'") and source.endswith("'"):
-        return source[1:-1]
-    kind, _, name = source.rpartition(".")
-    match kind:
-        case "method.request.header":
-            return request.header(name.lower())
-        case "method.request.querystring":
-            return dict(parse_qsl(request.query)).get(name, "")
-        case "method.request.path":
-            return unquote(path_parameters.get(name, ""))
-        case "stageVariables":
-            return context.variables.get(name, "")
-        case "context.authorizer" if context.authorizer is not None:
-            return str(context.authorizer.fields().get(name, ""))
-        case _:
-            raise not_emulated(f"a tenant's id from {source}")
